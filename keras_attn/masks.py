@@ -1,0 +1,61 @@
+"""Attention masks: one boolean routine for all layers. True = keep."""
+
+from keras import ops
+
+
+def combine_masks(
+    query,
+    key,
+    query_mask=None,
+    value_mask=None,
+    key_mask=None,
+    attention_mask=None,
+    use_causal_mask=False,
+):
+    """Joins every kind of mask into one that says which key each query may look at.
+
+    `keep[b, t, s] = query_mask[b, t] & value_mask[b, s] & key_mask[b, s] & attention_mask[b, t, s]
+    & (s <= t + S - T)`, each factor only where given. The causal factor is aligned to the end, so that one
+    query against a cache of S keys sees all of them.
+
+    Args:
+        query: `[B, T, ...]`, for its shape alone.
+        key: `[B, S, ...]`, for its shape alone.
+        query_mask: `[B, T]` or None.
+        value_mask: `[B, S]` or None.
+        key_mask: `[B, S]` or None.
+        attention_mask: anything that broadcasts to `[B, T, S]`, or None.
+        use_causal_mask: whether a query sees only the keys up to its own position.
+
+    Returns:
+        A boolean tensor that broadcasts to `[B, T, S]`, or None when nothing is masked.
+    """
+    factors = []
+    if query_mask is not None:
+        factors.append(ops.expand_dims(ops.cast(query_mask, "bool"), -1))  # [B, T, 1]
+    for mask in (value_mask, key_mask):
+        if mask is not None:
+            factors.append(ops.expand_dims(ops.cast(mask, "bool"), -2))  # [B, 1, S]
+    if attention_mask is not None:
+        factors.append(ops.cast(attention_mask, "bool"))
+    if use_causal_mask:
+        factors.append(causal_mask(ops.shape(query)[1], ops.shape(key)[1]))
+    keep = None
+    for factor in factors:
+        keep = factor if keep is None else ops.logical_and(keep, factor)
+    return keep
+
+
+def causal_mask(num_queries, num_keys):
+    """Which of S keys each of T queries may look at: `s <= t + S - T`, aligned to the end.
+
+    Args:
+        num_queries: T, an integer or a scalar tensor.
+        num_keys: S, likewise.
+
+    Returns:
+        Boolean `[1, T, S]`.
+    """
+    query_position = ops.expand_dims(ops.arange(num_queries), -1) + (num_keys - num_queries)
+    key_position = ops.expand_dims(ops.arange(num_keys), 0)
+    return ops.expand_dims(ops.less_equal(key_position, query_position), 0)

@@ -1,0 +1,95 @@
+"""Subwords by SentencePiece: trained by the `sentencepiece` library, run in graph by tensorflow-text."""
+
+import io
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_attn.text import special_ids
+
+
+class SentencePieceTokenizer(tf.Module):
+    """Splits text into subwords with a SentencePiece model, inside the TensorFlow graph.
+
+    Args:
+        model_proto: the bytes of a SentencePiece model whose pad, start, end and unknown ids are 0, 1, 2 and 3,
+            as `train` makes them.
+
+    Raises:
+        ValueError: where the model has other special ids.
+
+    Reference: Kudo and Richardson, "SentencePiece", EMNLP 2018.
+    """
+
+    kind = "sentencepiece"
+
+    def __init__(self, model_proto):
+        import sentencepiece
+        import tensorflow_text
+
+        super().__init__(name="sentencepiece_tokenizer")
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model_proto)
+        received = (processor.pad_id(), processor.bos_id(), processor.eos_id(), processor.unk_id())
+        expected = (special_ids.PAD, special_ids.START, special_ids.END, special_ids.UNKNOWN)
+        if received != expected:
+            raise ValueError(
+                f"The SentencePiece model must have (pad, start, end, unknown) ids {expected}. Received: {received}. "
+                "Train it with pad_id=0, bos_id=1, eos_id=2, unk_id=3."
+            )
+        self.model_proto = model_proto
+        self.vocabulary_size = processor.get_piece_size()
+        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model_proto, out_type=tf.int32)
+
+    @classmethod
+    def train(cls, lines, vocabulary_size, model_type="unigram", character_coverage=1.0, byte_fallback=False):
+        """Trains a model on `lines`.
+
+        Args:
+            lines: strings.
+            vocabulary_size: number of ids; fewer where the text does not give as many.
+            model_type: "unigram" or "bpe".
+            character_coverage: share of the characters' occurrences that get a piece of their own.
+            byte_fallback: spell characters that have no piece as bytes, instead of the unknown id.
+        """
+        import sentencepiece
+
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=model,
+            vocab_size=vocabulary_size,
+            hard_vocab_limit=False,
+            model_type=model_type,
+            character_coverage=character_coverage,
+            byte_fallback=byte_fallback,
+            pad_id=special_ids.PAD,
+            bos_id=special_ids.START,
+            eos_id=special_ids.END,
+            unk_id=special_ids.UNKNOWN,
+            max_sentence_length=1 << 16,
+            minloglevel=2,
+        )
+        return cls(model.getvalue())
+
+    def encode(self, text):
+        """Strings `[B]` to ragged int32 ids `[B, None]`."""
+        return self._tokenizer.tokenize(text)
+
+    def decode(self, ids):
+        """Ragged ids `[B, None]` to strings `[B]`."""
+        return self._tokenizer.detokenize(ids)
+
+    def pieces(self, ids):
+        """Ids of any shape to their pieces: "" for pad, start and end."""
+        names = tf.ragged.map_flat_values(self._tokenizer.id_to_string, ids)
+        special = tf.ragged.map_flat_values(lambda flat: flat < special_ids.UNKNOWN, ids)
+        return tf.where(special, tf.zeros_like(names), names)
+
+    def save(self, path):
+        """Writes the model to `path` (its suffix becomes `.model`)."""
+        Path(path).with_suffix(".model").write_bytes(self.model_proto)
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote."""
+        return cls(Path(path).with_suffix(".model").read_bytes())
