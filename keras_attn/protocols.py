@@ -24,8 +24,8 @@ class Step(NamedTuple):
 class Decoder(Protocol):
     """A model that can be decoded step by step.
 
-    `memory` is the encoder's side: leaves `[B, ...]`, computed once, never tiled. `state` is what changes: leaves
-    `[B, K, ...]`. `step` is pure: it keeps nothing on the object.
+    `memory` is the encoder's side: leaves `[B, ...]`, computed once, never tiled. `state` is what changes:
+    leaves `[B, K, ...]`. `step` is pure: it keeps nothing on the object.
     """
 
     def start(self, source: Any) -> tuple[Any, Any]:

@@ -102,7 +102,9 @@ class TextToText:
 
 def _at_most(tensor, sizes, unit, limit):
     """`tensor`, which can be had only if no size `[B]` is over the limit."""
-    message = f"`text` is too long: expected at most {limit} {unit} a text. Split it into sentences. Received:"
+    message = (
+        f"`text` is too long: expected at most {limit} {unit} a text. Split it into sentences. Received:"
+    )
     check = tf.debugging.Assert(tf.reduce_all(sizes <= limit), [message, tf.reduce_max(sizes)])
     with tf.control_dependencies([] if check is None else [check]):  # eagerly, it has raised by now
         return tf.identity(tensor)

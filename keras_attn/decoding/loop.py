@@ -40,7 +40,7 @@ class _Search(NamedTuple):
 def decode(decoder, source, start_id, end_id, max_length, strategy=None, return_alignments=False):
     """Decodes a batch of sources, step by step, until every hypothesis has ended.
 
-    Nothing after a hypothesis' end token counts: its later tokens are 0 and add nothing to its log-probability.
+    Nothing after a hypothesis' end token counts: its later tokens are 0 and its log-probability stays.
 
     Args:
         decoder: a `keras_attn.protocols.Decoder`.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tensorflow.core.protobuf import saved_model_pb2
 
-# XLA ops die at the first request with "XLA compilation disabled" (the binary turns XLA off); Python's ops have no
-# kernel outside Python; cuDNN's have none without a GPU.
+# XLA ops die at the first request with "XLA compilation disabled" (the binary turns XLA off); Python's ops
+# have no kernel outside Python; cuDNN's have none without a GPU.
 _REFUSED = {
     "Xla": "TensorFlow Serving runs with XLA disabled",
     "PyFunc": "it runs Python, which TensorFlow Serving does not have",

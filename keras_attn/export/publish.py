@@ -10,7 +10,11 @@ from pathlib import Path
 def next_version(base_path):
     """One above the highest version in `base_path`; 1 where there is none."""
     base_path = Path(base_path)
-    versions = [int(child.name) for child in base_path.iterdir() if child.name.isdecimal()] if base_path.is_dir() else []
+    versions = (
+        [int(child.name) for child in base_path.iterdir() if child.name.isdecimal()]
+        if base_path.is_dir()
+        else []
+    )
     return max(versions, default=0) + 1
 
 
@@ -18,8 +22,9 @@ def next_version(base_path):
 def published(base_path, version):
     """Gives a temporary folder to write to and renames it to `base_path/version` when the block succeeds.
 
-    The temporary folder stands beside `base_path`, on the same file system, so the rename is atomic and a server
-    that lists `base_path` never meets a partial version. When the block raises, by an interrupt too, it is removed.
+    The temporary folder stands beside `base_path`, on the same file system, so the rename is atomic and a
+    server that lists `base_path` never meets a partial version. When the block raises, by an interrupt too,
+    it is removed.
 
     Args:
         base_path: the folder that holds the versions.

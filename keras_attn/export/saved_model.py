@@ -13,8 +13,8 @@ def export(text_to_text, base_path, version=None):
     (float32 `[B]`); `align` takes the same and returns `source_pieces`, `target_pieces` and `alignment`, as
     `TextToText.align` describes them. Nothing but TensorFlow and tensorflow-text is needed to run it.
 
-    The version is written beside `base_path`, checked, and renamed into it: a server that watches the base path
-    never sees half of it, and nothing is left behind when the export fails or is interrupted.
+    The version is written beside `base_path`, checked, and renamed into it: a server that watches the base
+    path never sees half of it, and nothing is left behind when the export fails or is interrupted.
 
     Args:
         text_to_text: a `keras_attn.text_to_text.TextToText`.
@@ -45,8 +45,8 @@ def _signatures(text_to_text):
 def _servable(text_to_text):
     """What the SavedModel tracks: raw TensorFlow variables and the tokenizers, not the Keras model.
 
-    A `tf.Module` that holds a Keras 3 model saves copies of its variables, and TensorFlow Serving does not find
-    the ones that the functions captured (tensorflow issue 72963).
+    A `tf.Module` that holds a Keras 3 model saves copies of its variables, and TensorFlow Serving does not
+    find the ones that the functions captured (tensorflow issue 72963).
     """
     module = tf.Module()
     module.weights = [weight.value for weight in text_to_text.model.weights]

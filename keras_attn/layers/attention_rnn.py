@@ -16,13 +16,14 @@ class AttentionRNN(keras.layers.Layer):
     y_t      = [s_t; c_t]
     ```
 
-    The memory is an argument of the call and never kept on the object, so the layer saves, loads and exports
-    like any other. `call` runs a whole sequence (teacher forcing); `prepare_memory` and `step` run the same
-    computation one step at a time for K hypotheses a row, against one copy of the memory.
+    The memory is an argument of the call and never kept on the object, so the layer saves, loads and
+    exports like any other. `call` runs a whole sequence (teacher forcing); `prepare_memory` and `step` run
+    the same computation one step at a time for K hypotheses a row, against one copy of the memory.
 
     Args:
         cell: a Keras RNN cell, e.g. `keras.layers.GRUCell(128)`. The first of its states asks.
-        attention: a layer with `project_memory` and `attend`, e.g. `keras_attn.layers.BahdanauAttention(128)`.
+        attention: a layer with `project_memory` and `attend`, e.g.
+            `keras_attn.layers.BahdanauAttention(128)`.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -68,7 +69,13 @@ class AttentionRNN(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, sequences, memory, memory_mask=None, initial_state=None, return_attention_scores=False, training=None
+        self,
+        sequences,
+        memory,
+        memory_mask=None,
+        initial_state=None,
+        return_attention_scores=False,
+        training=None,
     ):
         """See the class."""
         prepared = self.prepare_memory(memory, memory_mask)

@@ -17,8 +17,9 @@ class BahdanauAttention(keras.layers.Layer):
     context[t]    = sum_s weights[t, s] value[s]
     ```
 
-    `keras.layers.AdditiveAttention` has none of the projections W_q and W_k, only a scale in the place of v, and
-    spreads the weights evenly over a row whose keys are all masked. Here such a row gets weights 0 and context 0.
+    `keras.layers.AdditiveAttention` has none of the projections W_q and W_k, only a scale in the place of v,
+    and spreads the weights evenly over a row whose keys are all masked. Here such a row gets weights 0 and
+    context 0.
 
     Args:
         units: U, the width of the hidden layer that scores.
@@ -44,7 +45,8 @@ class BahdanauAttention(keras.layers.Layer):
 
     >>> import keras, keras_attn
     >>> layer = keras_attn.layers.BahdanauAttention(units=8)
-    >>> context, weights = layer(keras.ops.ones((2, 3, 5)), keras.ops.ones((2, 7, 4)), return_attention_scores=True)
+    >>> query, value = keras.ops.ones((2, 3, 5)), keras.ops.ones((2, 7, 4))
+    >>> context, weights = layer(query, value, return_attention_scores=True)
     >>> tuple(context.shape), tuple(weights.shape)
     ((2, 3, 4), (2, 3, 7))
 
@@ -68,7 +70,9 @@ class BahdanauAttention(keras.layers.Layer):
         self.key_projection = self._projection("key")
         self.key_projection.build(key_shape)
         # As a [U, 1] matrix: the initializers' fan-in is U then.
-        self.vector = self.add_weight(name="vector", shape=(self.units, 1), initializer=self.kernel_initializer)
+        self.vector = self.add_weight(
+            name="vector", shape=(self.units, 1), initializer=self.kernel_initializer
+        )
         self.built = True
 
     def call(

@@ -21,9 +21,9 @@ class RecurrentSeq2Seq(keras.Model):
     logits_t = W_o tanh(W_r [s_t; c_t; E_t y_{t-1}])
     ```
 
-    A functional model of `{"source": [B, S], "target": [B, T]}` int32 ids, where `target` begins with the start
-    token and id 0 pads; its output is the logits `[B, T, V]` in float32. `start` and `step` run the same layers
-    one step at a time (`keras_attn.protocols.Decoder`).
+    A functional model of `{"source": [B, S], "target": [B, T]}` int32 ids, where `target` begins with the
+    start token and id 0 pads; its output is the logits `[B, T, V]` in float32. `start` and `step` run the
+    same layers one step at a time (`keras_attn.protocols.Decoder`).
 
     Args:
         source_vocabulary_size: number of source ids.
@@ -34,7 +34,8 @@ class RecurrentSeq2Seq(keras.Model):
         dropout: rate on the embeddings, on the memory and before the output.
         **kwargs: of `keras.Model`.
 
-    Differs from the paper: tanh instead of maxout before the output, and GRUs as Keras has them (`reset_after`).
+    Differs from the paper: tanh instead of maxout before the output, and GRUs as Keras has them
+    (`reset_after`).
     """
 
     def __init__(
@@ -49,15 +50,21 @@ class RecurrentSeq2Seq(keras.Model):
     ):
         layers = keras.layers
         parts = {
-            "source_embedding": layers.Embedding(source_vocabulary_size, embedding_dim, name="source_embedding"),
-            "target_embedding": layers.Embedding(target_vocabulary_size, embedding_dim, name="target_embedding"),
+            "source_embedding": layers.Embedding(
+                source_vocabulary_size, embedding_dim, name="source_embedding"
+            ),
+            "target_embedding": layers.Embedding(
+                target_vocabulary_size, embedding_dim, name="target_embedding"
+            ),
             "encoder": layers.Bidirectional(
                 # cuDNN's op in a SavedModel cannot be loaded where there is no GPU.
                 layers.GRU(units, return_sequences=True, return_state=True, use_cudnn=False),
                 name="encoder",
             ),
             "bridge": layers.Dense(units, activation="tanh", name="bridge"),
-            "decoder": AttentionRNN(layers.GRUCell(units), BahdanauAttention(attention_units), name="decoder"),
+            "decoder": AttentionRNN(
+                layers.GRUCell(units), BahdanauAttention(attention_units), name="decoder"
+            ),
             "readout": layers.Dense(embedding_dim, activation="tanh", name="readout"),
             "dropout": layers.Dropout(dropout, name="dropout"),
             # float32 whatever the policy: log-probabilities are made of these.
@@ -119,7 +126,7 @@ class RecurrentSeq2Seq(keras.Model):
 
 
 def _encode(parts, source):
-    """Source ids to memory `[B, S, 2 units]`, its mask `[B, S]` and the decoder's first state `[B, units]`."""
+    """Source ids to memory `[B, S, 2 units]`, its mask `[B, S]` and the first state `[B, units]`."""
     mask = ops.not_equal(source, PAD_ID)
     embedded = parts["dropout"](parts["source_embedding"](source))
     memory, _, backward_state = parts["encoder"](embedded, mask=mask)

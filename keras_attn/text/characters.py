@@ -15,11 +15,12 @@ class CharacterTokenizer(tf.Module):
     """Splits text into Unicode characters.
 
     Bytes that are no UTF-8 count as U+FFFD; a character outside the vocabulary becomes the unknown id and is
-    written back as U+FFFD. Whatever Unicode calls a space, in runs of any length, becomes one plain space, and
-    space at either end is dropped.
+    written back as U+FFFD. Whatever Unicode calls a space, in runs of any length, becomes one plain space,
+    and space at either end is dropped.
 
     Args:
-        vocabulary: the characters in the order of their ids, the first one id 4 (after pad, start, end, unknown).
+        vocabulary: the characters in the order of their ids, the first one id 4 (after pad, start, end,
+            unknown).
 
     Raises:
         ValueError: for an entry that is not exactly one character, or one that comes twice.

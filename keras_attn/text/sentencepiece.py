@@ -12,8 +12,8 @@ class SentencePieceTokenizer(tf.Module):
     """Splits text into subwords with a SentencePiece model, inside the TensorFlow graph.
 
     Args:
-        model_proto: the bytes of a SentencePiece model whose pad, start, end and unknown ids are 0, 1, 2 and 3,
-            as `train` makes them.
+        model_proto: the bytes of a SentencePiece model whose pad, start, end and unknown ids are 0, 1, 2 and
+            3, as `train` makes them.
 
     Raises:
         ValueError: where the model has other special ids.
@@ -33,8 +33,8 @@ class SentencePieceTokenizer(tf.Module):
         expected = (special_ids.PAD, special_ids.START, special_ids.END, special_ids.UNKNOWN)
         if received != expected:
             raise ValueError(
-                f"The SentencePiece model must have (pad, start, end, unknown) ids {expected}. Received: {received}. "
-                "Train it with pad_id=0, bos_id=1, eos_id=2, unk_id=3."
+                f"The SentencePiece model must have (pad, start, end, unknown) ids {expected}. "
+                f"Received: {received}. Train it with pad_id=0, bos_id=1, eos_id=2, unk_id=3."
             )
         self.model_proto = model_proto
         self.vocabulary_size = processor.get_piece_size()

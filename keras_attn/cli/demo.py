@@ -1,0 +1,192 @@
+"""`keras-attn demo`: the whole road on generated dates."""
+
+import time
+from pathlib import Path
+
+import click
+
+_MODEL = "dates"
+
+
+@click.command("demo")
+@click.option("--run", "run_path", metavar="FOLDER", help="The run folder. Default: runs/demo- and the time.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a value of the recipe."
+)
+@click.option("--keep-serving", is_flag=True, help="Leave the server running at the end.")
+def command(run_path, overrides, keep_serving):
+    """Learn dates in eight languages, export, serve, ask, and show the attention.
+
+    Generates dates as people write them with their ISO 8601 form, trains a GRU with Bahdanau attention on
+    them, and takes it all the way to a server's answers over REST and gRPC.
+    """
+    from keras_attn.serving.quiet import import_tensorflow
+
+    clock = _Clock()
+    with clock("start TensorFlow"):
+        import_tensorflow()
+    run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))
+    with clock("train"):
+        run, test = _train(run_path, overrides)
+    with clock("evaluate"):
+        text_to_text = run.text_to_text()
+        _evaluate(run, text_to_text, test)
+    with clock("export"):
+        base_path = _export(run, text_to_text)
+    _serve(run, text_to_text, base_path, test, keep_serving, clock)
+    clock.report()
+
+
+class _Clock:
+    """Measures the parts of the demo."""
+
+    def __init__(self):
+        self._parts = []
+
+    def __call__(self, name):
+        self._name, self._began = name, time.monotonic()
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._parts.append((self._name, time.monotonic() - self._began))
+
+    def report(self):
+        click.echo("\nTimings")
+        for name, seconds in [*self._parts, ("all", sum(seconds for _, seconds in self._parts))]:
+            click.echo(f"  {name:<18}{seconds:6.1f} s")
+
+
+def _train(run_path, overrides):
+    """Generates the dates, trains on them, and returns the run and its test pairs by locale and length."""
+    from keras_attn.training.dates import generate_dates
+    from keras_attn.training.fit import train
+    from keras_attn.training.pairs import write_pairs
+    from keras_attn.training.run_folder import RunFolder
+
+    _heading("1. Train", f"run folder {run_path}")
+    dates = generate_dates()
+    run = RunFolder(run_path)
+    recipe = _recipe(run_path / "data", overrides)
+    run.begin(recipe)
+    (run_path / "data").mkdir(exist_ok=True)
+    for name, pairs in dates._asdict().items():
+        write_pairs(run_path / "data" / f"{name}.tsv", pairs)
+    for source, target in dates.train[:3]:
+        click.echo(f"  {source}  →  {target}")
+    train(recipe, run, click.echo)
+    return run, dates.test
+
+
+def _recipe(data_folder, overrides):
+    from importlib.resources import files
+
+    from keras_attn.training.recipe import load_recipe
+
+    path = files("keras_attn.training") / "recipes" / "dates.toml"
+    return load_recipe(path, [f"data.folder={data_folder.absolute()}", *overrides])
+
+
+def _evaluate(run, text_to_text, test):
+    from keras_attn.training.evaluate import evaluate
+
+    _heading("2. Evaluate", f"{len(test)} dates that were in no form among those trained on")
+    scores, translations = evaluate(text_to_text, test, run.recipe().evaluation.tokenize)
+    run.save_scores("test", scores, test, translations)
+    click.echo(f"Exact match: {scores['exact_match']:.2%} of {len(test)}")
+    wrong = [(pair, text) for pair, text in zip(test, translations, strict=True) if pair[1] != text]
+    for (source, target), translation in wrong[:5]:
+        click.echo(f"  wrong: {source}  →  {translation}, expected {target}")
+
+
+def _export(run, text_to_text):
+    from keras_attn.export import export
+
+    base_path = (run.path / "export" / _MODEL).absolute()
+    path = export(text_to_text, base_path)
+    _heading("3. Export", f"SavedModel {path}")
+    return base_path
+
+
+def _serve(run, text_to_text, base_path, test, keep_serving, clock):
+    from keras_attn.cli.server_process import serving
+    from keras_attn.serving import Client, GrpcClient
+
+    questions = _questions(test)
+    with serving(_MODEL, base_path, run.path / "server.log") as server:
+        with clock("start the server"):
+            rest, grpc = Client(server.rest_url, _MODEL), GrpcClient(server.grpc_address, _MODEL)
+            server.wait_until_available(rest)
+        _heading("4. Serve", f"REST {server.rest_url}, gRPC {server.grpc_address}")
+        with clock("ask"):
+            _compare(text_to_text, rest, grpc, questions)
+        with clock("draw"):
+            _draw(run, rest, questions)
+        if keep_serving:
+            server.keep()
+            _how_to_ask(server, questions[0])
+
+
+def _questions(test):
+    """One test date a locale, long forms first: they show most of the attention."""
+    longest = {}
+    for source, _ in test:
+        locale = source.split()[0]
+        if len(source) > len(longest.get(locale, "")):
+            longest[locale] = source
+    return list(longest.values())
+
+
+def _compare(text_to_text, rest, grpc, questions):
+    """Prints the three answers side by side.
+
+    Raises:
+        ClickException: if they differ.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    eager = [text.decode() for text in text_to_text.translate(questions)["text"].numpy()]
+    answers = [eager]
+    for client in (rest, grpc):
+        texts = client.predict({"text": questions})["text"]
+        answers.append([text.decode() if isinstance(text, bytes) else str(text) for text in texts])
+    table = Table("question", "eager", "REST", "gRPC")
+    for row in zip(questions, *answers, strict=True):
+        table.add_row(*row)
+    Console().print(table)
+    if not answers[0] == answers[1] == answers[2]:
+        raise click.ClickException(
+            "The answers differ. Expected the same from the model, over REST and over gRPC."
+        )
+    click.echo("The answers are the same.")
+
+
+def _draw(run, rest, questions):
+    from rich.console import Console
+
+    from keras_attn.cli.alignments import from_arrays
+    from keras_attn.visualize import alignment_html, alignment_table
+
+    arrays = rest.predict({"text": questions}, signature_name="align")
+    answered = rest.predict({"text": questions})
+    examples = from_arrays(questions, answered["text"], {**arrays, "score": answered["score"]})
+    path = run.path / "alignment.html"
+    path.write_text(alignment_html(examples, "Where each digit of the date looked"), encoding="utf-8")
+    _heading("5. Attention", f"{path.absolute()}")
+    shown = [example for example in examples if example.source_text.startswith(("<en_US>", "<ko>"))]
+    for example in shown or examples[:1]:
+        Console().print(alignment_table(example))
+
+
+def _how_to_ask(server, question):
+    click.echo(f"\nThe server is still running (process {server.pid}). Ask it:")
+    click.echo(f'  curl {server.rest_url}/v1/models/{_MODEL}:predict -d \'{{"instances": ["{question}"]}}\'')
+    click.echo(f"Stop it:\n  kill {server.pid}")
+
+
+def _heading(title, detail):
+    click.secho(f"\n{title}", bold=True, nl=False)
+    click.echo(f"  {detail}")

@@ -1,0 +1,114 @@
+"""The three sets of pairs that a recipe describes, as text and as ids."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+
+from .pairs import DataError, read_pairs, split_pairs
+
+_ENCODE_AT_ONCE = 4096
+
+
+class Encoded(NamedTuple):
+    """Pairs as ids.
+
+    Attributes:
+        sources: list of int32 arrays.
+        targets: list of int32 arrays, aligned.
+        dropped_long: number of pairs left out because a side has too many tokens.
+    """
+
+    sources: list
+    targets: list
+    dropped_long: int
+
+
+def load_corpus(recipe):
+    """Reads the pairs of a recipe; holds validation and test pairs out of `train` where they are not given.
+
+    Args:
+        recipe: a `Recipe`.
+
+    Returns:
+        `PairsSplit` of train, validation and test; the same one each time.
+
+    Raises:
+        DataError: for files that cannot be used, or if nothing is left to train on.
+    """
+    data = recipe.data
+    train = read_pairs(data.train, data.folder)
+    given = {
+        name: read_pairs(spec, data.folder).pairs
+        for name, spec in (("validation", data.validation), ("test", data.test))
+        if spec
+    }
+    held_out = split_pairs(
+        train,
+        0 if data.validation else data.validation_size,
+        0 if data.test else data.test_size,
+        recipe.training.seed,
+    )
+    corpus = held_out._replace(**given)
+    for name in ("train", "validation", "test"):
+        if not getattr(corpus, name):
+            raise DataError(
+                f"The recipe leaves no pair for `data.{name}`. Give it a section or a larger size."
+            )
+    return corpus
+
+
+def train_tokenizers(recipe, pairs):
+    """Trains the tokenizers that a recipe asks for.
+
+    Args:
+        recipe: a `Recipe`.
+        pairs: the training pairs.
+
+    Returns:
+        (source tokenizer, target tokenizer); the same object twice where `tokenizer.shared`.
+    """
+    sources, targets = ([pair[side] for pair in pairs] for side in (0, 1))
+    if recipe.tokenizer.shared:
+        shared = _train_tokenizer(recipe.tokenizer, sources + targets)
+        return shared, shared
+    return _train_tokenizer(recipe.tokenizer, sources), _train_tokenizer(recipe.tokenizer, targets)
+
+
+def encode_pairs(pairs, source_tokenizer, target_tokenizer, max_source_length, max_target_length):
+    """Pairs to ids; those with more tokens than allowed are left out and counted.
+
+    Returns:
+        `Encoded`.
+    """
+    sources = _encode(source_tokenizer, [source for source, _ in pairs])
+    targets = _encode(target_tokenizer, [target for _, target in pairs])
+    kept = [
+        (source, target)
+        for source, target in zip(sources, targets, strict=True)
+        if len(source) <= max_source_length and len(target) <= max_target_length
+    ]
+    if not kept:
+        raise DataError(
+            f"Every pair is longer than `data.max_source_length` = {max_source_length} or "
+            f"`data.max_target_length` = {max_target_length} tokens. Raise them, or give other data."
+        )
+    return Encoded([source for source, _ in kept], [target for _, target in kept], len(pairs) - len(kept))
+
+
+def _train_tokenizer(options, lines):
+    if options.kind == "characters":
+        return CharacterTokenizer.train(lines, options.vocabulary_size)
+    return SentencePieceTokenizer.train(
+        lines, options.vocabulary_size, options.model_type, options.character_coverage, options.byte_fallback
+    )
+
+
+def _encode(tokenizer, texts):
+    rows = []
+    for begin in range(0, len(texts), _ENCODE_AT_ONCE):
+        ids = tokenizer.encode(tf.constant(texts[begin : begin + _ENCODE_AT_ONCE]))
+        rows += np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
+    return rows

@@ -1,0 +1,52 @@
+"""Translates held-out pairs and scores the result with sacreBLEU."""
+
+import time
+
+import sacrebleu
+import tensorflow as tf
+
+
+def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):
+    """Translates the sources and compares with the targets.
+
+    Args:
+        text_to_text: a `TextToText`.
+        pairs: list of (source, reference).
+        tokenize: sacreBLEU's tokenizer: "13a", "char" (where words are not divided by spaces), "none", ...
+        batch_size: texts translated at once.
+
+    Returns:
+        (scores, translations): `bleu`, `chrf` (both 0 to 100), `exact_match` (0 to 1), their sacreBLEU
+        signatures, `pairs`, `seconds`; and the translations in the order of the pairs.
+    """
+    began = time.monotonic()
+    translations = translate_all(text_to_text, [source for source, _ in pairs], batch_size)
+    seconds = time.monotonic() - began
+    references = [reference for _, reference in pairs]
+    bleu, chrf = sacrebleu.BLEU(tokenize=tokenize), sacrebleu.CHRF()
+    scores = {
+        "bleu": round(bleu.corpus_score(translations, [references]).score, 2),
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf": round(chrf.corpus_score(translations, [references]).score, 2),
+        "chrf_signature": str(chrf.get_signature()),
+        "exact_match": sum(map(str.__eq__, translations, references)) / len(references),
+        "pairs": len(pairs),
+        "seconds": round(seconds, 2),
+    }
+    return scores, translations
+
+
+def translate_all(text_to_text, texts, batch_size=64):
+    """Translates any number of texts, those of similar length together.
+
+    Returns:
+        A list of strings in the order of `texts`.
+    """
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    translations = [""] * len(texts)
+    for begin in range(0, len(order), batch_size):
+        chosen = order[begin : begin + batch_size]
+        translated = text_to_text.translate(tf.constant([texts[index] for index in chosen], tf.string))
+        for index, text in zip(chosen, translated["text"].numpy(), strict=True):
+            translations[index] = text.decode()
+    return translations

@@ -1,0 +1,117 @@
+"""Trains the model of a recipe with `model.fit`, resuming where an earlier run of it stopped."""
+
+import sys
+import time
+
+import keras
+
+from keras_attn.losses import SequenceCrossentropy
+from keras_attn.metrics import TokenAccuracy
+from keras_attn.models import RecurrentSeq2Seq
+
+from .batches import Batches
+from .corpus import encode_pairs, load_corpus, train_tokenizers
+
+
+def train(recipe, run, report=print):
+    """Trains until `training.epochs` epochs are done; epochs that a checkpoint holds are not repeated.
+
+    Args:
+        recipe: a `Recipe`.
+        run: the `RunFolder` of the run; begun with the same recipe.
+        report: called with each line of progress.
+
+    Returns:
+        The history, one dictionary an epoch.
+    """
+    keras.utils.set_random_seed(recipe.training.seed)
+    corpus = load_corpus(recipe)
+    report(", ".join(f"{len(pairs)} {name} pairs" for name, pairs in corpus._asdict().items()))
+    tokenizers = _tokenizers(recipe, run, corpus.train)
+    report(f"{tokenizers[0].vocabulary_size} source ids, {tokenizers[1].vocabulary_size} target ids")
+    done, checkpoint = run.checkpoint()
+    train_batches, validation_batches = _batches(recipe, corpus, tokenizers, done, report)
+    if done:
+        report(f"Resuming after epoch {done} of {recipe.training.epochs}")
+        model = keras.models.load_model(checkpoint)
+    else:
+        model = _compiled(recipe, tokenizers, steps=len(train_batches) * recipe.training.epochs)
+    report(f"{model.count_params():,} parameters")
+    keeper = _Keeper(run, run.history(done))
+    if done < recipe.training.epochs:
+        model.fit(
+            train_batches,
+            validation_data=validation_batches,
+            epochs=recipe.training.epochs,
+            initial_epoch=done,
+            callbacks=[keeper],
+            # `Batches` shuffles by seed and epoch, which a resumed run can repeat.
+            shuffle=False,
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    return keeper.history
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Writes checkpoint and history after every epoch."""
+
+    def __init__(self, run, history):
+        super().__init__()
+        self._run = run
+        self.history = history
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = round(time.monotonic() - self._began, 2)
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        self.history.append({"epoch": epoch + 1, "seconds": seconds, **values})
+        self._run.save_checkpoint(self.model, epoch + 1, self.history)
+
+
+def _tokenizers(recipe, run, pairs):
+    tokenizers = run.tokenizers()
+    if tokenizers is None:
+        tokenizers = train_tokenizers(recipe, pairs)
+        run.save_tokenizers(*tokenizers)
+    return tokenizers
+
+
+def _batches(recipe, corpus, tokenizers, epoch, report):
+    limits = recipe.data.max_source_length, recipe.data.max_target_length
+    train = encode_pairs(corpus.train, *tokenizers, *limits)
+    validation = encode_pairs(corpus.validation, *tokenizers, *limits)
+    if train.dropped_long:
+        report(f"{train.dropped_long} training pairs left out: longer than {limits[0]} or {limits[1]} tokens")
+    options = recipe.training
+    return (
+        Batches(train.sources, train.targets, options.batch_size, seed=options.seed, epoch=epoch),
+        Batches(validation.sources, validation.targets, options.batch_size),
+    )
+
+
+def _compiled(recipe, tokenizers, steps):
+    options = recipe.model
+    model = RecurrentSeq2Seq(
+        tokenizers[0].vocabulary_size,
+        tokenizers[1].vocabulary_size,
+        embedding_dim=options.embedding_dim,
+        units=options.units,
+        attention_units=options.attention_units,
+        dropout=options.dropout,
+    )
+    warmup_steps = min(recipe.training.warmup_steps, steps // 2)
+    learning_rate = keras.optimizers.schedules.CosineDecay(
+        0.0,  # a float: with an integer Keras computes the warm-up in integers
+        decay_steps=steps - warmup_steps,
+        warmup_target=recipe.training.learning_rate,
+        warmup_steps=warmup_steps,
+    )
+    model.compile(
+        keras.optimizers.Adam(learning_rate, global_clipnorm=recipe.training.clip_norm),
+        SequenceCrossentropy(recipe.training.label_smoothing),
+        metrics=[TokenAccuracy()],
+        jit_compile=False,
+    )
+    return model
