@@ -34,8 +34,8 @@ class SequenceCrossentropy(keras.losses.Loss):
     """
 
     def __init__(self, label_smoothing=0.0, pad_id=0, name="sequence_crossentropy", **kwargs):
-        # `call` has its own mean, over tokens: nothing is left to reduce.
-        super().__init__(name=name, reduction=kwargs.pop("reduction", None), **kwargs)
+        # `call` divides by the number of tokens: the sum is their mean, and no other reduction is.
+        super().__init__(name=name, **{**kwargs, "reduction": "sum"})
         if not 0 <= label_smoothing < 1:
             raise ValueError(
                 f"`label_smoothing` must be in [0, 1). Received: label_smoothing={label_smoothing}."
@@ -44,7 +44,7 @@ class SequenceCrossentropy(keras.losses.Loss):
         self.pad_id = pad_id
 
     def call(self, y_true, y_pred):
-        """See the class."""
+        """Each token's share of the loss, `[B, T]`."""
         keep = ops.cast(ops.not_equal(y_true, self.pad_id), "float32")
         y_pred = ops.cast(y_pred, "float32")
         log_total = ops.logsumexp(y_pred, axis=-1)
@@ -53,7 +53,7 @@ class SequenceCrossentropy(keras.losses.Loss):
         if self.label_smoothing:
             uniform = log_total - ops.mean(y_pred, axis=-1)
             loss = (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
-        return ops.sum(loss * keep) / ops.maximum(ops.sum(keep), 1.0)
+        return loss * keep / ops.maximum(ops.sum(keep), 1.0)
 
     def get_config(self):
         """Everything the constructor takes."""

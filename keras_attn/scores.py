@@ -2,8 +2,8 @@
 
 from keras import ops
 
-# Far below any logit, yet finite in float32: the differences that the softmax forms stay finite too.
-_MASKED_LOGIT = -1e30
+# About the lowest float32: below any logit, yet finite, for a fully masked row subtracts it from itself.
+_MASKED_LOGIT = -3.4e38
 
 
 def masked_softmax(logits, keep=None):

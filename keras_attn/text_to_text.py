@@ -8,6 +8,11 @@ from keras_attn.text import special_ids
 # No SentencePiece piece and no character needs more bytes than this, so longer text is surely too long and is
 # refused before it is split.
 _MAX_BYTES_PER_TOKEN = 64
+_TOO_LONG = "`text` is too long"
+
+
+class TextTooLongError(ValueError):
+    """A text that has more tokens than the model takes."""
 
 
 class TextToText:
@@ -36,10 +41,22 @@ class TextToText:
         self.max_source_length = max_source_length
 
     def __call__(self, texts):
-        """Translates a list of strings and returns a list of strings."""
-        return [text.decode() for text in self.translate(tf.constant(list(texts), tf.string))["text"].numpy()]
+        """Translates a list of strings and returns a list of strings.
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+        Raises:
+            TextTooLongError: if a text has more than `max_source_length` tokens.
+        """
+        try:
+            translated = self.translate(tf.constant(list(texts), tf.string))["text"].numpy()
+        except tf.errors.InvalidArgumentError as error:
+            if _TOO_LONG not in error.message:
+                raise
+            # The graph's message is one line among those of TensorFlow.
+            line = next(line for line in error.message.splitlines() if _TOO_LONG in line)
+            raise TextTooLongError(line[line.index(_TOO_LONG) :].replace("]", "").replace("[", "")) from None
+        return [text.decode() for text in translated]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def translate(self, text):
         """The best text for each text, with its score.
 
@@ -55,7 +72,7 @@ class TextToText:
         translated = tf.where(empty, "", self.target_tokenizer.decode(ids))
         return {"text": translated, "score": tf.where(empty, 0.0, decoded.log_probs[:, 0])}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def align(self, text):
         """The attention weights behind each translation.
 
@@ -102,9 +119,7 @@ class TextToText:
 
 def _at_most(tensor, sizes, unit, limit):
     """`tensor`, which can be had only if no size `[B]` is over the limit."""
-    message = (
-        f"`text` is too long: expected at most {limit} {unit} a text. Split it into sentences. Received:"
-    )
+    message = f"{_TOO_LONG}: expected at most {limit} {unit}. Split it into sentences. Received:"
     check = tf.debugging.Assert(tf.reduce_all(sizes <= limit), [message, tf.reduce_max(sizes)])
     with tf.control_dependencies([] if check is None else [check]):  # eagerly, it has raised by now
         return tf.identity(tensor)

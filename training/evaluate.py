@@ -3,7 +3,6 @@
 import time
 
 import sacrebleu
-import tensorflow as tf
 
 
 def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):
@@ -46,7 +45,7 @@ def translate_all(text_to_text, texts, batch_size=64):
     translations = [""] * len(texts)
     for begin in range(0, len(order), batch_size):
         chosen = order[begin : begin + batch_size]
-        translated = text_to_text.translate(tf.constant([texts[index] for index in chosen], tf.string))
-        for index, text in zip(chosen, translated["text"].numpy(), strict=True):
-            translations[index] = text.decode()
+        translated = text_to_text([texts[index] for index in chosen])
+        for index, text in zip(chosen, translated, strict=True):
+            translations[index] = text
     return translations

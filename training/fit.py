@@ -10,14 +10,15 @@ from keras_attn.metrics import TokenAccuracy
 from keras_attn.models import RecurrentSeq2Seq
 
 from .batches import Batches
-from .corpus import encode_pairs, load_corpus, train_tokenizers
+from .corpus import encode_pairs, train_tokenizers
 
 
-def train(recipe, run, report=print):
+def train(recipe, corpus, run, report=print):
     """Trains until `training.epochs` epochs are done; epochs that a checkpoint holds are not repeated.
 
     Args:
         recipe: a `Recipe`.
+        corpus: the `PairsSplit` that `load_corpus` gives for it.
         run: the `RunFolder` of the run; begun with the same recipe.
         report: called with each line of progress.
 
@@ -25,7 +26,6 @@ def train(recipe, run, report=print):
         The history, one dictionary an epoch.
     """
     keras.utils.set_random_seed(recipe.training.seed)
-    corpus = load_corpus(recipe)
     report(", ".join(f"{len(pairs)} {name} pairs" for name, pairs in corpus._asdict().items()))
     tokenizers = _tokenizers(recipe, run, corpus.train)
     report(f"{tokenizers[0].vocabulary_size} source ids, {tokenizers[1].vocabulary_size} target ids")

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import keras
 
+# A saved model finds its classes only where these have been imported.
+import keras_attn.losses
+import keras_attn.metrics
+import keras_attn.models  # noqa: F401
 from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
 from keras_attn.text_to_text import TextToText
 

@@ -13,8 +13,9 @@ _MODEL = "dates"
 @click.option(
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a value of the recipe."
 )
+@click.option("--pairs", type=click.IntRange(min=100), default=30_000, show_default=True, help="To train on.")
 @click.option("--keep-serving", is_flag=True, help="Leave the server running at the end.")
-def command(run_path, overrides, keep_serving):
+def command(run_path, overrides, pairs, keep_serving):
     """Learn dates in eight languages, export, serve, ask, and show the attention.
 
     Generates dates as people write them with their ISO 8601 form, trains a GRU with Bahdanau attention on
@@ -27,7 +28,7 @@ def command(run_path, overrides, keep_serving):
         import_tensorflow()
     run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))
     with clock("train"):
-        run, test = _train(run_path, overrides)
+        run, test = _train(run_path, overrides, pairs)
     with clock("evaluate"):
         text_to_text = run.text_to_text()
         _evaluate(run, text_to_text, test)
@@ -59,15 +60,15 @@ class _Clock:
             click.echo(f"  {name:<18}{seconds:6.1f} s")
 
 
-def _train(run_path, overrides):
-    """Generates the dates, trains on them, and returns the run and its test pairs by locale and length."""
+def _train(run_path, overrides, num_pairs):
+    """Generates the dates, trains on them, and returns the run and its test pairs."""
     from keras_attn.training.dates import generate_dates
     from keras_attn.training.fit import train
     from keras_attn.training.pairs import write_pairs
     from keras_attn.training.run_folder import RunFolder
 
     _heading("1. Train", f"run folder {run_path}")
-    dates = generate_dates()
+    dates = generate_dates(train_size=num_pairs)
     run = RunFolder(run_path)
     recipe = _recipe(run_path / "data", overrides)
     run.begin(recipe)
@@ -76,7 +77,7 @@ def _train(run_path, overrides):
         write_pairs(run_path / "data" / f"{name}.tsv", pairs)
     for source, target in dates.train[:3]:
         click.echo(f"  {source}  →  {target}")
-    train(recipe, run, click.echo)
+    train(recipe, dates, run, click.echo)
     return run, dates.test
 
 

@@ -16,6 +16,16 @@ _COMMANDS = {
     "serve": "Serve exported models over REST and gRPC.",
     "query": "Ask a server over REST or gRPC.",
 }
+# By name: to import them would load TensorFlow before the command asks for it.
+_USERS_ERRORS = {
+    "builtins.FileExistsError",
+    "keras_attn.export.ops.UnservableOpError",
+    "keras_attn.serving.client_errors.ServerError",
+    "keras_attn.text_to_text.TextTooLongError",
+    "keras_attn.training.pairs.DataError",
+    "keras_attn.training.recipe.RecipeError",
+    "keras_attn.training.run_folder.RunError",
+}
 _INTERRUPTED = 130
 
 
@@ -75,12 +85,8 @@ def _fail(sentence, code):
 
 def _is_users(error):
     """Whether an error speaks of what the user gave. Anything else is a defect and keeps its traceback."""
-    from keras_attn.export.ops import UnservableOpError
-    from keras_attn.serving.errors import ServerError
-    from keras_attn.training.pairs import DataError
-    from keras_attn.training.recipe import RecipeError
-    from keras_attn.training.run_folder import RunError
+    return any(f"{kind.__module__}.{kind.__qualname__}" in _USERS_ERRORS for kind in type(error).__mro__)
 
-    return isinstance(
-        error, (DataError, RecipeError, RunError, ServerError, UnservableOpError, FileExistsError)
-    )
+
+if __name__ == "__main__":
+    main()

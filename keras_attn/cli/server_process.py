@@ -45,11 +45,12 @@ class ServerProcess:
             ServerFailedError: if the process ends before, or takes longer than a minute.
         """
         deadline = time.monotonic() + _START_SECONDS
-        while not client.is_available():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                log = self._log_path.read_text(encoding="utf-8", errors="replace").strip()
-                raise ServerFailedError(f"The server did not start. It wrote to {self._log_path}:\n{log}")
-            time.sleep(0.1)
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                client.wait_until_available(timeout_s=1)
+                return
+        log = self._log_path.read_text(encoding="utf-8", errors="replace").strip()
+        raise ServerFailedError(f"The server did not start. It wrote to {self._log_path}:\n{log}")
 
     def stop(self):
         """Stops the process unless it is to be kept; a second interrupt does not cut this short."""

@@ -24,14 +24,16 @@ def command(recipe, overrides, run_path):
     recipe_path = Path(recipe)
     recipe = load_recipe(recipe_path, overrides)
     import_tensorflow()
+    from keras_attn.training.corpus import load_corpus
     from keras_attn.training.fit import train
     from keras_attn.training.run_folder import RunFolder
 
+    corpus = load_corpus(recipe)
     run = RunFolder(run_path or Path("runs") / recipe_path.stem)
     run.begin(recipe)
     click.echo(f"Run folder: {run.path}")
     try:
-        history = train(recipe, run, click.echo)
+        history = train(recipe, corpus, run, click.echo)
     except KeyboardInterrupt:
         click.echo(f"\nStopped after epoch {run.checkpoint()[0]}. The same command resumes.", err=True)
         raise

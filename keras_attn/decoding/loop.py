@@ -77,7 +77,7 @@ def decode(decoder, source, start_id, end_id, max_length, strategy=None, return_
             parallel_iterations=1,
         )
     )
-    lengths = tf.reduce_sum(tf.cast(tf.not_equal(search.tokens, 0), tf.int32), axis=-1)
+    lengths = _count_to_end(search.tokens, end_id)
     alignments = search.alignments if return_alignments else None
     return Decoded(search.tokens, lengths, search.log_probs, search.finished, alignments)
 
@@ -114,6 +114,12 @@ def _extend(search, step, chosen, log_probs, end_id, keep_alignments):
         finished=search.finished | tf.equal(chosen, end_id),
         alignments=alignments,
     )
+
+
+def _count_to_end(tokens, end_id):
+    """Number of tokens up to and with the first end token; all where there is none."""
+    ends_before = tf.cumsum(tf.cast(tf.equal(tokens, end_id), tf.int32), axis=-1, exclusive=True)
+    return tf.reduce_sum(tf.cast(tf.equal(ends_before, 0), tf.int32), axis=-1)
 
 
 def _free_time_axes(search):

@@ -21,7 +21,8 @@ class AttentionRNN(keras.layers.Layer):
     the same computation one step at a time for K hypotheses a row, against one copy of the memory.
 
     Args:
-        cell: a Keras RNN cell, e.g. `keras.layers.GRUCell(128)`. The first of its states asks.
+        cell: a Keras RNN cell without dropout, e.g. `keras.layers.GRUCell(128)`; `LSTMCell` and
+            `StackedRNNCells` do as well. The first of its states asks.
         attention: a layer with `project_memory` and `attend`, e.g.
             `keras_attn.layers.BahdanauAttention(128)`.
         **kwargs: of `keras.layers.Layer`.
@@ -30,11 +31,15 @@ class AttentionRNN(keras.layers.Layer):
         sequences: `[B, T, D]`.
         memory: `[B, S, M]`.
         memory_mask: boolean `[B, S]`, True = keep; None keeps all.
-        initial_state: a list of `[B, H]`, one a state of the cell; zeros when None.
+        initial_state: a list of `[B, H]`, one a state of the cell, in the order of its `state_size`
+            flattened; zeros when None.
         return_attention_scores: also return the weights.
 
     Returns:
         `[B, T, H + M]`; with `return_attention_scores`, also the float32 weights `[B, T, S]`.
+
+    Raises:
+        ValueError: for an `attention` that lacks one of the two methods, or a cell with dropout.
 
     Example:
 
@@ -54,8 +59,16 @@ class AttentionRNN(keras.layers.Layer):
                     f"`attention` must have a method `{method}`. Expected a layer such as BahdanauAttention. "
                     f"Received: attention={attention}."
                 )
+        for part in getattr(cell, "cells", [cell]):
+            if getattr(part, "dropout", 0) or getattr(part, "recurrent_dropout", 0):
+                # Keras' cells keep their dropout mask on the object, where one batch's would meet the next.
+                raise ValueError(
+                    "`cell` must not have dropout of its own. Expected dropout=0 and recurrent_dropout=0. "
+                    f"Received: cell={part}. Put `keras.layers.Dropout` before or after the layer."
+                )
         self.cell = cell
         self.attention = attention
+        self.supports_masking = True
         # XLA cannot compile the loop over TensorLists whose element shapes are dynamic.
         self.supports_jit = False
 
@@ -80,20 +93,19 @@ class AttentionRNN(keras.layers.Layer):
         """See the class."""
         prepared = self.prepare_memory(memory, memory_mask)
         state = self._initial_state(memory, initial_state)
-        context = ops.zeros_like(memory[:, :1])  # [B, 1, M]
+        outputs = ops.zeros((ops.shape(memory)[0], 1, self._output_dim(memory)), self.compute_dtype)
         weights = ops.zeros_like(ops.cast(memory[:, :, 0], "float32"))[:, None]  # [B, 1, S]
         # `scan` wants what it stacks to look like what it carries: weights are carried only where asked for.
-        recorded = (context, weights) if return_attention_scores else (context,)
+        recorded = (outputs, weights) if return_attention_scores else (outputs,)
 
         def advance(carry, inputs):
             state, *_ = carry
-            _, state, context, weights = self.step(inputs[:, None], state, prepared, training)
-            carry = (state, context, weights) if return_attention_scores else (state, context)
+            outputs, state, _, weights = self.step(inputs[:, None], state, prepared, training)
+            carry = (state, outputs, weights) if return_attention_scores else (state, outputs)
             return carry, carry
 
-        _, steps = ops.scan(advance, (state, *recorded), ops.swapaxes(sequences, 0, 1))
-        states, contexts, *rest = [ops.swapaxes(ops.squeeze(x, 2), 0, 1) for x in self._first_of_state(steps)]
-        outputs = ops.concatenate([states, contexts], axis=-1)  # [B, T, H + M]
+        _, (_, *steps) = ops.scan(advance, (state, *recorded), ops.swapaxes(sequences, 0, 1))
+        outputs, *rest = [ops.swapaxes(ops.squeeze(x, 2), 0, 1) for x in steps]  # [B, T, ...]
         return (outputs, rest[0]) if return_attention_scores else outputs
 
     def prepare_memory(self, memory, memory_mask=None):
@@ -115,7 +127,7 @@ class AttentionRNN(keras.layers.Layer):
 
         Args:
             inputs: `[B, K, D]`.
-            state: list of `[B, K, H]`, one a state of the cell.
+            state: list of `[B, K, H]`, one a state of the cell, flattened where the cell nests them.
             memory: what `prepare_memory` returned; its batch is B, not B x K.
             training: passed on to the cell.
 
@@ -126,16 +138,16 @@ class AttentionRNN(keras.layers.Layer):
         context, weights = self.attention.attend(state[0], memory["keys"], memory["values"], keep)
         beams = ops.shape(inputs)[1]
         cell_inputs = _merge_beams(ops.concatenate([inputs, context], axis=-1))  # [B K, D + M]
-        flat_state = [_merge_beams(part) for part in state]
-        hidden, flat_state = self.cell(cell_inputs, flat_state, training=training)
-        state = [_split_beams(part, beams) for part in keras.tree.flatten(flat_state)]
+        cell_state = self._as_cell_state([_merge_beams(part) for part in state])
+        hidden, cell_state = self.cell(cell_inputs, cell_state, training=training)
+        state = [_split_beams(part, beams) for part in keras.tree.flatten(cell_state)]
         outputs = ops.concatenate([_split_beams(hidden, beams), context], axis=-1)
-        return outputs, state, context, weights
+        return ops.cast(outputs, self.compute_dtype), state, context, weights
 
     def compute_output_spec(self, sequences, memory, *args, return_attention_scores=False, **kwargs):
         """Shapes of the outputs and, if asked for, of the weights."""
-        width = keras.tree.flatten(self.cell.state_size)[0] + memory.shape[-1]
-        outputs = keras.KerasTensor((*sequences.shape[:2], width), dtype=self.compute_dtype)
+        shape = (*sequences.shape[:2], self._output_dim(memory))
+        outputs = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return outputs
         return outputs, keras.KerasTensor((*sequences.shape[:2], memory.shape[1]), dtype="float32")
@@ -157,13 +169,17 @@ class AttentionRNN(keras.layers.Layer):
 
     def _initial_state(self, memory, initial_state):
         if initial_state is None:
-            initial_state = keras.tree.flatten(self.cell.get_initial_state(batch_size=ops.shape(memory)[0]))
-        return [part[:, None] for part in initial_state]  # [B, 1, H]
+            initial_state = self.cell.get_initial_state(batch_size=ops.shape(memory)[0])
+        return [part[:, None] for part in keras.tree.flatten(initial_state)]  # [B, 1, H]
 
-    @staticmethod
-    def _first_of_state(steps):
-        states, *rest = steps
-        return (states[0], *rest)
+    def _as_cell_state(self, flat_state):
+        """A list of states in the nesting that the cell wants; a cell with one state wants a list too."""
+        sizes = self.cell.state_size
+        return keras.tree.pack_sequence_as(sizes, flat_state) if keras.tree.is_nested(sizes) else flat_state
+
+    def _output_dim(self, memory):
+        first_state = keras.tree.flatten(self.cell.state_size)[0]
+        return (getattr(self.cell, "output_size", None) or first_state) + memory.shape[-1]
 
 
 def _merge_beams(tensor):

@@ -137,7 +137,7 @@ class BahdanauAttention(keras.layers.Layer):
         return keras.layers.Dense(
             self.units,
             use_bias=False,
-            # A clone each: a seeded initializer would otherwise fill both projections with the same numbers.
+            # A clone each: an initializer draws its seed once, and would fill both with the same numbers.
             kernel_initializer=self.kernel_initializer.clone(),
             dtype=self.dtype_policy,
             name=name,

@@ -1,0 +1,99 @@
+"""Input that cannot be used: one clear sentence, a non-zero exit, no traceback."""
+
+import gzip
+
+import pytest
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes a recipe whose `[data]` has the given lines."""
+
+    def write(*data_lines):
+        path = tmp_path / "recipe.toml"
+        folder = f'folder = "{tmp_path}"'
+        path.write_text("\n".join(["[data]", folder, *data_lines]), encoding="utf-8")
+        return path
+
+    return write
+
+
+def check_one_sentence(ran, *parts):
+    assert ran.code == 1
+    assert ran.err.startswith("Error: ")
+    assert ran.err.count("\n") == 1
+    assert "Traceback" not in ran.err
+    for part in parts:
+        assert part in ran.err
+
+
+def test_missing_recipe(keras_attn, tmp_path):
+    check_one_sentence(keras_attn("train", tmp_path / "none.toml"), "none.toml", "does not exist")
+
+
+def test_unknown_key_names_the_near_miss(keras_attn, recipe):
+    ran = keras_attn("train", recipe('train = { path = "a.tsv" }'), "--set", "training.epoch=3")
+    check_one_sentence(ran, "training.epoch", "Did you mean `epochs`?")
+
+
+def test_missing_file_leaves_no_run_folder(keras_attn, recipe, tmp_path):
+    path = recipe('train = { path = "pears.tsv" }')
+    (tmp_path / "pairs.tsv").write_text("a\tb\n")
+    ran = keras_attn("train", path, "--run", tmp_path / "run")
+    check_one_sentence(ran, "pears.tsv", "not found", "pairs.tsv")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unequal_line_counts_name_the_line(keras_attn, recipe, tmp_path):
+    (tmp_path / "a.de").write_text("eins\nzwei\ndrei\n")
+    with gzip.open(tmp_path / "a.en.gz", "wt") as file:
+        file.write("one\ntwo\n")
+    ran = keras_attn("train", recipe('train = { source = "a.de", target = "a.en.gz" }'))
+    check_one_sentence(ran, "3", "2")
+
+
+def test_empty_file(keras_attn, recipe, tmp_path):
+    (tmp_path / "pairs.tsv").write_text("")
+    check_one_sentence(keras_attn("train", recipe('train = { path = "pairs.tsv" }')), "empty")
+
+
+def test_cp949_is_named_with_the_cure(keras_attn, recipe, tmp_path):
+    (tmp_path / "pairs.tsv").write_bytes("안녕하세요 여러분\thello everybody\n".encode("cp949"))
+    ran = keras_attn("train", recipe('train = { path = "pairs.tsv" }'))
+    check_one_sentence(ran, "CP949", "iconv")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "translate", "export"])
+def test_no_run_folder(keras_attn, command, tmp_path):
+    check_one_sentence(keras_attn(command, tmp_path / "nothing"), "no run folder")
+
+
+def test_run_of_another_recipe(keras_attn, tiny_run):
+    ran = keras_attn("train", tiny_run / "recipe.toml", "--set", "model.units=12", "--run", tiny_run)
+    check_one_sentence(ran, "another recipe", "model.units: 11 != 12")
+
+
+def test_text_that_is_too_long(keras_attn, tiny_run):
+    ran = keras_attn("translate", tiny_run, "x" * 1000)
+    check_one_sentence(ran, "`text` is too long", "41 tokens", "1000")
+
+
+def test_no_server(keras_attn):
+    check_one_sentence(keras_attn("query", "--rest", "http://localhost:9", "x"), "No server answers")
+    check_one_sentence(keras_attn("query", "--grpc", "localhost:9", "x"), "UNAVAILABLE")
+
+
+def test_wrong_calls_exit_with_2(keras_attn):
+    assert keras_attn("frobnicate").code == 2
+    assert keras_attn("query", "--rest", "http://a", "--grpc", "b:1", "x").code == 2
+
+
+def test_a_defect_keeps_its_traceback(keras_attn, tiny_run, monkeypatch):
+    from keras_attn.text_to_text import TextToText
+
+    def broken(self, texts):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(TextToText, "__call__", broken)
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        keras_attn("translate", tiny_run, "house")
