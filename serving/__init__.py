@@ -1,0 +1,32 @@
+"""The model server and its clients.
+
+Names are looked up when they are used: `from keras_attn.serving import Client` works where
+TensorFlow is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "Client": "client",
+    "ServerError": "client_errors",
+    "GrpcClient": "grpc_client",
+    "Options": "options",
+    "Server": "running",
+}
+_NEED_TENSORFLOW = {"GrpcClient", "Server"}
+
+__all__ = ["Client", "GrpcClient", "Options", "Server", "ServerError"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. Expected one of: {__all__}.")
+    if name in _NEED_TENSORFLOW:
+        importlib.import_module(".quiet", __name__).import_tensorflow()
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

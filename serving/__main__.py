@@ -1,0 +1,7 @@
+"""`python -m keras_attn.serving` runs the model server."""
+
+import sys
+
+from .server import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""The one error type of the serving core, with TensorFlow's status codes.
+
+HTTP and gRPC numbers stay in their adapters: the core knows neither.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Code(enum.IntEnum):
+    """TensorFlow's status codes (`absl::StatusCode`)."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class ServingError(Exception):
+    """A request or a load that failed, as TensorFlow would report it.
+
+    Args:
+        code: status code.
+        message: text for the caller, without the code's name.
+    """
+
+    def __init__(self, code: Code, message: str):
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.message}"
+
+
+def invalid(message: str) -> ServingError:
+    """Returns an INVALID_ARGUMENT error, the commonest one."""
+    return ServingError(Code.INVALID_ARGUMENT, message)

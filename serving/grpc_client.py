@@ -1,0 +1,143 @@
+"""gRPC client of a model server; needs the `serve` extra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+try:
+    import grpc
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_service_pb2_grpc,
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"GrpcClient needs the package of the module {error.name!r}."
+        " Install it with: pip install 'keras-attn[serve]'",
+        name=error.name,
+    ) from error
+
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+
+from .client_errors import ServerError
+from .signatures import DEFAULT_SIGNATURE
+from .tensor_protos import from_proto, to_proto
+from .version_state import State
+
+
+class GrpcClient:
+    """Talks to one model of a server over gRPC; also a context manager.
+
+    Args:
+        address: `host:8500`.
+        model_name: model to talk to.
+        timeout_s: seconds to wait for an answer.
+
+    Example:
+        `GrpcClient("localhost:8500", "translate").predict({"text": ["hello"]})`
+    """
+
+    def __init__(self, address: str, model_name: str = "default", timeout_s: float = 60.0):
+        self.model_name = model_name
+        self._timeout_s = timeout_s
+        self._types: dict[tuple[str, int | None], dict[str, int]] = {}
+        unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self._channel = grpc.insecure_channel(address, options=unlimited)
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def predict(
+        self,
+        inputs: Mapping[str, object],
+        *,
+        signature_name: str = "",
+        version: int | None = None,
+        output_filter: Sequence[str] = (),
+    ) -> object:
+        """Runs the model.
+
+        Args:
+            inputs: input name -> array, sent as it is, or nested lists, sent in the type that the model
+                wants: the first such call asks the server for it.
+            signature_name: signature to run; empty means `serving_default`.
+            version: model version; None means the latest.
+            output_filter: outputs to compute; empty means all.
+
+        Returns:
+            The array of the only output, or output name -> array. Strings are object arrays of bytes.
+
+        Raises:
+            ServerError: the server refused or cannot be reached.
+        """
+        request = predict_pb2.PredictRequest(output_filter=list(output_filter))
+        self._address_to(request.model_spec, version)
+        request.model_spec.signature_name = signature_name
+        for name, value in inputs.items():
+            if not hasattr(value, "dtype"):
+                value = _to_array(value, self._input_types(signature_name, version).get(name))
+            request.inputs[name].CopyFrom(to_proto(np.asarray(value)))
+        response = self._call(self._prediction.Predict, request)
+        outputs = {name: from_proto(name, proto) for name, proto in response.outputs.items()}
+        return outputs if len(outputs) != 1 else next(iter(outputs.values()))
+
+    def status(self, version: int | None = None) -> dict[int, str]:
+        """Returns the state of each version: `{2: "AVAILABLE", 1: "END"}`, newest first.
+
+        Raises:
+            ServerError: there is no such model or version, or the server cannot be reached.
+        """
+        request = get_model_status_pb2.GetModelStatusRequest()
+        self._address_to(request.model_spec, version)
+        response = self._call(self._model.GetModelStatus, request)
+        return {entry.version: State(entry.state).name for entry in response.model_version_status}
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()
+
+    def __enter__(self) -> GrpcClient:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _address_to(self, spec: object, version: int | None) -> None:
+        spec.name = self.model_name
+        if version is not None:
+            spec.version.value = version
+
+    def _input_types(self, signature_name: str, version: int | None) -> dict[str, int]:
+        key = (signature_name or DEFAULT_SIGNATURE, version)
+        if key not in self._types:
+            request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+            self._address_to(request.model_spec, version)
+            packed = self._call(self._prediction.GetModelMetadata, request).metadata["signature_def"]
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            packed.Unpack(signatures)
+            definition = signatures.signature_def.get(key[0])
+            inputs = definition.inputs if definition else {}
+            self._types[key] = {name: info.dtype for name, info in inputs.items()}
+        return self._types[key]
+
+    def _call(self, method: object, request: object) -> object:
+        try:
+            return method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise ServerError(error.code().name, error.details()) from error
+
+
+def _to_array(value: object, dtype: int | None) -> np.ndarray:
+    """Converts nested lists to the type of an input; an unknown input is left to the server to refuse."""
+    if dtype is None or dtype != types_pb2.DT_STRING:
+        return np.asarray(value, dtype and tf.dtypes.as_dtype(dtype).as_numpy_dtype)
+    array = np.asarray(value, dtype=object)
+    texts = [item.encode() if isinstance(item, str) else item for item in array.reshape(-1).tolist()]
+    encoded = np.empty(len(texts), dtype=object)
+    encoded[:] = texts
+    return encoded.reshape(array.shape)

@@ -1,0 +1,163 @@
+"""The inputs of a predict request in JSON: `instances`, row by row, or `inputs`, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+import numpy as np
+
+from .errors import ServingError, invalid
+from .json_dump import dump_json
+from .json_tensor import is_base64, to_array
+from .signatures import Signature, TensorInfo
+
+
+def signature_name(document: dict) -> str:
+    """Returns the signature that a request names, empty if it names none.
+
+    Raises:
+        ServingError: the name is no string.
+    """
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(
+            f"JSON Value: {dump_json(document)} not formatted correctly."
+            " 'signature_name' key must be a string value."
+        )
+    return name
+
+
+def read_inputs(document: dict, signature: Signature, asked_name: str) -> tuple[dict[str, np.ndarray], bool]:
+    """Reads the input tensors of a predict request.
+
+    Args:
+        document: the parsed body.
+        signature: the signature to feed.
+        asked_name: signature name as the request has it, for error texts.
+
+    Returns:
+        input name -> array, and whether the request is in row form (`instances`).
+
+    Raises:
+        ServingError: neither or both keys, or values that do not fit the signature.
+    """
+    if not signature.inputs:
+        raise invalid(f"Failed to get input map for signature: {asked_name or 'DEFAULT'}")
+    if "instances" not in document:
+        if "inputs" not in document:
+            raise invalid("Missing 'inputs' or 'instances' key")
+        return _read_columns(document["inputs"], signature), False
+    if "inputs" in document:
+        raise _format_error(
+            document, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
+        )
+    instances = document["instances"]
+    if not isinstance(instances, list):
+        raise _format_error(document, "Expecting 'instances' to be an list/array")
+    if not instances:
+        raise _format_error(document, "No values in 'instances' array")
+    return _read_rows(instances, signature), True
+
+
+def _format_error(document: dict, problem: str) -> ServingError:
+    return invalid(f"JSON Value: {dump_json(document)} {problem}")
+
+
+def _read_columns(value: object, signature: Signature) -> dict[str, np.ndarray]:
+    if not isinstance(value, dict) or is_base64(value):
+        infos = _needed(signature, ())
+        if len(infos) > 1:
+            raise invalid(
+                "inputs is a plain value/list, but expecting an object as multiple input tensors"
+                " required as per tensorinfo_map"
+            )
+        return {name: to_array(value, info) for name, info in infos.items()}
+    inputs = {}
+    for name, info in _needed(signature, value).items():
+        if name not in value:
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
+        inputs[name] = to_array(value[name], info)
+    return inputs
+
+
+def _needed(signature: Signature, given: Container[str]) -> dict[str, TensorInfo]:
+    """Returns the inputs that a request must carry: those it names, and those without a default.
+
+    A signature whose inputs all have defaults is fed by its first one.
+    """
+    infos, defaults = signature.inputs, signature.defaults
+    needed = {name: info for name, info in infos.items() if name in given or name not in defaults}
+    return needed or dict(list(infos.items())[:1])
+
+
+def _read_rows(instances: list, signature: Signature) -> dict[str, np.ndarray]:
+    given = {name for element in instances if _is_named(element) for name in element}
+    infos = _needed(signature, given)
+    if not isinstance(instances[0], dict) and len(infos) > 1:
+        raise invalid(
+            "instances is a plain list, but expecting list of objects as multiple input tensors"
+            " required as per tensorinfo_map"
+        )
+    columns = _columns_at_once(instances, infos)
+    return columns if columns is not None else _columns_row_by_row(instances, infos)
+
+
+def _is_named(element: object) -> bool:
+    return isinstance(element, dict) and not is_base64(element)
+
+
+def _columns_at_once(instances: list, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
+    """Converts whole columns, or returns None where something is wrong and must be located."""
+    try:
+        if not any(_is_named(element) for element in instances):
+            return {name: to_array(instances, info) for name, info in infos.items()}
+        if all(_is_named(element) and element.keys() == infos.keys() for element in instances):
+            return {n: to_array([element[n] for element in instances], i) for n, i in infos.items()}
+    except ServingError:
+        pass
+    return None
+
+
+def _columns_row_by_row(instances: list, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
+    named = _is_named(instances[0])
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in infos}
+    for number, element in enumerate(instances):
+        if _is_named(element) != named:
+            expected, got = ("object", "list") if named else ("value/list", "object")
+            raise invalid(f"Expecting {expected} but got {got} at item {number} of input list")
+        if not named:
+            _add_row(columns, next(iter(infos)), element, infos, f"{number}")
+            continue
+        for name, value in element.items():
+            _add_row(columns, name, value, infos, f"{number} key: {name}")
+        if element.keys() != infos.keys():
+            raise invalid(
+                f"Failed to process element: {number} of 'instances' list. JSON object: {dump_json(element)}"
+                f" keys must be equal to: {','.join(sorted(infos))}"
+            )
+    return {name: np.stack(rows) for name, rows in columns.items()}
+
+
+def _add_row(
+    columns: dict[str, list[np.ndarray]],
+    name: str,
+    value: object,
+    infos: Mapping[str, TensorInfo],
+    place: str,
+) -> None:
+    try:
+        if name not in infos:
+            raise invalid(f"JSON object: does not have named input: {name}")
+        row = to_array(value, infos[name])
+        first = columns[name][0] if columns[name] else row
+        if row.size != first.size:
+            raise invalid(f"Expecting tensor size: {first.size} but got: {row.size}")
+        if row.shape != first.shape:
+            raise invalid(f"Expecting shape {_shape(first)} but got: {_shape(row)}")
+    except ServingError as error:
+        raise invalid(f"Failed to process element: {place} of 'instances' list. Error: {error}") from error
+    columns[name].append(row)
+
+
+def _shape(array: np.ndarray) -> str:
+    return "[" + ",".join(str(size) for size in array.shape) + "]"

@@ -1,0 +1,202 @@
+"""A JSON parser that words errors, and counts their offsets, as RapidJSON's iterative parser does.
+
+It never recurses, so that no nesting depth can exhaust the stack.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+_BLANK = re.compile(rb"[ \t\n\r]*")
+_INTEGER_PART = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_DIGITS = re.compile(rb"[0-9]+")
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+_HEX4 = re.compile(rb"[0-9a-fA-F]{4}")
+_SPECIAL = re.compile(rb"-?(?:NaN|Infinity|Inf(?!i))")
+_LITERALS = {ord("t"): (b"true", True), ord("f"): (b"false", False), ord("n"): (b"null", None)}
+_ESCAPES = dict(zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True))
+
+
+class JsonSyntaxError(Exception):
+    """Text that is no JSON: what is wrong, and at which byte."""
+
+    def __init__(self, problem: str, offset: int):
+        super().__init__(problem, offset)
+        self.problem = problem
+        self.offset = offset
+
+
+def parse_strict(body: bytes) -> object:
+    """Parses the first JSON value of a text and ignores what follows it.
+
+    Args:
+        body: UTF-8 text, possibly with a byte order mark; its encoding is not checked.
+
+    Returns:
+        dict (the first of equal keys counts), list, str, int, float, bool or None.
+
+    Raises:
+        JsonSyntaxError: the text is no JSON.
+    """
+    return _Parser(body).parse()
+
+
+class _Parser:
+    def __init__(self, body: bytes):
+        self._body = body + b"\0"  # a sentinel that no token starts with
+        self._at = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+        self._open: list[dict | list] = []  # containers around the current position
+        self._keys: list[str] = []  # the key being filled, for each open object
+
+    def parse(self) -> object:
+        if self._next() in b"\0,:]}":
+            raise JsonSyntaxError("The document is empty.", self._at)
+        value, opened = self._value()
+        while True:
+            if opened:
+                self._open.append(value)
+            else:
+                value, closed = self._attach(value)
+                if closed:
+                    return value
+            value, opened = self._next_value()
+
+    def _next(self) -> bytes:
+        """Skips white space and returns the byte there."""
+        self._at = _BLANK.match(self._body, self._at).end()
+        return self._body[self._at : self._at + 1]
+
+    def _next_value(self) -> tuple[object, bool]:
+        """Reads the value that follows inside the innermost container, or closes that."""
+        container = self._open[-1]
+        closing = b"]" if isinstance(container, list) else b"}"
+        if not container and self._next() == closing:
+            self._at += 1
+            return self._open.pop(), False
+        if isinstance(container, dict):
+            self._key()
+        return self._value()
+
+    def _attach(self, value: object) -> tuple[object, bool]:
+        """Puts a finished value into its container; closes all containers that end after it."""
+        while self._open:
+            container = self._open[-1]
+            if isinstance(container, list):
+                container.append(value)
+                end, problem = b"]", "Missing a comma or ']' after an array element."
+            else:
+                container.setdefault(self._keys.pop(), value)
+                end, problem = b"}", "Missing a comma or '}' after an object member."
+            token = self._next()
+            if token not in (b",", end):
+                raise JsonSyntaxError(problem, self._at)
+            self._at += 1
+            if token == b",":
+                return None, False
+            value = self._open.pop()
+        return value, True
+
+    def _key(self) -> None:
+        if self._next() != b'"':
+            raise JsonSyntaxError("Missing a name for object member.", self._at)
+        self._keys.append(self._string())
+        if self._next() != b":":
+            raise JsonSyntaxError("Missing a colon after a name of object member.", self._at)
+        self._at += 1
+
+    def _value(self) -> tuple[object, bool]:
+        """Returns a value, and whether it is a container that has only been opened."""
+        token = self._next()
+        if token in (b"{", b"["):
+            self._at += 1
+            return ({} if token == b"{" else []), True
+        if token == b'"':
+            return self._string(), False
+        if token[0] in _LITERALS:
+            return self._literal(*_LITERALS[token[0]]), False
+        return self._number(), False
+
+    def _literal(self, word: bytes, value: object) -> object:
+        for letter in word:
+            if self._body[self._at] != letter:
+                raise JsonSyntaxError("Invalid value.", self._at)
+            self._at += 1
+        return value
+
+    def _number(self) -> int | float:
+        start, body = self._at, self._body
+        special = _SPECIAL.match(body, start)
+        if special:
+            self._at = special.end()
+            return float(special.group())
+        whole = _INTEGER_PART.match(body, start)
+        if not whole:
+            raise JsonSyntaxError("Invalid value.", start + body.startswith(b"-", start))
+        self._at = whole.end()
+        is_decimal = False
+        if body.startswith(b".", self._at):
+            is_decimal = True
+            self._digits(self._at + 1, "Miss fraction part in number.")
+        if body[self._at : self._at + 1] in (b"e", b"E"):
+            is_decimal = True
+            sign = body[self._at + 1 : self._at + 2] in (b"+", b"-")
+            self._digits(self._at + 1 + sign, "Miss exponent in number.")
+        return self._to_number(body[start : self._at], is_decimal, start)
+
+    def _digits(self, at: int, problem: str) -> None:
+        digits = _DIGITS.match(self._body, at)
+        if not digits:
+            raise JsonSyntaxError(problem, at)
+        self._at = digits.end()
+
+    def _to_number(self, text: bytes, is_decimal: bool, start: int) -> int | float:
+        if not is_decimal and len(text) <= 20:  # 64 bits; longer whole numbers count as decimal ones
+            return int(text)
+        number = float(text)
+        if math.isinf(number):
+            raise JsonSyntaxError("Number too big to be stored in double.", start)
+        return number
+
+    def _string(self) -> str:
+        pieces = []
+        self._at += 1
+        while True:
+            plain = _PLAIN.match(self._body, self._at)
+            pieces.append(plain.group())
+            self._at = plain.end()
+            byte = self._body[self._at : self._at + 1]
+            if byte == b'"':
+                self._at += 1
+                return b"".join(pieces).decode("utf-8", "surrogateescape")
+            if byte == b"\0":
+                raise JsonSyntaxError("Missing a closing quotation mark in string.", self._at)
+            if byte != b"\\":
+                raise JsonSyntaxError("Invalid escape character in string.", self._at)
+            pieces.append(self._escape())
+
+    def _escape(self) -> bytes:
+        start = self._at
+        letter = self._body[start + 1]
+        self._at += 2
+        if letter in _ESCAPES:
+            return bytes([_ESCAPES[letter]])
+        if letter != ord("u"):
+            raise JsonSyntaxError("Invalid escape character in string.", start)
+        point = self._hex4(start)
+        if 0xD800 <= point < 0xDC00:
+            if not self._body.startswith(b"\\u", self._at):
+                raise JsonSyntaxError("The surrogate pair in string is invalid.", start)
+            self._at += 2
+            low = self._hex4(start)
+            if not 0xDC00 <= low < 0xE000:
+                raise JsonSyntaxError("The surrogate pair in string is invalid.", start)
+            point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00)
+        return chr(point).encode("utf-8", "surrogatepass")
+
+    def _hex4(self, escape_start: int) -> int:
+        digits = _HEX4.match(self._body, self._at)
+        if not digits:
+            raise JsonSyntaxError("Incorrect hex digit after \\u escape in string.", escape_start)
+        self._at = digits.end()
+        return int(digits.group(), 16)

@@ -1,0 +1,90 @@
+"""All models of a server, found by name and version."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from .errors import Code, ServingError, invalid
+from .servable import Servable
+from .served_model import ServedModel
+from .version_state import VersionStatus
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a request is addressed to.
+
+    Args:
+        name: model name.
+        version: version number; None means the latest available.
+        label: version label, an alternative to `version`.
+        signature_name: signature; empty means `serving_default`.
+    """
+
+    name: str
+    version: int | None = None
+    label: str = ""
+    signature_name: str = ""
+
+    def resolved(self, version: int, signature_name: str) -> ModelSpec:
+        """Returns the spec that an answer carries."""
+        return replace(self, version=version, label="", signature_name=signature_name)
+
+
+class Registry:
+    """The models of a server.
+
+    Args:
+        models: the served models, each with a name of its own.
+    """
+
+    def __init__(self, models: list[ServedModel]):
+        self._models = {model.name: model for model in models}
+
+    @property
+    def models(self) -> list[ServedModel]:
+        """The served models."""
+        return list(self._models.values())
+
+    @contextlib.contextmanager
+    def use(self, spec: ModelSpec) -> Iterator[Servable]:
+        """Lends the servable that a spec names, for the length of the block.
+
+        Raises:
+            ServingError: NOT_FOUND for an unknown model or version, INVALID_ARGUMENT for an unknown label.
+        """
+        if spec.label:
+            raise invalid(f"Unrecognized servable version label: {spec.label}")
+        model = self._models.get(spec.name)
+        with model.use(spec.version) if model else contextlib.nullcontext() as servable:
+            if servable is None:
+                wanted = f"Latest({spec.name})"
+                if spec.version is not None:
+                    wanted = f"Specific({spec.name}, {spec.version})"
+                raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
+            yield servable
+
+    def statuses(self, spec: ModelSpec) -> list[VersionStatus]:
+        """Returns the status of one version, or of all versions newest first.
+
+        Raises:
+            ServingError: NOT_FOUND if there is none.
+        """
+        model = self._models.get(spec.name)
+        known = model.statuses() if model else []
+        if spec.version is not None:
+            known = [status for status in known if status.version == spec.version]
+            if not known:
+                raise ServingError(
+                    Code.NOT_FOUND, f"Could not find version {spec.version} of model {spec.name}"
+                )
+        if not known:
+            raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {spec.name}")
+        return known
+
+    def poll(self) -> None:
+        """Looks at every base path once."""
+        for model in self._models.values():
+            model.poll()

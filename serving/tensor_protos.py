@@ -1,0 +1,88 @@
+"""`TensorProto` to NumPy and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from .errors import invalid
+
+# Which repeated field carries which type; the narrow integers share `int_val`.
+_FIELDS = {
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_INT8: "int_val",
+    types_pb2.DT_INT16: "int_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_UINT16: "int_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_UINT32: "uint32_val",
+    types_pb2.DT_UINT64: "uint64_val",
+    types_pb2.DT_BOOL: "bool_val",
+    types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_HALF: "half_val",
+    types_pb2.DT_BFLOAT16: "half_val",
+    types_pb2.DT_COMPLEX64: "scomplex_val",
+    types_pb2.DT_COMPLEX128: "dcomplex_val",
+}
+
+
+def from_proto(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """Reads a tensor message.
+
+    Args:
+        alias: name of the input, for the error text.
+        proto: message with typed values or `tensor_content`.
+
+    Returns:
+        The array; strings are object arrays of bytes.
+
+    Raises:
+        ServingError: the values do not fit type and shape.
+    """
+    try:
+        return np.asarray(tf.make_ndarray(proto))
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise invalid(f"tensor parsing error: {alias}") from error
+
+
+def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
+    """Writes an array with one entry a value in the type's own field, as the stock server replies.
+
+    Args:
+        array: any array that TensorFlow knows; strings are object arrays of bytes.
+
+    Returns:
+        The message; every value is written, none is folded into "the last one repeats".
+    """
+    dtype = _data_type(array)
+    proto = tensor_pb2.TensorProto(dtype=dtype)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    # An unknown size and a scalar look alike without this: the message must be present in the reply.
+    proto.tensor_shape.SetInParent()
+    field = _FIELDS.get(dtype)
+    if field is None:
+        proto.tensor_content = array.tobytes()
+        return proto
+    getattr(proto, field).extend(_values(array, field))
+    return proto
+
+
+def _data_type(array: np.ndarray) -> int:
+    if array.dtype.kind in "OSU":
+        return types_pb2.DT_STRING
+    return tf.dtypes.as_dtype(array.dtype).as_datatype_enum
+
+
+def _values(array: np.ndarray, field: str) -> list:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if field == "half_val":
+        return flat.view(np.uint16).tolist()
+    if field in ("scomplex_val", "dcomplex_val"):  # stored as real, imaginary, real, imaginary ...
+        return flat.view(np.float32 if field == "scomplex_val" else np.float64).tolist()
+    if field == "string_val":
+        return [value if isinstance(value, bytes) else str(value).encode() for value in flat.tolist()]
+    return flat.tolist()

@@ -1,0 +1,62 @@
+"""Which versions of a model lie under its base path."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_INTEGER = re.compile(r"\s*\+?\d+\s*", re.ASCII)
+_LARGEST = 2**63 - 1
+
+
+def parse_version(name: str) -> int | None:
+    """Returns the version number that a directory name stands for, or None.
+
+    `7`, `00000007` and `+7` are 7; `7.tmp`, `v7` and what exceeds 63 bits are no versions.
+    """
+    if not _INTEGER.fullmatch(name):
+        return None
+    number = int(name)
+    return number if number <= _LARGEST else None
+
+
+def list_versions(base_path: str) -> dict[int, str]:
+    """Lists the version directories of a base path.
+
+    Args:
+        base_path: directory whose integer-named children are versions.
+
+    Returns:
+        version -> directory. Of two names for one number (`1`, `01`) the last in sort order counts.
+
+    Raises:
+        OSError: the base path cannot be read.
+    """
+    found = {}
+    for name in sorted(os.listdir(base_path)):
+        version = parse_version(name)
+        directory = os.path.join(base_path, name)
+        if version is not None and os.path.isdir(directory):
+            found[version] = directory
+    return found
+
+
+def fingerprint(directory: str) -> frozenset[tuple[str, int, int]]:
+    """Returns a value that changes while a version directory is being written or repaired.
+
+    Args:
+        directory: version directory.
+
+    Returns:
+        name, size and modification time of the files that a load reads.
+    """
+    stamps = set()
+    for folder in (directory, os.path.join(directory, "variables")):
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    stat = entry.stat()
+                    stamps.add((entry.path, stat.st_size, stat.st_mtime_ns))
+        except OSError:  # not there, or gone while being read: a later look differs
+            continue
+    return frozenset(stamps)

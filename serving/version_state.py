@@ -1,0 +1,48 @@
+"""The life of one model version, and the handle that keeps it alive while it is used."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from .errors import Code, ServingError
+from .servable import Servable
+
+
+class State(enum.IntEnum):
+    """States of a version, numbered as in `ModelVersionStatus`."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """What callers are told about a version: `code` is OK unless it failed to load."""
+
+    version: int
+    state: State
+    code: Code = Code.OK
+    message: str = ""
+
+
+@dataclass
+class VersionEntry:
+    """Bookkeeping of one version; changed only under its model's lock."""
+
+    version: int
+    directory: str
+    fingerprint: frozenset | None = None
+    state: State = State.START
+    error: ServingError | None = None
+    servable: Servable | None = None
+    in_flight: int = 0
+
+    def status(self) -> VersionStatus:
+        """Returns what callers are told."""
+        if self.error is None:
+            return VersionStatus(self.version, self.state)
+        return VersionStatus(self.version, self.state, self.error.code, self.error.message)

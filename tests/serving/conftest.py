@@ -1,0 +1,118 @@
+"""Tiny SavedModels, one for each behaviour, and a server that holds them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from keras_attn.serving.quiet import import_tensorflow
+
+tf = import_tensorflow()
+
+from keras_attn.serving.options import Options  # noqa: E402
+from keras_attn.serving.registry import Registry  # noqa: E402
+from keras_attn.serving.rest_handler import RestHandler  # noqa: E402
+from keras_attn.serving.running import Server  # noqa: E402
+from keras_attn.serving.servable import SessionSettings, saved_model_loader  # noqa: E402
+from keras_attn.serving.served_model import ServedModel  # noqa: E402
+
+
+class HalfPlus(tf.Module):
+    """y = x / 2 + offset."""
+
+    def __init__(self, offset: float):
+        super().__init__()
+        self.offset = tf.Variable(offset)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def call(self, x):
+        return {"y": x / 2.0 + self.offset}
+
+
+class TwoInTwoOut(tf.Module):
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, 3], tf.float32, name="a"),
+            tf.TensorSpec([None], tf.float32, name="b"),
+        ]
+    )
+    def call(self, a, b):
+        return {"scaled": a * b[:, tf.newaxis], "total": tf.reduce_sum(a, axis=1) + b}
+
+
+class Shout(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def call(self, text):
+        return {"loud": tf.strings.join([text, "!"]), "raw_bytes": text}
+
+
+class WithDefault(tf.Module):
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="x"),
+            tf.TensorSpec([], tf.float32, name="factor"),
+        ]
+    )
+    def call(self, x, factor=tf.constant(3.0)):  # noqa: B008
+        return {"y": x * factor}
+
+
+class Below10(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="x")])
+    def call(self, x):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 10, message="x is too big")]):
+            return {"y": x + 1}
+
+
+class Integers(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64, name="ids")])
+    def call(self, ids):
+        return {"doubled": ids * 2}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64, name="ids")])
+    def count(self, ids):
+        return {"count": tf.size(ids)}
+
+
+def save(module, directory, **more):
+    """Saves a module with its `call` as `serving_default`."""
+    tf.saved_model.save(module, str(directory), signatures={"serving_default": module.call, **more})
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Base paths of all models: name -> path, each with a version 1; `half` has 7 as well."""
+    root = tmp_path_factory.mktemp("models")
+    save(HalfPlus(2.0), root / "half" / "1")
+    save(HalfPlus(3.0), root / "half" / "7")
+    save(TwoInTwoOut(), root / "two" / "1")
+    save(Shout(), root / "shout" / "1")
+    save(WithDefault(), root / "default_input" / "1")
+    save(Below10(), root / "below10" / "1")
+    integers = Integers()
+    save(integers, root / "integers" / "1", count=integers.count)
+    return {path.name: path for path in root.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def registry(models):
+    """A registry with every model loaded."""
+    load = saved_model_loader(SessionSettings(inter_op_threads=1))
+    registry = Registry([ServedModel(name, str(path), load) for name, path in models.items()])
+    registry.poll()
+    yield registry
+    for model in registry.models:
+        model.close(5.0)
+
+
+@pytest.fixture(scope="session")
+def rest(registry):
+    """The REST API without a socket."""
+    return RestHandler(registry)
+
+
+@pytest.fixture(scope="session")
+def server(registry):
+    """A server in this process, on free ports, with every model."""
+    options = Options(port=0, rest_api_num_threads=3, grpc_max_threads=3)
+    with Server(options, registry=registry) as server:
+        yield server

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+
+import keras_attn.serving
+from keras_attn.serving.quiet import _stderr_held_back
+
+SOURCES = sorted(Path(keras_attn.serving.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_serving_stands_alone(path):
+    """It serves any SavedModel: nothing of Keras or of the layers is imported."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level <= 1
+            modules = [node.module or ""] if node.level == 0 else []
+        assert not {name.partition(".")[0] for name in modules} & {"keras", "keras_attn", "training"}
+
+
+def test_public_names():
+    for name in keras_attn.serving.__all__:
+        assert getattr(keras_attn.serving, name).__name__ == name
+    with pytest.raises(AttributeError, match=r"has no attribute 'Nothing'\. Expected one of"):
+        _ = keras_attn.serving.Nothing
+    assert dir(keras_attn.serving) == keras_attn.serving.__all__
+
+
+def test_what_was_held_back_is_shown_when_the_import_fails(capfd):
+    with _stderr_held_back():
+        os.write(2, b"start-up line\n")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError, match="broken"):
+        _fail_to_import()
+    assert capfd.readouterr().err == "the reason\n"
+
+
+def _fail_to_import():
+    with _stderr_held_back():
+        os.write(2, b"the reason\n")
+        raise ImportError("broken")

@@ -1,0 +1,78 @@
+"""Recorded answers of TensorFlow Serving to JSON bodies, where the recording is at hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from keras_attn.serving.errors import ServingError
+from keras_attn.serving.json_inputs import read_inputs, signature_name
+from keras_attn.serving.json_outputs import write_outputs, write_predictions
+from keras_attn.serving.json_parser import parse_object
+from keras_attn.serving.signatures import Signature, TensorInfo
+
+RECORDING = Path(__file__).parents[2] / ".." / "shared" / "data" / "rest_vectors" / "json_tensor_cases.json"
+CASES = json.loads(RECORDING.read_text()) if RECORDING.exists() else []
+
+
+def cases(*kinds):
+    chosen = [
+        pytest.param(case, id=f"{case['kind']}-{case['id']}") for case in CASES if case["kind"] in kinds
+    ]
+    return chosen or [pytest.param(None, marks=pytest.mark.skip(reason=f"no recording at {RECORDING}"))]
+
+
+def array_of(proto):
+    """Reads a recorded tensor; narrow integers wrap, which `tf.make_ndarray` refuses to do."""
+    if proto.dtype == types_pb2.DT_INT8:
+        return np.array(proto.int_val).astype(np.int8).reshape([dim.size for dim in proto.tensor_shape.dim])
+    return tf.make_ndarray(proto)
+
+
+def read(case):
+    infos = {name: TensorInfo(name, types_pb2.DataType.Value(kind)) for name, kind in case["info"].items()}
+    document = parse_object(case["body"].encode())
+    name = signature_name(document)
+    return name, *read_inputs(document, Signature("s", infos, {}, {}), name)
+
+
+def write(case):
+    outputs = {}
+    for alias, text in case["tensors"].items():
+        outputs[alias] = tf.make_ndarray(text_format.Parse(text, tensor_pb2.TensorProto()))
+    return (write_predictions if case["kind"] == "row" else write_outputs)(outputs).decode()
+
+
+@pytest.mark.parametrize("case", cases("predict"))
+def test_request(case):
+    if case["result_code"] != 0:
+        with pytest.raises(ServingError) as caught:
+            read(case)
+        assert (int(caught.value.code), caught.value.message) == (case["result_code"], case["result_message"])
+        return
+    name, inputs, by_row = read(case)
+    expected = text_format.Parse(case["result"], predict_pb2.PredictRequest())
+    assert by_row == (case["format"] == "row")
+    assert name == expected.model_spec.signature_name
+    assert inputs.keys() == expected.inputs.keys()
+    for alias, proto in expected.inputs.items():
+        wanted = array_of(proto)
+        assert inputs[alias].dtype == wanted.dtype
+        np.testing.assert_array_equal(inputs[alias], wanted)
+
+
+@pytest.mark.parametrize("case", cases("row", "columnar"))
+def test_reply(case):
+    if case["result_code"] == 0:
+        assert write(case) == case["result"]
+        return
+    with pytest.raises(ServingError) as caught:
+        write(case)
+    assert (int(caught.value.code), caught.value.message) == (case["result_code"], case["result_message"])

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.poller import Poller
+from keras_attn.serving.registry import ModelSpec, Registry
+from keras_attn.serving.served_model import ServedModel
+from keras_attn.serving.version_state import State
+
+
+class FakeServable:
+    def __init__(self, version):
+        self.version = version
+        self.is_closed = False
+
+    def close(self):
+        self.is_closed = True
+
+
+class FakeLoader:
+    """Loads anything but directories that hold a file named `broken`; remembers what it did."""
+
+    def __init__(self, base_path):
+        self.base_path = base_path
+        self.loaded = []
+
+    def __call__(self, name, version, directory):
+        if (self.base_path / str(version) / "broken").exists():
+            raise ServingError(Code.DATA_LOSS, "no good")
+        self.loaded.append(FakeServable(version))
+        return self.loaded[-1]
+
+
+@pytest.fixture
+def model(tmp_path):
+    return ServedModel("m", str(tmp_path), FakeLoader(tmp_path))
+
+
+def states(model):
+    return {status.version: status.state for status in model.statuses()}
+
+
+def add(tmp_path, version, is_broken=False):
+    (tmp_path / str(version)).mkdir()
+    if is_broken:
+        (tmp_path / str(version) / "broken").touch()
+
+
+def test_the_latest_version_replaces_the_old_one(model, tmp_path):
+    add(tmp_path, 2)
+    add(tmp_path, 3)
+    model.poll()
+    assert states(model) == {3: State.AVAILABLE}
+    add(tmp_path, 5)
+    model.poll()
+    assert states(model) == {5: State.AVAILABLE, 3: State.END}
+    with model.use(None) as servable:
+        assert servable.version == 5
+    with model.use(3) as servable:
+        assert servable is None
+
+
+def test_a_request_in_flight_keeps_its_version(model, tmp_path):
+    add(tmp_path, 1)
+    model.poll()
+    with model.use(None) as servable:
+        add(tmp_path, 2)
+        model.poll()
+        assert states(model)[1] is State.UNLOADING
+        assert not servable.is_closed
+        with model.use(1) as refused:
+            assert refused is None
+    assert servable.is_closed
+    assert states(model) == {2: State.AVAILABLE, 1: State.END}
+
+
+def test_a_broken_version_is_reported_and_the_served_one_stays(model, tmp_path, caplog):
+    add(tmp_path, 1)
+    model.poll()
+    add(tmp_path, 2, is_broken=True)
+    model.poll()
+    model.poll()
+    broken, served = model.statuses()
+    assert (broken.state, broken.code, broken.message) == (State.END, Code.DATA_LOSS, "no good")
+    assert served.state is State.AVAILABLE
+    assert len([r for r in caplog.records if "could not be loaded" in r.message]) == 1  # not tried again
+    (tmp_path / "2" / "broken").unlink()
+    model.poll()
+    assert states(model) == {2: State.AVAILABLE, 1: State.END}
+
+
+def test_a_broken_version_that_comes_back_is_tried_again(model, tmp_path):
+    add(tmp_path, 1)
+    add(tmp_path, 2, is_broken=True)
+    model.poll()
+    (tmp_path / "2").rename(tmp_path / "gone")
+    model.poll()
+    assert states(model) == {2: State.END, 1: State.AVAILABLE}
+    (tmp_path / "gone" / "broken").unlink()
+    (tmp_path / "gone").rename(tmp_path / "2")
+    model.poll()
+    assert states(model)[2] is State.AVAILABLE
+
+
+def test_removing_the_latest_version_brings_the_one_before_back(model, tmp_path):
+    add(tmp_path, 1)
+    model.poll()
+    add(tmp_path, 2)
+    model.poll()
+    (tmp_path / "2").rmdir()
+    model.poll()
+    assert states(model) == {2: State.END, 1: State.AVAILABLE}
+
+
+def test_a_base_path_that_is_gone_changes_nothing(model, tmp_path, caplog):
+    add(tmp_path, 1)
+    model.poll()
+    model.base_path = str(tmp_path / "elsewhere")
+    model.poll()
+    assert states(model) == {1: State.AVAILABLE}
+    assert "Could not read the base path" in caplog.text
+    assert "No such file or directory. Nothing was loaded or unloaded." in caplog.text
+
+
+def test_an_empty_base_path_unloads(model, tmp_path, caplog):
+    add(tmp_path, 1)
+    model.poll()
+    (tmp_path / "1").rmdir()
+    model.poll()
+    assert states(model) == {1: State.END}
+    assert "No versions of model m found under base path" in caplog.text
+
+
+def test_close_waits_for_requests(model, tmp_path):
+    add(tmp_path, 1)
+    model.poll()
+    with model.use(None):
+        assert not model.close(0.0)
+    assert model.close(0.0)
+
+
+def test_registry_errors(model, tmp_path):
+    registry = Registry([model])
+    with (
+        pytest.raises(ServingError, match=r"NOT_FOUND: Servable not found for request: Latest\(m\)"),
+        registry.use(ModelSpec("m")),
+    ):
+        pass
+    with (
+        pytest.raises(ServingError, match=r"Servable not found for request: Specific\(x, 3\)"),
+        registry.use(ModelSpec("x", 3)),
+    ):
+        pass
+    with pytest.raises(ServingError, match="Could not find any versions of model m"):
+        registry.statuses(ModelSpec("m"))
+
+
+def test_start_up_reports_a_broken_version(model, tmp_path):
+    add(tmp_path, 4, is_broken=True)
+    with pytest.raises(ServingError) as caught:
+        Poller(Registry([model]), 1).wait_until_available()
+    assert str(caught.value) == (
+        "UNKNOWN: 1 servable(s) did not become available:"
+        " {{{name: m version: 4} due to error: DATA_LOSS: no good}, }"
+    )
+
+
+def test_start_up_waits_for_a_version(model, tmp_path):
+    poller, done = Poller(Registry([model]), 0.01), []
+    waiting = threading.Thread(target=lambda: done.append(poller.wait_until_available()))
+    waiting.start()
+    add(tmp_path, 1)
+    waiting.join(23.0)
+    assert done == [True]
+
+
+def test_start_up_can_be_given_up(model):
+    stop = threading.Event()
+    stop.set()
+    assert not Poller(Registry([model]), 1).wait_until_available(stop)
+
+
+def test_start_up_without_polling_does_not_wait(model):
+    with pytest.raises(ServingError, match=r"polling is off\. Set --file_system_poll_wait_seconds"):
+        Poller(Registry([model]), 0).wait_until_available()

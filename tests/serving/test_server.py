@@ -1,0 +1,173 @@
+"""The server as a process of its own: messages at start-up, signals, a quiet stderr, new versions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from keras_attn.serving import Client, GrpcClient, ServerError
+from keras_attn.serving.server import main
+
+from .conftest import HalfPlus, save
+
+TIMEOUT_S = 60.0
+
+
+@contextlib.contextmanager
+def running(*flags):
+    """A server process; killed at the end if it still runs."""
+    command = [sys.executable, "-m", "keras_attn.serving", *flags]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=environment, **pipes)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def free_ports():
+    with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as two:
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+def outcome(*flags):
+    with running(*flags) as process:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        return process.returncode, out, err
+
+
+def test_serve_upgrade_and_stop(models, tmp_path):
+    shutil.copytree(models["half"] / "1", tmp_path / "1")
+    grpc_port, rest_port = free_ports()
+    flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=half"]
+    with running(*flags, "--model_base_path", str(tmp_path), "--no_such_flag=1") as process:
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        assert lines == [
+            f"Serving model half version 1 over gRPC at 0.0.0.0:{grpc_port}\n",
+            f"Serving model half version 1 over REST at http://localhost:{rest_port}/v1/models/half\n",
+        ]
+        client = Client(f"http://127.0.0.1:{rest_port}", "half")
+        with GrpcClient(f"127.0.0.1:{grpc_port}", "half") as grpc_client:
+            assert client.predict([1]) == grpc_client.predict({"x": [1]}).tolist() == [2.5]
+        shutil.copytree(models["half"] / "7", tmp_path / ".copy")
+        (tmp_path / ".copy").rename(tmp_path / "7")
+        answers = {2.5}
+        while client.status() != {7: "AVAILABLE", 1: "END"}:
+            answers.add(client.predict([1])[0])
+        assert client.predict([1]) == [3.5]
+        assert answers <= {2.5, 3.5}
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0
+    assert err == "unknown argument: --no_such_flag=1 (ignored; --help lists the flags)\n"
+
+
+def test_ctrl_c_and_xla_disabled_as_in_the_stock_server(tmp_path):
+    class Compiled(HalfPlus):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")], jit_compile=True)
+        def call(self, x):
+            return {"y": x + 1.0}
+
+    save(Compiled(1.0), tmp_path / "1")
+    grpc_port, _ = free_ports()
+    with running(f"--port={grpc_port}", f"--model_base_path={tmp_path}") as process:
+        assert "over gRPC" in process.stdout.readline()
+        with (
+            GrpcClient(f"127.0.0.1:{grpc_port}") as client,
+            pytest.raises(ServerError, match="INTERNAL: XLA compilation disabled"),
+        ):
+            client.predict({"x": [1]})
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_waiting_for_a_base_path_can_be_stopped(tmp_path):
+    grpc_port, _ = free_ports()
+    with running(f"--port={grpc_port}", f"--model_base_path={tmp_path}/nothing") as process:
+        line = process.stderr.readline()
+        assert re.search(
+            rf"WARNING Could not read the base path {tmp_path}/nothing of model default: No such", line
+        )
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", grpc_port))
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0
+        assert "Traceback" not in err
+
+
+def test_a_first_version_that_does_not_load(tmp_path):
+    (tmp_path / "3").mkdir()
+    code, out, err = outcome("--port=0", f"--model_base_path={tmp_path}")
+    assert (code, out) == (255, "")
+    assert err.splitlines()[-1] == (
+        "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available:"
+        " {{{name: default version: 3} due to error: NOT_FOUND: Could not find SavedModel .pb or .pbtxt at"
+        f" supplied export directory path: {tmp_path}/3. Check that the directory exists and that you have"
+        " the right permissions for accessing it.}, }"
+    )
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use(models):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, out, err = outcome(f"--rest_api_port={port}", "--port=0", f"--model_base_path={models['half']}")
+    assert (code, out) == (255, "")
+    assert err == (
+        f"Failed to start server. Error: cannot listen on port {port} (Address already in use)."
+        " Choose another one with --rest_api_port.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--port=many", "flag --port expects a whole number. Received: 'many'"),
+        ("--model_base_path=models", "to have an absolute path or URI; got base_path()=models"),
+    ],
+)
+def test_flags_that_cannot_work(capsys, flag, message):
+    assert main([flag]) == 255
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert main(["--help"]) == 0
+    assert "--rest_api_port=0" in capsys.readouterr().out
+
+
+def test_a_package_that_is_not_installed(capsys, monkeypatch):
+    def serve(options):
+        raise ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
+
+    monkeypatch.setattr("keras_attn.serving.server._serve", serve)
+    assert main(["--model_base_path=/models"]) == 255
+    assert "module 'uvicorn' is missing. Install it with: pip install" in capsys.readouterr().err
+
+
+def test_tensorflow_is_imported_quietly_and_not_by_the_rest_client():
+    code = (
+        "import sys\n"
+        "from keras_attn.serving import Client, ServerError, Options\n"
+        "Client('http://localhost:1')\n"
+        "assert 'tensorflow' not in sys.modules and 'numpy' not in sys.modules, 'imported'\n"
+        "from keras_attn.serving.quiet import import_tensorflow\n"
+        "assert import_tensorflow() is sys.modules['tensorflow']\n"
+    )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from keras_attn.serving.version_dirs import fingerprint, list_versions, parse_version
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("7", 7),
+        ("00000123", 123),
+        ("+5", 5),
+        (" 5", 5),
+        ("0", 0),
+        ("-1", None),
+        ("7.tmp", None),
+        ("v7", None),
+        ("", None),
+        ("٣", None),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), None),
+    ],
+)
+def test_parse_version(name, version):
+    assert parse_version(name) == version
+
+
+def test_list_versions(tmp_path):
+    for name in ("1", "01", "3", ".tmp-4", "assets"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "5").write_text("a file")
+    assert list_versions(str(tmp_path)) == {1: str(tmp_path / "1"), 3: str(tmp_path / "3")}
+    with pytest.raises(FileNotFoundError):
+        list_versions(str(tmp_path / "nothing"))
+
+
+def test_fingerprint_notices_a_file_that_grows(tmp_path):
+    (tmp_path / "variables").mkdir()
+    data = tmp_path / "variables" / "variables.index"
+    data.write_text("a")
+    before = fingerprint(str(tmp_path))
+    assert fingerprint(str(tmp_path)) == before
+    data.write_text("ab")
+    assert fingerprint(str(tmp_path)) != before
+    assert fingerprint(str(tmp_path / "nothing")) == frozenset()
