@@ -46,15 +46,41 @@ class SequenceCrossentropy(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Each token's share of the loss, `[B, T]`."""
         keep = ops.cast(ops.not_equal(y_true, self.pad_id), "float32")
-        y_pred = ops.cast(y_pred, "float32")
-        log_total = ops.logsumexp(y_pred, axis=-1)
-        index = ops.expand_dims(ops.cast(y_true, "int32"), -1)
-        loss = log_total - ops.squeeze(ops.take_along_axis(y_pred, index, axis=-1), -1)
-        if self.label_smoothing:
-            uniform = log_total - ops.mean(y_pred, axis=-1)
-            loss = (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
+        loss = _smoothed_nll(y_true, ops.cast(y_pred, "float32"), self.label_smoothing)
         return loss * keep / ops.maximum(ops.sum(keep), 1.0)
 
     def get_config(self):
         """Everything the constructor takes."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing, "pad_id": self.pad_id}
+
+
+def _smoothed_nll(labels, logits, smoothing):
+    """`(1 - ε) nll + ε mean_v(-log p[v])` for labels `[B, T]` and float32 logits `[B, T, V]`, per token.
+
+    The gradient is written out, `p - (1 - ε) onehot - ε/V`: the tensors of the size of the vocabulary are the
+    largest of a training step, and automatic differentiation passes over them twice as often.
+    """
+    vocabulary_size = ops.shape(logits)[-1]
+    flat_labels = ops.reshape(ops.cast(labels, "int32"), (-1, 1))  # [N, 1]
+
+    @ops.custom_gradient
+    def nll(flat_logits):
+        maximum = ops.max(flat_logits, axis=-1, keepdims=True)
+        exponentials = ops.exp(flat_logits - maximum)  # [N, V]
+        total = ops.sum(exponentials, axis=-1, keepdims=True)
+        log_total = ops.log(total) + maximum
+        right = ops.take_along_axis(flat_logits, flat_labels, axis=-1)
+        loss = log_total - (1 - smoothing) * right
+        loss = loss - smoothing * ops.mean(flat_logits, axis=-1, keepdims=True)
+
+        def gradient(*arguments, upstream=None):
+            upstream = arguments[0] if upstream is None else upstream  # [N, 1]
+            change = exponentials * (upstream / total) - upstream * (smoothing / vocabulary_size)
+            rows = ops.reshape(ops.arange(ops.shape(flat_labels)[0]), (-1, 1))
+            at_label = ops.take_along_axis(change, flat_labels, axis=-1) - (1 - smoothing) * upstream
+            indices = ops.concatenate([rows, flat_labels], axis=-1)
+            return ops.scatter_update(change, indices, ops.squeeze(at_label, -1))
+
+        return loss, gradient
+
+    return ops.reshape(nll(ops.reshape(logits, (-1, vocabulary_size))), ops.shape(labels))

@@ -73,7 +73,8 @@ class Poller:
     def _run(self) -> None:
         while not self._stop.wait(self._wait_seconds):
             try:
-                self._registry.poll()
+                for problem in self._registry.poll():
+                    _log.error("%s", problem)
             except Exception:  # the next round may well succeed, and what is loaded goes on serving
                 _log.exception("Polling the base paths failed; it is tried again.")
 

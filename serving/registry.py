@@ -84,7 +84,6 @@ class Registry:
             raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {spec.name}")
         return known
 
-    def poll(self) -> None:
-        """Looks at every base path once."""
-        for model in self._models.values():
-            model.poll()
+    def poll(self) -> list[str]:
+        """Looks at every base path once; returns a sentence for each version that could not be loaded."""
+        return [problem for model in self._models.values() for problem in model.poll()]

@@ -32,11 +32,14 @@ class ServedModel:
         self._idle = threading.Condition(self._lock)
         self._entries: dict[int, VersionEntry] = {}
 
-    def poll(self) -> None:
+    def poll(self) -> list[str]:
         """Looks at the base path once: loads a new latest version, then unloads the others.
 
         The new version is loaded before the old one goes, so both are in memory for a while. A base
         path that cannot be read changes nothing; one without any version unloads everything.
+
+        Returns:
+            A sentence for each version that could not be loaded in this look.
         """
         try:
             found = list_versions(self.base_path)
@@ -45,7 +48,7 @@ class ServedModel:
                 "Could not read the base path %s of model %s: %s. Nothing was loaded or unloaded.",
                 self.base_path, self.name, error.strerror,
             )  # fmt: skip
-            return
+            return []
         if not found:
             _log.warning(
                 "No versions of model %s found under base path %s. Expected a directory with an integer"
@@ -54,9 +57,9 @@ class ServedModel:
             )  # fmt: skip
         self._forget_removed(found)
         latest = max(found, default=None)
-        if latest is not None:
-            self._bring_up(latest, found[latest])
+        problem = None if latest is None else self._bring_up(latest, found[latest])
         self._retire_all_but(latest)
+        return [problem] if problem else []
 
     @contextlib.contextmanager
     def use(self, version: int | None) -> Iterator[Servable | None]:
@@ -105,26 +108,27 @@ class ServedModel:
                 if version not in found and entry.error is not None:
                     entry.fingerprint = None
 
-    def _bring_up(self, version: int, directory: str) -> None:
+    def _bring_up(self, version: int, directory: str) -> str | None:
+        """Loads a version that is not loaded yet; returns what was wrong with it."""
         stamp = fingerprint(directory)
         with self._lock:
             entry = self._entries.get(version)
             if entry and entry.state in (State.LOADING, State.AVAILABLE):
-                return
+                return None
             if entry and entry.error and entry.fingerprint == stamp:
-                return  # it failed, and its files are the same as then
+                return None  # it failed, and its files are the same as then
             entry = VersionEntry(version, directory, stamp, State.LOADING)
             self._entries[version] = entry
         try:
             servable = self._load(self.name, version, directory)
         except ServingError as error:
-            _log.error("Model %s version %d could not be loaded: %s", self.name, version, error)
             with self._lock:
                 entry.state, entry.error = State.END, error
-            return
+            return f"Model {self.name} version {version} could not be loaded: {error}"
         with self._lock:
             entry.servable, entry.state = servable, State.AVAILABLE
         _log.info("Model %s version %d is available.", self.name, version)
+        return None
 
     def _retire_all_but(self, wanted: int | None) -> None:
         with self._lock:

@@ -1,5 +1,7 @@
 """`keras-attn serve`."""
 
+from pathlib import Path
+
 import click
 
 
@@ -13,4 +15,26 @@ def command(flags):
     """Serve exported models over REST and gRPC; the flags are TensorFlow Serving's."""
     from keras_attn.serving.server import main
 
-    return main(list(flags))
+    _check_base_path([*flags])
+    return main([*flags])
+
+
+def _check_base_path(flags):
+    """Refuses a folder in which no version will ever appear; the server alone would wait for one.
+
+    An absent or empty folder is waited for, as TensorFlow Serving does: a first export may be on its way.
+    """
+    from keras_attn.serving.flags import FlagError, parse_flags
+    from keras_attn.serving.version_dirs import list_versions
+
+    try:
+        path = Path(parse_flags(flags)[0].model_base_path)
+    except FlagError:
+        return  # the server says it better
+    expected = "Expected the folder that keras-attn export wrote to, which holds versions named 1, 2, ..."
+    if path.is_file():
+        raise click.ClickException(f"{path} is a file. {expected}")
+    if (path / "saved_model.pb").exists():
+        raise click.ClickException(f"{path} is a version itself. {expected} Give {path.parent}.")
+    if path.is_absolute() and path.is_dir() and any(path.iterdir()) and not list_versions(path):
+        raise click.ClickException(f"{path} holds no SavedModel version. {expected}")

@@ -83,6 +83,17 @@ def test_no_server(keras_attn):
     check_one_sentence(keras_attn("query", "--grpc", "localhost:9", "x"), "UNAVAILABLE")
 
 
+def test_serve_refuses_what_holds_no_version(keras_attn, tmp_path):
+    (tmp_path / "notes.txt").write_text("no model")
+    ran = keras_attn("serve", f"--model_base_path={tmp_path}")
+    check_one_sentence(ran, "holds no SavedModel version", "keras-attn export")
+    ran = keras_attn("serve", f"--model_base_path={tmp_path / 'notes.txt'}")
+    check_one_sentence(ran, "is a file")
+    (tmp_path / "saved_model.pb").write_text("")
+    ran = keras_attn("serve", "--model_base_path", tmp_path)
+    check_one_sentence(ran, "is a version itself", f"Give {tmp_path.parent}")
+
+
 def test_wrong_calls_exit_with_2(keras_attn):
     assert keras_attn("frobnicate").code == 2
     assert keras_attn("query", "--rest", "http://a", "--grpc", "b:1", "x").code == 2
