@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_attn.text import special_ids
 
@@ -19,20 +20,17 @@ class Batches(keras.utils.PyDataset):
         sources: list of int32 id arrays, without start and end.
         targets: likewise, aligned.
         batch_size: pairs a batch; the last one of an epoch may be smaller.
-        seed: None keeps the order of the pairs, else they are shuffled anew each epoch.
-        epoch: the epoch to begin with. A run that is resumed at epoch n sees the batches that an unbroken one
-            would have seen.
+        seed: None keeps the order of the pairs, else they are shuffled anew by `begin_epoch`.
     """
 
-    def __init__(self, sources, targets, batch_size, seed=None, epoch=0):
+    def __init__(self, sources, targets, batch_size, seed=None):
         super().__init__()
         self._sources = sources
         self._targets = targets
         self._lengths = np.array([len(s) + len(t) for s, t in zip(sources, targets, strict=True)])
         self._batch_size = batch_size
         self._seed = seed
-        self._epoch = epoch
-        self._order = self._batches_of_epoch()
+        self.begin_epoch(0)
 
     def __len__(self):
         return -(-len(self._sources) // self._batch_size)
@@ -45,15 +43,31 @@ class Batches(keras.utils.PyDataset):
         labels = _padded([self._targets[i] for i in chosen], end=True)
         return {"source": source, "target": target}, labels
 
-    def on_epoch_end(self):
-        """Shuffles for the next epoch."""
-        self._epoch += 1
-        self._order = self._batches_of_epoch()
+    def begin_epoch(self, epoch):
+        """Shuffles for epoch `epoch`, counted from 0.
 
-    def _batches_of_epoch(self):
+        A run that is resumed at epoch n sees the batches that an unbroken one would have seen.
+        """
+        self._order = self._batches_of(epoch)
+
+    def dataset(self):
+        """The batches of the present epoch as a `tf.data.Dataset`, those of a later one when iterated later.
+
+        Give this to `model.fit`: of the `PyDataset` itself Keras takes the sizes that its first two batches
+        share for fixed, and stops at the first batch of another length.
+        """
+        ids = tf.TensorSpec([None, None], tf.int32)
+        dataset = tf.data.Dataset.from_generator(
+            lambda: (self[index] for index in range(len(self))),
+            output_signature=({"source": ids, "target": ids}, ids),
+        )
+        cardinality = tf.data.experimental.assert_cardinality(len(self))
+        return dataset.apply(cardinality).prefetch(tf.data.AUTOTUNE)
+
+    def _batches_of(self, epoch):
         if self._seed is None:
             return self._cut(np.arange(len(self._sources)))
-        random = np.random.default_rng((self._seed, self._epoch))
+        random = np.random.default_rng((self._seed, epoch))
         order = random.permutation(len(self._sources))
         pool_size = self._batch_size * _POOL_BATCHES
         pools = [order[begin : begin + pool_size] for begin in range(0, len(order), pool_size)]

@@ -4,6 +4,7 @@ import sys
 import time
 
 import keras
+import numpy as np
 
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.metrics import TokenAccuracy
@@ -30,7 +31,7 @@ def train(recipe, corpus, run, report=print):
     tokenizers = _tokenizers(recipe, run, corpus.train)
     report(f"{tokenizers[0].vocabulary_size} source ids, {tokenizers[1].vocabulary_size} target ids")
     done, checkpoint = run.checkpoint()
-    train_batches, validation_batches = _batches(recipe, corpus, tokenizers, done, report)
+    train_batches, validation_batches = _batches(recipe, corpus, tokenizers, report)
     if done:
         report(f"Resuming after epoch {done} of {recipe.training.epochs}")
         model = keras.models.load_model(checkpoint)
@@ -40,16 +41,34 @@ def train(recipe, corpus, run, report=print):
     keeper = _Keeper(run, run.history(done))
     if done < recipe.training.epochs:
         model.fit(
-            train_batches,
-            validation_data=validation_batches,
+            train_batches.dataset(),
+            validation_data=validation_batches.dataset(),
             epochs=recipe.training.epochs,
             initial_epoch=done,
-            callbacks=[keeper],
-            # `Batches` shuffles by seed and epoch, which a resumed run can repeat.
-            shuffle=False,
+            shuffle=False,  # `Batches` does, in a way that can be repeated
+            callbacks=[_Repeatable(recipe.training.seed, train_batches), keeper],
             verbose=1 if sys.stdout.isatty() else 2,
         )
     return keeper.history
+
+
+class _Repeatable(keras.callbacks.Callback):
+    """Makes what is random in an epoch depend on the seed and its number alone, so that a run can resume.
+
+    That is the order of the pairs, and dropout, because Keras does not save the states of its generators.
+    """
+
+    def __init__(self, seed, batches):
+        super().__init__()
+        self._seed = seed
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._batches.begin_epoch(epoch)
+        random = np.random.default_rng((self._seed, epoch))
+        for variable in self.model.variables:
+            if variable.name == "seed_generator_state":
+                variable.assign(random.integers(1 << 31, size=variable.shape))
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -78,7 +97,7 @@ def _tokenizers(recipe, run, pairs):
     return tokenizers
 
 
-def _batches(recipe, corpus, tokenizers, epoch, report):
+def _batches(recipe, corpus, tokenizers, report):
     limits = recipe.data.max_source_length, recipe.data.max_target_length
     train = encode_pairs(corpus.train, *tokenizers, *limits)
     validation = encode_pairs(corpus.validation, *tokenizers, *limits)
@@ -86,7 +105,7 @@ def _batches(recipe, corpus, tokenizers, epoch, report):
         report(f"{train.dropped_long} training pairs left out: longer than {limits[0]} or {limits[1]} tokens")
     options = recipe.training
     return (
-        Batches(train.sources, train.targets, options.batch_size, seed=options.seed, epoch=epoch),
+        Batches(train.sources, train.targets, options.batch_size, seed=options.seed),
         Batches(validation.sources, validation.targets, options.batch_size),
     )
 

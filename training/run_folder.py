@@ -1,6 +1,7 @@
 """A run folder: all there is to know of a training run."""
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -109,7 +110,7 @@ class RunFolder:
         temporary = folder / ".saving.keras"
         model.save(temporary)
         self.write_text("history.json", json.dumps(history, indent=1))
-        if min(history, key=lambda entry: entry["val_loss"]) is history[-1]:
+        if min(history, key=lambda entry: (math.isnan(entry["val_loss"]), entry["val_loss"])) is history[-1]:
             copy = folder / ".best.keras"
             shutil.copyfile(temporary, copy)
             os.replace(copy, self.best_path)

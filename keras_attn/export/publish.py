@@ -37,7 +37,7 @@ def published(base_path, version):
         ValueError: for a version that is no whole number of at least 1.
         FileExistsError: if the version exists.
     """
-    if not isinstance(version, int) or version < 1:
+    if type(version) is not int or version < 1:  # True is an instance of int
         raise ValueError(f"`version` must be a whole number of at least 1. Received: version={version!r}.")
     base_path = Path(base_path).absolute()
     final = base_path / str(version)

@@ -60,7 +60,7 @@ class CharacterTokenizer(tf.Module):
     def encode(self, text):
         """Strings `[B]` to ragged int32 ids `[B, None]`."""
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
-        text = tf.strings.strip(tf.strings.regex_replace(text, r"[\s\p{Z}]+", " "))
+        text = tf.strings.strip(tf.strings.regex_replace(text, r"[\s\x{0B}\x{85}\p{Z}]+", " "))
         characters = tf.strings.unicode_split(text, "UTF-8")
         return tf.ragged.map_flat_values(self._table.lookup, characters)
 

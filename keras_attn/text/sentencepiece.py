@@ -1,5 +1,6 @@
 """Subwords by SentencePiece: trained by the `sentencepiece` library, run in graph by tensorflow-text."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -25,7 +26,6 @@ class SentencePieceTokenizer(tf.Module):
 
     def __init__(self, model_proto):
         import sentencepiece
-        import tensorflow_text
 
         super().__init__(name="sentencepiece_tokenizer")
         processor = sentencepiece.SentencePieceProcessor(model_proto=model_proto)
@@ -38,7 +38,7 @@ class SentencePieceTokenizer(tf.Module):
             )
         self.model_proto = model_proto
         self.vocabulary_size = processor.get_piece_size()
-        self._tokenizer = tensorflow_text.SentencepieceTokenizer(model_proto, out_type=tf.int32)
+        self._tokenizer = _lasting_tokenizer(model_proto)
 
     @classmethod
     def train(cls, lines, vocabulary_size, model_type="unigram", character_coverage=1.0, byte_fallback=False):
@@ -93,3 +93,22 @@ class SentencePieceTokenizer(tf.Module):
     def load(cls, path):
         """Reads what `save` wrote."""
         return cls(Path(path).with_suffix(".model").read_bytes())
+
+
+def _lasting_tokenizer(model_proto):
+    """tensorflow-text's tokenizer, its model under a name of its own.
+
+    Without a name, the model belongs to the kernel that made it and is gone as soon as TensorFlow clears its
+    kernels, which `tf.random.set_seed` does. `tf.lookup` names its tables for the same reason.
+    """
+    from tensorflow_text.python.ops import sentencepiece_tokenizer as library
+
+    name = f"sentencepiece_{hashlib.sha256(model_proto).hexdigest()}"
+
+    class Model(library._SentencepieceModelResource):
+        def _create_resource(self):
+            return library.gen_sentencepiece_tokenizer.sentencepiece_op(model=model_proto, shared_name=name)
+
+    tokenizer = library.SentencepieceTokenizer(model_proto, out_type=tf.int32)
+    tokenizer._model_resource = Model(model_proto, None)
+    return tokenizer

@@ -1,0 +1,130 @@
+"""What the tests share: seeds, a fresh process, and tiny models between their tokenizers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# The same examples every time, however slow the machine is.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
+
+SEED = 21
+
+# Two scripts, upper and lower case, digits, a plane-1 character, a narrow no-break space.
+SENTENCES = (
+    "안녕하세요 세계",
+    "Grüße aus Köln!",
+    "ein Hund läuft über die Straße",
+    "der Hund schläft 3 Stunden",
+    "한국어 문장 하나",
+    "漢字と仮名 🙂",
+    "10\u202f000 Schritte",
+)
+
+LOAD_AND_PREDICT = """
+import sys
+import keras, numpy as np
+import keras_attn.layers, keras_attn.models
+model = keras.models.load_model(sys.argv[1], compile=False)
+with np.load(sys.argv[2]) as inputs:
+    outputs = model(dict(inputs))
+np.savez(sys.argv[3], *[keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)])
+"""
+
+
+@pytest.fixture
+def rng():
+    """A seeded NumPy generator; Keras' own seeds are set along with it."""
+    return seeded()
+
+
+@pytest.fixture
+def run_python():
+    """Runs a script in a fresh Python process and returns what it wrote to stdout."""
+
+    def run(script, *arguments, stdin="", check=True):
+        command = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stderr
+        return done if not check else done.stdout
+
+    return run
+
+
+@pytest.fixture
+def predict_in_fresh_process(run_python, tmp_path):
+    """Saves a Keras model, loads it in a fresh process and returns its outputs there, flattened."""
+
+    def predict(model, inputs):
+        paths = [tmp_path / name for name in ("model.keras", "inputs.npz", "outputs.npz")]
+        model.save(paths[0])
+        np.savez(paths[1], **inputs)
+        run_python(LOAD_AND_PREDICT, *paths)
+        with np.load(paths[2]) as outputs:
+            return [outputs[name] for name in outputs.files]
+
+    return predict
+
+
+@pytest.fixture(scope="session")
+def tokenizers():
+    """One tokenizer of each kind, for both sides, by kind."""
+    from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+
+    lines = SENTENCES * 3
+    return SimpleNamespace(
+        characters=CharacterTokenizer.train(lines, 97),
+        sentencepiece=SentencePieceTokenizer.train(lines, 61, byte_fallback=False),
+    )
+
+
+@pytest.fixture(scope="session", name="tiny_model")
+def tiny_model_fixture():
+    """`tiny_model(source_vocabulary_size, target_vocabulary_size, dropout)`."""
+    return tiny_model
+
+
+@pytest.fixture(scope="session", params=["characters", "sentencepiece"])
+def text_to_text(request, tokenizers):
+    """An untrained model between tokenizers of each kind; its texts end early, late and never."""
+    from keras_attn import TextToText
+
+    tokenizer = getattr(tokenizers, request.param)
+    return TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 13, 67)
+
+
+@pytest.fixture(scope="session")
+def exported(text_to_text, tmp_path_factory):
+    """The SavedModel of `text_to_text`: the folder of its first version."""
+    from keras_attn.export import export
+
+    return Path(export(text_to_text, tmp_path_factory.mktemp("exports") / "tiny"))
+
+
+def seeded():
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    return np.random.default_rng(SEED)
+
+
+def tiny_model(source_vocabulary_size, target_vocabulary_size=None, dropout=0.0):
+    """A recurrent model whose outputs depend on its inputs although it is not trained."""
+    from keras_attn.models import RecurrentSeq2Seq
+
+    rng = seeded()
+    target_vocabulary_size = target_vocabulary_size or source_vocabulary_size
+    model = RecurrentSeq2Seq(source_vocabulary_size, target_vocabulary_size, 5, 7, 3, dropout)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, 1.3, weight.shape))
+    bias = model.get_layer("logits").bias
+    bias.assign(bias + 4.0 * np.eye(target_vocabulary_size)[2])  # the end token comes now and then
+    return model

@@ -1,0 +1,170 @@
+"""Imports point only down: read from the source of every file, so that lazy imports count too."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# The wheel's packages and the folders that they come from.
+FOLDERS = {
+    "keras_attn": ROOT / "keras_attn",
+    "keras_attn.training": ROOT / "training",
+    "keras_attn.serving": ROOT / "serving",
+}
+PURE = ("layers", "models", "masks", "scores", "losses", "metrics")
+
+
+def module_files():
+    files = {}
+    for package, folder in FOLDERS.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            files[".".join((package, *parts))] = path
+    return files
+
+
+FILES = module_files()
+TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in FILES.items()}
+
+
+def imported(module, nodes):
+    """What `import` statements name; `from a import b` counts as `a.b` where that is a module."""
+    package = module if FILES[module].name == "__init__.py" else module.rpartition(".")[0]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                yield name if name in FILES else base
+
+
+def everything_imported(module):
+    return set(imported(module, ast.walk(TREES[module])))
+
+
+def within(name, *prefixes):
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def core_modules():
+    return [
+        module
+        for module in FILES
+        if not within(module, *(f"keras_attn.{x}" for x in ("training", "serving", "cli")))
+    ]
+
+
+def offenders(modules, forbidden):
+    return {
+        module: bad for module in modules if (bad := {x for x in everything_imported(module) if forbidden(x)})
+    }
+
+
+def modules_under(*packages):
+    found = [module for module in FILES if within(module, *packages)]
+    assert found, packages
+    return found
+
+
+def test_the_reader_sees_the_imports_that_there_are():
+    assert len(FILES) > 30
+    assert "keras_attn.training.batches" in everything_imported("keras_attn.training.fit")  # relative
+    assert "keras_attn.text.special_ids" in everything_imported("keras_attn.text_to_text")  # a module by name
+    assert "tensorflow_text.python.ops" in everything_imported(
+        "keras_attn.text.sentencepiece"
+    )  # inside a function
+    assert "keras" in everything_imported("keras_attn.losses")
+
+
+def test_the_core_knows_neither_training_nor_serving_nor_the_command_line():
+    upper = ("keras_attn.training", "keras_attn.serving", "keras_attn.cli")
+    assert offenders(core_modules(), lambda name: within(name, *upper)) == {}
+
+
+def test_training_knows_neither_serving_nor_the_command_line():
+    upper = ("keras_attn.serving", "keras_attn.cli")
+    assert offenders(modules_under("keras_attn.training"), lambda name: within(name, *upper)) == {}
+
+
+def test_serving_knows_neither_keras_nor_the_rest_of_the_package():
+    def forbidden(name):
+        return within(name, "keras") or (
+            within(name, "keras_attn") and not within(name, "keras_attn.serving")
+        )
+
+    assert offenders(modules_under("keras_attn.serving"), forbidden) == {}
+
+
+def test_layers_models_and_losses_run_on_any_backend():
+    pure = modules_under(*(f"keras_attn.{name}" for name in PURE))
+    foreign = (
+        "tensorflow",
+        "tensorflow_text",
+        "jax",
+        "torch",
+        "keras_attn.text",
+        "keras_attn.decoding",
+        "keras_attn.export",
+    )
+    assert offenders(pure, lambda name: within(name, *foreign)) == {}
+
+
+def test_decoding_knows_no_layer_and_no_model():
+    known = ("keras", "keras_attn.layers", "keras_attn.models", "keras_attn.text")
+    assert offenders(modules_under("keras_attn.decoding"), lambda name: within(name, *known)) == {}
+
+
+def test_layers_know_no_model():
+    assert offenders(modules_under("keras_attn.layers"), lambda name: within(name, "keras_attn.models")) == {}
+
+
+def test_types_import_nothing():
+    assert everything_imported("keras_attn.protocols") == {"typing"}
+
+
+def test_no_cycles_at_module_level():
+    graph = {
+        module: {name for name in imported(module, top_level(TREES[module])) if name in FILES}
+        for module in FILES
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(FILES)  # raises CycleError
+
+
+def top_level(tree):
+    """Statements that run on import: all but the bodies of functions."""
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+@pytest.mark.parametrize(
+    "statement", ["import keras_attn", "import keras_attn.protocols", "import keras_attn.training"]
+)
+def test_importing_the_package_alone_loads_no_framework(run_python, statement):
+    script = (
+        f"import sys; {statement}; print([x for x in ('tensorflow', 'keras', 'numpy') if x in sys.modules])"
+    )
+    assert run_python(script).strip() == "[]"
+
+
+def test_public_names_load_on_first_use(run_python):
+    script = "import keras_attn as k; print(all(getattr(k, name) for name in k.__all__), dir(k))"
+    assert run_python(script).startswith("True ['SequenceCrossentropy', 'TextToText'")
+
+
+def test_an_unknown_public_name():
+    import keras_attn
+
+    with pytest.raises(AttributeError, match=r"has no attribute 'Attention'. Expected one of .*TextToText"):
+        _ = keras_attn.Attention

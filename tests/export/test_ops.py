@@ -1,0 +1,85 @@
+"""The op check: finds what TensorFlow Serving refuses, however deep; passes the rest."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_attn.export import UnservableOpError, check_ops
+
+
+def compiled(x):
+    return tf.function(lambda y: y * 2.0, jit_compile=True)(x)
+
+
+def sliced(x):
+    return keras.ops.slice_update(tf.zeros([7]), [tf.size(x) % 3], x[:1])
+
+
+def pythonic(x):
+    return tf.ensure_shape(tf.numpy_function(np.sin, [x], tf.float32), [None])
+
+
+def eager_pythonic(x):
+    return tf.ensure_shape(tf.py_function(tf.sin, [x], tf.float32), [None])
+
+
+def pinned(x):
+    with tf.device("/GPU:0"):
+        return x * 3.0
+
+
+def plain(x):
+    return tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.sin(y) + 1.0), [0, x])[1]
+
+
+def saved(function, folder, nested):
+    """A SavedModel of the function; nested, it is called in a branch of a loop in a function."""
+
+    def deep(x):
+        def body(i, y):
+            return i + 1, tf.cond(tf.size(y) > 2, lambda: tf.reduce_sum(function(y)) + y, lambda: y)
+
+        return tf.while_loop(
+            lambda i, y: i < 2, body, [0, x], shape_invariants=[tf.TensorShape([]), x.shape]
+        )[1]
+
+    module = tf.Module()
+    run = tf.function(deep if nested else function, input_signature=[tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": run.get_concrete_function()})
+    return folder
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (compiled, r"asks for XLA \(`jit_compile=True`\)"),
+        (sliced, "op XlaDynamicUpdateSlice in .*XLA disabled"),
+        (pythonic, "op PyFunc in .*it runs Python"),
+        (eager_pythonic, "op EagerPyFunc in .*it runs Python"),
+        (pinned, "is pinned to .*GPU:0"),
+    ],
+)
+def test_what_is_refused(tmp_path, function, message, nested):
+    with pytest.raises(
+        UnservableOpError, match=f"TensorFlow Serving cannot run this SavedModel: .*{message}"
+    ):
+        check_ops(saved(function, tmp_path, nested))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_is_plain_passes(tmp_path, nested):
+    assert check_ops(saved(plain, tmp_path, nested)) is None
+
+
+def test_several_problems_are_named_at_once(tmp_path):
+    with pytest.raises(UnservableOpError) as caught:
+        check_ops(saved(lambda x: pythonic(x) + sliced(x)[:1], tmp_path, nested=True))
+    assert "PyFunc" in str(caught.value)
+    assert "XlaDynamicUpdateSlice" in str(caught.value)
+    assert "in function while_" in str(caught.value)
+
+
+def test_our_own_export_passes(exported):
+    assert check_ops(str(exported)) is None

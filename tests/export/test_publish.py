@@ -1,0 +1,102 @@
+"""A version appears whole or not at all."""
+
+import pytest
+
+from keras_attn.export.publish import next_version, published
+
+
+@pytest.fixture
+def base(tmp_path):
+    return tmp_path / "models" / "tiny"
+
+
+def publish(base, version):
+    with published(base, version) as (temporary, final):
+        (temporary / "saved_model.pb").write_text("graph")
+        (temporary / "variables").mkdir()
+        (temporary / "variables" / "data").write_text("weights")
+        assert not final.exists()
+    return final
+
+
+def everything_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_version_is_there_after_the_block_and_nothing_else(base, tmp_path):
+    assert publish(base, 3) == base / "3"
+    names = ["3", "3/saved_model.pb", "3/variables", "3/variables/data"]
+    assert everything_in(base) == names
+    assert [path.name for path in tmp_path.rglob("*") if path.is_dir()] == [
+        "models",
+        "tiny",
+        "3",
+        "variables",
+    ]
+    assert (base / "3" / "variables" / "data").read_text() == "weights"
+
+
+def test_the_base_path_shows_nothing_while_the_version_is_written(base):
+    publish(base, 1)
+    with published(base, 2) as (temporary, _):
+        (temporary / "saved_model.pb").write_text("half")
+        assert [path.name for path in base.iterdir()] == ["1"]
+        assert temporary.stat().st_dev == base.stat().st_dev  # so the rename is atomic
+
+
+def test_others_may_read_the_version(base):
+    assert publish(base, 1).stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_nothing_is_left_when_the_block_raises(base, tmp_path, error):
+    def fail(folder):
+        (folder / "saved_model.pb").write_text("half")
+        raise error
+
+    with pytest.raises(error), published(base, 5) as (temporary, _):
+        fail(temporary)
+    assert everything_in(tmp_path) == ["models", "models/tiny"]
+
+
+def test_an_earlier_version_survives_a_failure(base):
+    publish(base, 1)
+    before = everything_in(base)
+    with pytest.raises(RuntimeError), published(base, 2):
+        raise RuntimeError
+    assert everything_in(base) == before
+
+
+def test_nothing_is_left_when_the_version_appears_meanwhile(base, tmp_path):
+    with pytest.raises(OSError, match="1"), published(base, 1):
+        (base / "1" / "other").mkdir(parents=True)
+    assert everything_in(tmp_path) == ["models", "models/tiny", "models/tiny/1", "models/tiny/1/other"]
+
+
+def test_a_version_that_exists(base):
+    publish(base, 7)
+    with pytest.raises(FileExistsError, match=r"Version 7 exists already.*Give another `version`"):
+        publish(base, 7)
+    assert [path.name for path in base.iterdir()] == ["7"]
+
+
+@pytest.mark.parametrize("version", [0, -3, "7", 2.0, None, True])
+def test_wrong_versions(base, version):
+    with pytest.raises(ValueError, match=f"`version` must be a whole number of at least 1.*{version!r}"):
+        publish(base, version)
+    assert not base.exists()
+
+
+def test_next_version(base):
+    assert next_version(base) == 1
+    for version in (1, 7, 10):
+        publish(base, version)
+    (base / "notes").mkdir()
+    (base / "11.part").mkdir()
+    assert next_version(str(base)) == 11
+
+
+def test_a_relative_base_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert publish("tiny", 1) == tmp_path / "tiny" / "1"
+    assert everything_in(tmp_path) == ["tiny", *(f"tiny/{name}" for name in everything_in(tmp_path / "tiny"))]

@@ -1,0 +1,76 @@
+"""A tiny corpus, its recipe, and one finished run of it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from keras_attn.training.recipe import Recipe
+
+WORDS = ("rot", "blau", "가", "나", "katze", "🙂", "3", "zwölf")
+
+
+def write_corpus(folder):
+    """Pairs whose target is the source's words in reverse order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for index in range(61):
+        words = [WORDS[(index * step + step) % len(WORDS)] for step in (1, 3, 5)][: 1 + index % 3]
+        lines.append(" ".join(words) + f" {index}\t{index} " + " ".join(words[::-1]) + "\n")
+    (folder / "pairs.tsv").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def make_recipe(folder, **changes):
+    """A recipe of the corpus in `folder`; `section__key=value` changes it."""
+    table = {
+        "data": {
+            "folder": str(folder),
+            "train": {"path": "pairs.tsv"},
+            "validation_size": 7,
+            "test_size": 5,
+        },
+        "tokenizer": {"kind": "characters", "vocabulary_size": 97},
+        "model": {"embedding_dim": 5, "units": 7, "attention_units": 3, "dropout": 0.3},
+        "training": {"epochs": 3, "batch_size": 11, "learning_rate": 0.01, "warmup_steps": 2, "seed": 13},
+        "decoding": {"max_length": 17, "max_source_length": 67},
+    }
+    for name, value in changes.items():
+        section, key = name.split("__")
+        table[section][key] = value
+    return Recipe.from_dict(table)
+
+
+def run_training(recipe, path, report=lambda line: None):
+    """The command's own order: begin, load, train. Returns the run and its history."""
+    from keras_attn.training.corpus import load_corpus
+    from keras_attn.training.fit import train
+    from keras_attn.training.run_folder import RunFolder
+
+    run = RunFolder(path)
+    run.begin(recipe)
+    return run, train(recipe, load_corpus(recipe), run, report)
+
+
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def recipe_of(corpus_folder):
+    """`recipe_of(section__key=value, ...)`."""
+    return lambda **changes: make_recipe(corpus_folder, **changes)
+
+
+@pytest.fixture(scope="session")
+def training():
+    """`training(recipe, path, report)` -> (run, history)."""
+    return run_training
+
+
+@pytest.fixture(scope="session")
+def finished(recipe_of, tmp_path_factory):
+    """A run of three epochs, with dropout, that nothing broke."""
+    recipe, lines = recipe_of(), []
+    run, history = run_training(recipe, tmp_path_factory.mktemp("runs") / "finished", lines.append)
+    return SimpleNamespace(recipe=recipe, run=run, history=history, lines=lines)

@@ -1,0 +1,92 @@
+"""From a recipe to three sets of pairs, tokenizers and ids."""
+
+import numpy as np
+import pytest
+
+from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+from keras_attn.training.corpus import encode_pairs, load_corpus, train_tokenizers
+from keras_attn.training.pairs import DataError
+from keras_attn.training.recipe import PairsSpec
+
+PAIRS = [("ab c", "xy"), ("a", "xyz y"), ("b c", "z")]
+
+
+def test_held_out_pairs(recipe_of, corpus_folder):
+    corpus = load_corpus(recipe_of())
+    assert [len(pairs) for pairs in corpus] == [61 - 7 - 5, 7, 5]
+    lines = (corpus_folder / "pairs.tsv").read_text(encoding="utf-8").splitlines()
+    everything = [tuple(line.split("\t")) for line in lines]
+    assert sorted(corpus.train + corpus.validation + corpus.test) == sorted(everything)
+    assert load_corpus(recipe_of()) == corpus
+    assert load_corpus(recipe_of(training__seed=14)) != corpus
+
+
+def test_given_files_are_taken_and_nothing_is_held_out_for_them(recipe_of, corpus_folder):
+    (corpus_folder / "test.tsv").write_text("q\tr\n")
+    corpus = load_corpus(recipe_of(data__test={"path": "test.tsv"}))
+    assert corpus.test == [("q", "r")]
+    assert [len(corpus.train), len(corpus.validation)] == [61 - 7, 7]
+    both = {"data__test": {"path": "test.tsv"}, "data__validation": {"path": "test.tsv"}}
+    assert [len(pairs) for pairs in load_corpus(recipe_of(**both))] == [61, 1, 1]
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_part_without_pairs(recipe_of, part):
+    with pytest.raises(
+        DataError, match=f"leaves no pair for `data.{part}`. Give it a section or a larger size"
+    ):
+        load_corpus(recipe_of(**{f"data__{part}_size": 0}))
+
+
+def test_tokenizers_of_each_side(recipe_of):
+    source, target = train_tokenizers(recipe_of(), PAIRS)
+    assert type(source) is type(target) is CharacterTokenizer
+    assert source.vocabulary == (" ", "a", "b", "c")
+    assert target.vocabulary == (" ", "x", "y", "z")
+
+
+def test_a_shared_tokenizer(recipe_of):
+    source, target = train_tokenizers(recipe_of(tokenizer__shared=True), PAIRS)
+    assert source is target
+    assert source.vocabulary == (" ", "a", "b", "c", "x", "y", "z")
+
+
+def test_sentencepiece_tokenizers_follow_the_recipe(recipe_of):
+    options = {"tokenizer__kind": "sentencepiece", "tokenizer__vocabulary_size": 19}
+    pairs = PAIRS * 7
+    source, target = train_tokenizers(recipe_of(**options), pairs)
+    assert type(source) is type(target) is SentencePieceTokenizer
+    assert source.vocabulary_size <= 19
+    options |= {"tokenizer__vocabulary_size": 283, "tokenizer__byte_fallback": True}
+    spelled, _ = train_tokenizers(recipe_of(**options), pairs)
+    assert spelled.vocabulary_size > 256
+
+
+def test_encoded_pairs_and_those_that_are_too_long():
+    source, target = CharacterTokenizer(" abc"), CharacterTokenizer(" xyz")
+    encoded = encode_pairs(PAIRS, source, target, 4, 5)
+    assert [ids.tolist() for ids in encoded.sources] == [[5, 6, 4, 7], [5], [6, 4, 7]]
+    assert [ids.tolist() for ids in encoded.targets] == [[5, 6], [5, 6, 7, 4, 6], [7]]
+    assert encoded.dropped_long == 0
+    assert encoded.sources[0].dtype == np.int32
+    shorter = encode_pairs(PAIRS, source, target, 3, 4)
+    assert ([ids.tolist() for ids in shorter.sources], shorter.dropped_long) == ([[6, 4, 7]], 2)
+
+
+def test_many_pairs_are_encoded_in_order():
+    digits = CharacterTokenizer("0123456789")
+    pairs = [(str(number), str(-number % 8209)) for number in range(8209)]  # over two rounds of encoding
+    encoded = encode_pairs(pairs, digits, digits, 7, 7)
+    for side, rows in enumerate((encoded.sources, encoded.targets)):
+        texts = ["".join(str(number - 4) for number in ids) for ids in rows]
+        assert texts == [pair[side] for pair in pairs]
+
+
+def test_every_pair_too_long():
+    tokenizer = CharacterTokenizer("abc")
+    with pytest.raises(DataError, match=r"Every pair is longer than `data.max_source_length` = 1 or"):
+        encode_pairs(PAIRS[:1], tokenizer, tokenizer, 1, 7)
+
+
+def test_a_spec_is_part_of_the_recipe(recipe_of):
+    assert recipe_of().data.train == PairsSpec(path="pairs.tsv")

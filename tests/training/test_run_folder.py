@@ -1,0 +1,158 @@
+"""The run folder: what it refuses, what it keeps, which model is the best."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+from keras_attn.training.run_folder import RunError, RunFolder
+
+
+@pytest.fixture
+def run(tmp_path, recipe_of):
+    run = RunFolder(tmp_path / "run")
+    run.begin(recipe_of())
+    return run
+
+
+class Recorder:
+    """Stands in for a model: its file holds its number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def save(self, path):
+        path.write_text(str(self.number))
+
+
+def test_begin_writes_the_recipe(run, recipe_of):
+    assert run.recipe() == recipe_of()
+    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "recipe.toml", "tokenizer"]
+
+
+def test_begin_again_with_the_same_recipe_changes_nothing(run, recipe_of):
+    before = (run.path / "recipe.toml").stat().st_mtime_ns
+    RunFolder(run.path).begin(recipe_of())
+    assert (run.path / "recipe.toml").stat().st_mtime_ns == before
+
+
+def test_begin_with_another_recipe(run, recipe_of):
+    message = r"holds a run of another recipe \(model.units: 7 != 11; training.epochs: 3 != 5\). Give another"
+    with pytest.raises(RunError, match=message):
+        RunFolder(run.path).begin(recipe_of(training__epochs=5, model__units=11))
+    assert run.recipe() == recipe_of()
+
+
+def test_begin_in_a_folder_that_holds_something_else(tmp_path, recipe_of):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"is not empty and no run folder. Give another --run folder"):
+        RunFolder(tmp_path).begin(recipe_of())
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_begin_in_an_empty_folder(tmp_path, recipe_of):
+    RunFolder(tmp_path).begin(recipe_of())
+    assert (tmp_path / "recipe.toml").exists()
+
+
+@pytest.mark.parametrize("ask", ["recipe", "text_to_text"])
+def test_no_run_folder(tmp_path, ask):
+    with pytest.raises(
+        RunError, match=r"is no run folder: it holds no recipe.toml. Expected what train wrote"
+    ):
+        getattr(RunFolder(tmp_path / "nowhere"), ask)()
+
+
+def test_no_finished_epoch(run):
+    with pytest.raises(
+        RunError, match=r"has no finished epoch yet. Run keras-attn train with the same recipe"
+    ):
+        run.text_to_text()
+
+
+def test_an_empty_run(run):
+    assert run.checkpoint() == (0, None)
+    assert run.tokenizers() is None
+    assert run.history(0) == []
+
+
+def test_tokenizers_of_both_kinds(run, tokenizers):
+    run.save_tokenizers(tokenizers.characters, tokenizers.sentencepiece)
+    source, target = run.tokenizers()
+    assert type(source) is CharacterTokenizer
+    assert type(target) is SentencePieceTokenizer
+    assert source.vocabulary == tokenizers.characters.vocabulary
+    assert target.model_proto == tokenizers.sentencepiece.model_proto
+
+
+def test_one_tokenizer_alone_counts_as_none(run, tokenizers):
+    tokenizers.characters.save(run.path / "tokenizer" / "source")
+    assert run.tokenizers() is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [([3, 2, 5], 2), ([2, 3, 1], 3), ([1, 1, 1], 1), ([3, 1, 1], 2), ([float("nan"), 2, 1], 3)],
+)
+def test_the_best_model_is_the_one_with_the_lowest_validation_loss(run, losses, best):
+    history = []
+    for epoch, loss in enumerate(losses, start=1):
+        history.append({"epoch": epoch, "val_loss": loss})
+        run.save_checkpoint(Recorder(epoch), epoch, history)
+        assert run.checkpoint() == (epoch, run.path / "checkpoints" / f"epoch-{epoch:04d}.keras")
+        assert run.checkpoint()[1].read_text() == str(epoch)
+    assert run.best_path.read_text() == str(best)
+    assert [path.name for path in (run.path / "checkpoints").iterdir()] == ["epoch-0003.keras"]
+    assert run.history(2) == history[:2] or np.isnan(losses[0])
+
+
+def test_the_best_model_of_a_real_run(finished):
+    losses = [entry["val_loss"] for entry in finished.history]
+    best = keras.models.load_model(finished.run.best_path)
+    assert int(best.optimizer.iterations) == 5 * (1 + int(np.argmin(losses)))
+
+
+def test_text_to_text_is_the_best_model_between_its_tokenizers(finished):
+    text_to_text = finished.run.text_to_text()
+    best = keras.models.load_model(finished.run.best_path, compile=False)
+    for one, other in zip(text_to_text.model.get_weights(), best.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (text_to_text.max_length, text_to_text.max_source_length) == (17, 67)
+    assert text_to_text.source_tokenizer.vocabulary_size == best.get_config()["source_vocabulary_size"]
+    assert len(text_to_text(["rot 가 🙂", ""])) == 2
+
+
+def test_a_run_folder_may_move(finished, tmp_path):
+    shutil.copytree(finished.run.path, tmp_path / "moved")
+    texts = ["rot blau 3", "katze"]
+    assert RunFolder(str(tmp_path / "moved")).text_to_text()(texts) == finished.run.text_to_text()(texts)
+
+
+def test_scores_and_translations(run):
+    pairs = [("a\tb", "c\nd"), ("안녕", "hello")]
+    run.save_scores("test", {"bleu": 3.0}, pairs, ["x\ty", ""])
+    run.save_scores("validation", {"bleu": 5.0}, pairs[:1], ["z"])
+    run.save_scores("test", {"bleu": 7.0}, pairs, ["x\ty", ""])
+    assert json.loads((run.path / "scores.json").read_text()) == {
+        "test": {"bleu": 7.0},
+        "validation": {"bleu": 5.0},
+    }
+    assert run.translations_path("test").name == "translations.test.tsv"
+    assert run.translations_path("test").read_text(encoding="utf-8") == "a b\tc d\tx y\n안녕\thello\t\n"
+    assert run.translations_path("validation").read_text(encoding="utf-8") == "a b\tc d\tz\n"
+
+
+def test_write_text_leaves_the_old_file_when_it_fails(run, monkeypatch):
+    run.write_text("scores.json", "old")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", _fail)
+        with pytest.raises(OSError, match="full"):
+            run.write_text("scores.json", "new")
+    assert (run.path / "scores.json").read_text() == "old"
+
+
+def _fail(*_):
+    raise OSError("disk full")
