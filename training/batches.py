@@ -1,6 +1,5 @@
 """Batches of pairs of similar length, in an order that depends on the seed and the epoch alone."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -10,8 +9,8 @@ from keras_attn.text import special_ids
 _POOL_BATCHES = 32
 
 
-class Batches(keras.utils.PyDataset):
-    """Teacher-forcing batches for `model.fit`.
+class Batches:
+    """Teacher-forcing batches; `dataset()` is what `model.fit` takes.
 
     Each is `({"source": [B, S], "target": [B, T]}, labels [B, T])`, int32 and padded with 0: the source ends
     with the end token, the target begins with the start token, the labels are the target one step ahead.
@@ -24,7 +23,6 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, sources, targets, batch_size, seed=None):
-        super().__init__()
         self._sources = sources
         self._targets = targets
         self._lengths = np.array([len(s) + len(t) for s, t in zip(sources, targets, strict=True)])
@@ -53,8 +51,8 @@ class Batches(keras.utils.PyDataset):
     def dataset(self):
         """The batches of the present epoch as a `tf.data.Dataset`, those of a later one when iterated later.
 
-        Give this to `model.fit`: of the `PyDataset` itself Keras takes the sizes that its first two batches
-        share for fixed, and stops at the first batch of another length.
+        All sizes are unknown to TensorFlow. (Of a `keras.utils.PyDataset`, Keras takes the sizes that the
+        first two batches share for fixed, and stops at the first batch of another length.)
         """
         ids = tf.TensorSpec([None, None], tf.int32)
         dataset = tf.data.Dataset.from_generator(

@@ -60,10 +60,10 @@ class RunFolder:
                     "Give another --run folder, or the same recipe to resume."
                 )
             return
-        if self.path.is_dir() and any(self.path.iterdir()):
+        # A file whose writing was cut short is hidden and does not count.
+        if self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and no run folder. Give another --run folder.")
-        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (self.path / "tokenizer").mkdir(exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         self.write_text("recipe.toml", dump_recipe(recipe))
 
     def recipe(self):
@@ -80,9 +80,12 @@ class RunFolder:
         return load_recipe(path)
 
     def save_tokenizers(self, source, target):
-        """Writes both tokenizers."""
-        source.save(self.path / "tokenizer" / "source")
-        target.save(self.path / "tokenizer" / "target")
+        """Writes both tokenizers, or none."""
+        temporary = self.path / ".tokenizer"
+        temporary.mkdir(exist_ok=True)
+        source.save(temporary / "source")
+        target.save(temporary / "target")
+        temporary.rename(self.path / "tokenizer")
 
     def tokenizers(self):
         """(source, target) tokenizers, or None before `save_tokenizers`."""
@@ -107,6 +110,7 @@ class RunFolder:
             history: one dictionary an epoch; the best by `val_loss` becomes `best.keras`.
         """
         folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
         temporary = folder / ".saving.keras"
         model.save(temporary)
         self.write_text("history.json", json.dumps(history, indent=1))

@@ -43,12 +43,13 @@ def published(base_path, version):
     final = base_path / str(version)
     if final.exists():
         raise FileExistsError(f"Version {version} exists already: {final}. Give another `version`, or none.")
-    base_path.mkdir(parents=True, exist_ok=True)
+    base_path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{base_path.name}-{version}-", dir=base_path.parent))
     try:
         yield temporary, final
         temporary.chmod(0o755)  # mkdtemp's folder is for its owner alone; a server may be somebody else
         _flush(temporary)
+        base_path.mkdir(exist_ok=True)
         temporary.rename(final)
         _flush_folder(base_path)
     finally:

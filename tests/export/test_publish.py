@@ -56,7 +56,7 @@ def test_nothing_is_left_when_the_block_raises(base, tmp_path, error):
 
     with pytest.raises(error), published(base, 5) as (temporary, _):
         fail(temporary)
-    assert everything_in(tmp_path) == ["models", "models/tiny"]
+    assert everything_in(tmp_path) == ["models"]
 
 
 def test_an_earlier_version_survives_a_failure(base):

@@ -30,7 +30,14 @@ class Recorder:
 
 def test_begin_writes_the_recipe(run, recipe_of):
     assert run.recipe() == recipe_of()
-    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "recipe.toml", "tokenizer"]
+    assert [path.name for path in run.path.iterdir()] == ["recipe.toml"]
+
+
+def test_begin_after_a_kill_while_the_recipe_was_written(tmp_path, recipe_of):
+    (tmp_path / ".recipe.toml.part").write_text("[da")
+    run = RunFolder(tmp_path)
+    run.begin(recipe_of())
+    assert run.recipe() == recipe_of()
 
 
 def test_begin_again_with_the_same_recipe_changes_nothing(run, recipe_of):
@@ -88,9 +95,18 @@ def test_tokenizers_of_both_kinds(run, tokenizers):
     assert target.model_proto == tokenizers.sentencepiece.model_proto
 
 
-def test_one_tokenizer_alone_counts_as_none(run, tokenizers):
-    tokenizers.characters.save(run.path / "tokenizer" / "source")
+def test_a_kill_while_tokenizers_are_saved_leaves_none(run, tokenizers):
+    saved = tokenizers.characters
+
+    class Killed:
+        def save(self, path):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.save_tokenizers(saved, Killed())
     assert run.tokenizers() is None
+    run.save_tokenizers(saved, saved)
+    assert run.tokenizers()[1].vocabulary == saved.vocabulary
 
 
 @pytest.mark.parametrize(
