@@ -312,7 +312,7 @@ thead th { vertical-align: bottom; }
 th.long span { writing-mode: vertical-rl; }
 th[scope="row"] { text-align: right; position: sticky; left: 0; background: var(--paper); }
 tbody td {
-  min-width: 1.9rem; height: 1.75rem; padding: 0 .1rem; border: 1px solid var(--line); text-align: center;
+  min-width: 1.5rem; height: 1.6rem; padding: 0; border: 1px solid var(--line); text-align: center;
   font-size: .75rem; background: rgb(var(--heat) / var(--w));
 }
 td.strong { color: var(--on-heat); }
