@@ -48,28 +48,15 @@ class RecurrentSeq2Seq(keras.Model):
         dropout=0.0,
         **kwargs,
     ):
-        layers = keras.layers
-        parts = {
-            "source_embedding": layers.Embedding(
-                source_vocabulary_size, embedding_dim, name="source_embedding"
-            ),
-            "target_embedding": layers.Embedding(
-                target_vocabulary_size, embedding_dim, name="target_embedding"
-            ),
-            "encoder": layers.Bidirectional(
-                # cuDNN's op in a SavedModel cannot be loaded where there is no GPU.
-                layers.GRU(units, return_sequences=True, return_state=True, use_cudnn=False),
-                name="encoder",
-            ),
-            "bridge": layers.Dense(units, activation="tanh", name="bridge"),
-            "decoder": AttentionRNN(
-                layers.GRUCell(units), BahdanauAttention(attention_units), name="decoder"
-            ),
-            "readout": layers.Dense(embedding_dim, activation="tanh", name="readout"),
-            "dropout": layers.Dropout(dropout, name="dropout"),
-            # float32 whatever the policy: log-probabilities are made of these.
-            "logits": layers.Dense(target_vocabulary_size, dtype="float32", name="logits"),
+        sizes = {
+            "source_vocabulary_size": source_vocabulary_size,
+            "target_vocabulary_size": target_vocabulary_size,
+            "embedding_dim": embedding_dim,
+            "units": units,
+            "attention_units": attention_units,
+            "dropout": dropout,
         }
+        parts = _make_parts(**sizes)
         source = keras.Input((None,), dtype="int32", name="source")
         target = keras.Input((None,), dtype="int32", name="target")
         memory, memory_mask, state = _encode(parts, source)
@@ -78,14 +65,7 @@ class RecurrentSeq2Seq(keras.Model):
         logits = _predict(parts, attended, embedded)
         super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
         self._parts = parts
-        self._config = {
-            "source_vocabulary_size": source_vocabulary_size,
-            "target_vocabulary_size": target_vocabulary_size,
-            "embedding_dim": embedding_dim,
-            "units": units,
-            "attention_units": attention_units,
-            "dropout": dropout,
-        }
+        self._sizes = sizes
 
     def start(self, source):
         """Encodes the source.
@@ -117,12 +97,33 @@ class RecurrentSeq2Seq(keras.Model):
 
     def get_config(self):
         """Everything the constructor takes."""
-        return {"name": self.name, **self._config}
+        return {"name": self.name, **self._sizes}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Builds the model anew from its sizes."""
         return cls(**config)
+
+
+def _make_parts(
+    source_vocabulary_size, target_vocabulary_size, embedding_dim, units, attention_units, dropout
+):
+    """The layers, by the names that they have in the model."""
+    layers = keras.layers
+    # cuDNN's op in a SavedModel cannot be loaded where there is no GPU.
+    gru = layers.GRU(units, return_sequences=True, return_state=True, use_cudnn=False)
+    attention = BahdanauAttention(attention_units)
+    return {
+        "source_embedding": layers.Embedding(source_vocabulary_size, embedding_dim, name="source_embedding"),
+        "target_embedding": layers.Embedding(target_vocabulary_size, embedding_dim, name="target_embedding"),
+        "encoder": layers.Bidirectional(gru, name="encoder"),
+        "bridge": layers.Dense(units, activation="tanh", name="bridge"),
+        "decoder": AttentionRNN(layers.GRUCell(units), attention, name="decoder"),
+        "readout": layers.Dense(embedding_dim, activation="tanh", name="readout"),
+        "dropout": layers.Dropout(dropout, name="dropout"),
+        # float32 whatever the policy: log-probabilities are made of these.
+        "logits": layers.Dense(target_vocabulary_size, dtype="float32", name="logits"),
+    }
 
 
 def _encode(parts, source):

@@ -1,0 +1,115 @@
+"""One artefact, one answer: the eager model, REST and gRPC agree on every text, or refuse it alike."""
+
+import json
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_attn.serving import Client, GrpcClient, Options, Server, ServerError
+
+# What people type and what breaks things: nothing, spaces, Hangul composed and not, emoji with joiners,
+# controls, bytes that are no UTF-8 (cut short, overlong, a lone surrogate).
+TEXTS = [
+    "안녕하세요 세계".encode(),
+    b"ein Hund",
+    b"",
+    b" \t\n ",
+    "한국어".encode(),
+    "\u1112\u1161\u11ab".encode(),
+    "🙂👨\u200d👩\u200d👧".encode(),
+    b"a\x00b\x07",
+    "ein\u00a0Hund\u2028läuft".encode(),
+    b"ein \xff\xfe Hund",
+    b"ein H\xc3",
+    b"\xc0\xaf",
+    b"\xed\xa0\x80",
+]
+
+
+@pytest.fixture(scope="module")
+def clients(exported):
+    options = Options(port=0, model_name="tiny", model_base_path=str(exported.parent))
+    with Server(options) as server, GrpcClient(f"localhost:{server.grpc_port}", "tiny") as grpc:
+        rest = Client(f"http://localhost:{server.rest_port}", "tiny")
+        yield rest, grpc
+        rest.close()
+
+
+def as_bytes(values):
+    return [
+        value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape") for value in values
+    ]
+
+
+@pytest.mark.parametrize(
+    "texts", [TEXTS, TEXTS[::-1], TEXTS[:1], TEXTS[2:3]], ids=["all", "back", "one", "empty"]
+)
+def test_rest_and_grpc_answer_like_the_eager_model(text_to_text, clients, texts):
+    eager = {name: tensor.numpy() for name, tensor in text_to_text.translate(tf.constant(texts)).items()}
+    for client in clients:
+        answer = client.predict({"text": texts})
+        assert as_bytes(answer["text"]) == eager["text"].tolist()
+        np.testing.assert_allclose(answer["score"], eager["score"], rtol=1e-5, atol=1e-6)
+
+
+def test_alignments_are_served(text_to_text, clients):
+    texts = TEXTS[:2]
+    eager = {name: tensor.numpy() for name, tensor in text_to_text.align(tf.constant(texts)).items()}
+    for client in clients:
+        answer = client.predict({"text": texts}, signature_name="align")
+        np.testing.assert_allclose(answer["alignment"], eager["alignment"], rtol=1e-5, atol=1e-6)
+        for name in ("source_pieces", "target_pieces"):
+            assert [as_bytes(row) for row in answer[name]] == eager[name].tolist()
+
+
+def test_text_that_is_too_long_is_refused_and_the_next_one_answered(clients):
+    for client, status in zip(clients, (400, "INVALID_ARGUMENT"), strict=True):
+        for long in (b"ein Hund " * 300, b"x " * 500_000):
+            with pytest.raises(ServerError, match="`text` is too long: expected at most") as caught:
+                client.predict({"text": [b"ein Hund", long]})
+            assert caught.value.status == status
+        assert len(client.predict({"text": [b"ein Hund"]})["text"]) == 1
+
+
+def test_raw_bytes_in_a_json_string_are_answered(clients):
+    """JSON that is no UTF-8, as `curl` sends it when the file was saved as CP949."""
+    rest, _ = clients
+    host, port = rest._address
+    body = b'{"instances": ["' + "안녕".encode("cp949") + b'"]}'
+    request = urllib.request.Request(f"http://{host}:{port}/v1/models/tiny:predict", body)
+    with urllib.request.urlopen(request) as response:
+        (prediction,) = json.loads(response.read())["predictions"]
+    assert set(prediction) == {"text", "score"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"instances": []}', "No values in 'instances' array"),
+        (b'{"instances": [1]}', "not of expected type: string"),
+        (b'{"instances": ["a"', "JSON Parse error"),
+        (b'{"inputs": {"words": ["a"]}}', "Missing named input: text"),
+        (
+            b'{"instances": ["a"], "signature_name": "translate"}',
+            'Serving signature name: "translate" not found',
+        ),
+    ],
+)
+def test_bad_bodies(clients, body, message):
+    rest, _ = clients
+    host, port = rest._address
+    request = urllib.request.Request(f"http://{host}:{port}/v1/models/tiny:predict", body)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as error:
+        assert error.code == 400
+        assert message in json.loads(error.read())["error"]
+
+
+def test_an_empty_batch_over_grpc_is_an_empty_answer(clients):
+    _, grpc = clients
+    answer = grpc.predict({"text": np.array([], dtype=object)})
+    assert {name: value.shape for name, value in answer.items()} == {"text": (0,), "score": (0,)}
