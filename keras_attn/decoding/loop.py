@@ -34,7 +34,7 @@ class _Search(NamedTuple):
     tokens: Any  # [B, K, t]
     log_probs: Any  # [B, K]
     finished: Any  # [B, K]
-    alignments: Any  # [B, K, t, S], or [B, K, 0, 0] where not asked for
+    alignments: Any  # [B, K, t, S], or [B, K, 0, S] where not asked for
 
 
 def decode(decoder, source, start_id, end_id, max_length, strategy=None, return_alignments=False):
