@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format clean
+.PHONY: demo test peers test-jax lint format clean
 
 demo: $(READY)
 	@$(BIN)/keras-attn demo
@@ -13,6 +13,16 @@ test: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+# PyTorch and JAX, which some tests compare with. The pinned PyTorch may bring its CUDA packages on Linux.
+peers: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,peers]'
+
+test-jax: peers
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_masks.py tests/test_positions.py \
+	  tests/layers/test_sinusoidal_positional_encoding.py tests/layers/test_learned_positional_embedding.py \
+	  tests/layers/test_positionwise_feed_forward.py tests/layers/test_residual_connection.py \
+	  tests/layers/test_gated_convolution.py tests/layers/test_luong_attention.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ _HOMES = {
     "SequenceCrossentropy": "keras_attn.losses",
     "TextToText": "keras_attn.text_to_text",
     "TokenAccuracy": "keras_attn.metrics",
+    "check_padding_invariance": "keras_attn.padding_invariance",
     "export": "keras_attn.export",
     "layers": "keras_attn.layers",
     "models": "keras_attn.models",

@@ -20,8 +20,9 @@ def masked_softmax(logits, keep=None):
         float32 weights of the shape of `logits`.
     """
     logits = ops.cast(logits, "float32")
-    if keep is None:
+    if keep is None and logits.shape[-1] != 1:  # Keras warns of a softmax over one place
         return ops.softmax(logits, axis=-1)
+    keep = True if keep is None else keep
     logits = ops.where(keep, logits, _MASKED_LOGIT)
     maximum = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
     exponentials = ops.where(keep, ops.exp(logits - maximum), 0.0)
@@ -30,19 +31,34 @@ def masked_softmax(logits, keep=None):
     return exponentials / ops.maximum(total, 1e-30)
 
 
-def additive_logits(query, key, vector):
-    """Bahdanau's score of every query against every key: `logits[t, s] = v · tanh(query[t] + key[s])`.
+def additive_logits(query, key, vector, term=None):
+    """Bahdanau's score: `logits[t, s] = v · tanh(query[t] + key[s] + term[t, s])`.
 
     Args:
         query: projected queries `[B, T, U]`.
         key: projected keys `[B, S, U]`.
         vector: v, `[U]`.
+        term: what else speaks for a key (a bias, the keys' history), broadcasts to `[B, T, S, U]`; or None.
 
     Returns:
         `[B, T, S]`. The sum over all U makes a `[B, T, S, U]` tensor on the way.
     """
-    hidden = ops.tanh(ops.expand_dims(query, 2) + ops.expand_dims(key, 1))  # [B, T, S, U]
+    hidden = ops.expand_dims(query, 2) + ops.expand_dims(key, 1)  # [B, T, S, U]
+    hidden = ops.tanh(hidden if term is None else hidden + term)
     return ops.squeeze(ops.matmul(hidden, ops.expand_dims(vector, -1)), -1)
+
+
+def dot_logits(query, key):
+    """Luong's dot score, one head, not scaled: `logits[t, s] = query[t] · key[s]`.
+
+    Args:
+        query: `[B, T, D]`.
+        key: `[B, S, D]`.
+
+    Returns:
+        `[B, T, S]`.
+    """
+    return ops.matmul(query, ops.swapaxes(key, -1, -2))
 
 
 def weighted_sum(weights, value):
@@ -56,3 +72,39 @@ def weighted_sum(weights, value):
         `[B, T, D]` in the dtype of `value`.
     """
     return ops.matmul(ops.cast(weights, value.dtype), value)
+
+
+def grouped_dot_logits(query, key):
+    """`logits[h, t, s] = query[h, t] · key[h // G, s]`: G = H / Hkv heads of queries share a head of keys.
+
+    The queries of a group stand as further rows before its one head of keys, which is never repeated.
+
+    Args:
+        query: `[B, H, T, E]`, scaled already.
+        key: `[B, Hkv, S, E]`; Hkv divides H.
+
+    Returns:
+        `[B, H, T, S]`.
+    """
+    batch, num_heads, num_queries, width = ops.shape(query)
+    groups = (batch, key.shape[1], num_heads // key.shape[1] * num_queries, width)
+    rows = ops.reshape(query, groups)  # [B, Hkv, G T, E]
+    logits = ops.matmul(rows, ops.swapaxes(key, -1, -2))  # [B, Hkv, G T, S]
+    return ops.reshape(logits, (batch, num_heads, num_queries, ops.shape(key)[2]))
+
+
+def grouped_weighted_sum(weights, value):
+    """The context of every head and query: `context[h, t] = sum_s weights[h, t, s] value[h // G, s]`.
+
+    Args:
+        weights: `[B, H, T, S]`.
+        value: `[B, Hkv, S, E]`; Hkv divides H.
+
+    Returns:
+        `[B, H, T, E]` in the dtype of `value`.
+    """
+    batch, num_heads, num_queries, num_keys = ops.shape(weights)
+    groups = (batch, value.shape[1], num_heads // value.shape[1] * num_queries, num_keys)
+    rows = ops.reshape(weights, groups)  # [B, Hkv, G T, S]
+    context = weighted_sum(rows, value)
+    return ops.reshape(context, (batch, num_heads, num_queries, value.shape[-1]))

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.scores import additive_logits, masked_softmax, weighted_sum
+from keras_attn.scores import (
+    additive_logits,
+    dot_logits,
+    grouped_dot_logits,
+    grouped_weighted_sum,
+    masked_softmax,
+    weighted_sum,
+)
 
 DTYPES = ["float32", "bfloat16", "float16"]
 
@@ -96,3 +103,46 @@ def test_weighted_sum_by_hand_and_in_the_dtype_of_the_value():
     context = weighted_sum(weights, value)
     assert context.dtype == tf.bfloat16
     assert tf.cast(context, tf.float32).numpy().tolist() == [[[1.0, 5.0, 6.0]]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_place_without_mask_has_weight_one_and_no_warning(dtype):
+    weights, gradient = weights_and_gradient([[[7.0]], [[-3.0]]], None, dtype)
+    assert (weights == 1).all()
+    assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("key_heads", [1, 2, 3, 6])
+def test_heads_that_share_keys_and_values_against_loops(key_heads, rng):
+    query, weights = rng.normal(size=(2, 6, 3, 7)), rng.random((2, 6, 3, 5))
+    key, value = rng.normal(size=(2, key_heads, 5, 7)), rng.normal(size=(2, key_heads, 5, 11))
+    logits = grouped_dot_logits(*(tf.constant(x) for x in (query, key)))
+    context = grouped_weighted_sum(*(tf.constant(x) for x in (weights, value)))
+    assert logits.shape == (2, 6, 3, 5)
+    assert context.shape == (2, 6, 3, 11)
+    for b, h, t in np.ndindex(2, 6, 3):
+        group = h // (6 // key_heads)
+        np.testing.assert_allclose(logits[b, h, t], key[b, group] @ query[b, h, t], rtol=1e-9)
+        np.testing.assert_allclose(context[b, h, t], weights[b, h, t] @ value[b, group], rtol=1e-9)
+
+
+def test_grouped_scores_of_an_empty_batch():
+    logits = grouped_dot_logits(tf.zeros((0, 6, 3, 7)), tf.zeros((0, 2, 5, 7)))
+    assert logits.shape == (0, 6, 3, 5)
+    assert grouped_weighted_sum(logits, tf.zeros((0, 2, 5, 11))).shape == (0, 6, 3, 11)
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3, 5, 1), (2, 1, 5, 7)])
+def test_additive_logits_with_a_term_against_loops(shape, rng):
+    query, key, vector = rng.normal(size=(2, 3, 7)), rng.normal(size=(2, 5, 7)), rng.normal(size=7)
+    term = rng.normal(size=shape)
+    logits = additive_logits(*(tf.constant(x) for x in (query, key, vector, term)))
+    everywhere = np.broadcast_to(term, (2, 3, 5, 7))
+    for b, t, s in np.ndindex(2, 3, 5):
+        expected = vector @ np.tanh(query[b, t] + key[b, s] + everywhere[b, t, s])
+        assert float(logits[b, t, s]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_dot_logits_by_hand():
+    logits = dot_logits(tf.constant([[[1.0, 2.0]]]), tf.constant([[[3.0, 4.0], [5.0, -1.0]]]))
+    assert logits.numpy().tolist() == [[[11.0, 3.0]]]

@@ -3,16 +3,17 @@
 import keras
 from keras import ops
 
-from keras_attn.masks import combine_masks
-from keras_attn.scores import additive_logits, masked_softmax, weighted_sum
+from keras_attn.layers.step_attention import StepAttention
+from keras_attn.scores import additive_logits
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class BahdanauAttention(keras.layers.Layer):
+class BahdanauAttention(StepAttention):
     """Additive attention: scores a query against a key with a small network.
 
     ```
     logits[t, s]  = v · tanh(W_q query[t] + W_k key[s])
+                  = g v/‖v‖ · tanh(W_q query[t] + W_k key[s] + b)    with normalize
     weights[t, :] = softmax over the s that the masks keep
     context[t]    = sum_s weights[t, s] value[s]
     ```
@@ -24,6 +25,7 @@ class BahdanauAttention(keras.layers.Layer):
     Args:
         units: U, the width of the hidden layer that scores.
         kernel_initializer: of W_q, W_k and v. Default `"glorot_uniform"`.
+        normalize: whether v has a learned length g (begins at sqrt(1 / U)) and tanh a bias b (begins at 0).
         **kwargs: of `keras.layers.Layer` (`name`, `dtype`, ...).
 
     Call arguments:
@@ -51,19 +53,20 @@ class BahdanauAttention(keras.layers.Layer):
     ((2, 3, 4), (2, 3, 7))
 
     Reference: Bahdanau, Cho, Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate",
-    ICLR 2015, section 3.1 and appendix A.1.2.
+    ICLR 2015, section 3.1 and appendix A.1.2. Normalised: Salimans, Kingma, "Weight Normalization", NIPS
+    2016, and Raffel et al., ICML 2017, section 2.4.
     """
 
-    def __init__(self, units, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(self, units, kernel_initializer="glorot_uniform", normalize=False, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(units, int) or units < 1:
             raise ValueError(f"`units` must be a whole number of at least 1. Received: units={units!r}.")
         self.units = units
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.supports_masking = True
+        self.normalize = normalize
 
     def build(self, query_shape, value_shape, key_shape=None):
-        """Makes W_q `[Dq, U]`, W_k `[Dk, U]` and v `[U]`."""
+        """Makes W_q `[Dq, U]`, W_k `[Dk, U]`, v `[U]` and, where normalised, g and b `[U]`."""
         key_shape = key_shape or value_shape
         self.query_projection = self._projection("query")
         self.query_projection.build(query_shape)
@@ -73,26 +76,11 @@ class BahdanauAttention(keras.layers.Layer):
         self.vector = self.add_weight(
             name="vector", shape=(self.units, 1), initializer=self.kernel_initializer
         )
+        if self.normalize:
+            length = keras.initializers.Constant(self.units**-0.5)
+            self.gain = self.add_weight(name="gain", shape=(), initializer=length)
+            self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
         self.built = True
-
-    def call(
-        self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
-        """See the class."""
-        key = value if key is None else key
-        keep = combine_masks(query, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
-        context, weights = self.attend(query, self.project_memory(key), value, keep)
-        return (context, weights) if return_attention_scores else context
 
     def project_memory(self, key):
         """`W_k key`: what does not depend on the query, for a decoder to compute once.
@@ -105,33 +93,32 @@ class BahdanauAttention(keras.layers.Layer):
         """
         return self.key_projection(key)
 
-    def attend(self, query, projected_key, value, keep=None):
-        """Attends with keys that `project_memory` has projected.
-
-        Args:
-            query: `[B, T, Dq]`.
-            projected_key: `[B, S, U]`.
-            value: `[B, S, Dv]`.
-            keep: boolean that broadcasts to `[B, T, S]`, True = keep, or None.
-
-        Returns:
-            context `[B, T, Dv]` and float32 weights `[B, T, S]`.
-        """
-        logits = additive_logits(self.query_projection(query), projected_key, ops.squeeze(self.vector, -1))
-        weights = masked_softmax(logits, keep)
-        return weighted_sum(weights, value), weights
-
-    def compute_output_spec(self, query, value, *args, return_attention_scores=False, **kwargs):
-        """Shapes of the context and, if asked for, of the weights."""
-        context = keras.KerasTensor((*query.shape[:2], value.shape[-1]), dtype=self.compute_dtype)
-        if not return_attention_scores:
-            return context
-        return context, keras.KerasTensor((*query.shape[:2], value.shape[1]), dtype="float32")
+    def logits(self, query, projected_key, state=()):
+        """Scores queries `[B, K, Dq]` against projected keys `[B, S, U]`: `[B, K, S]`."""
+        return self._score(query, projected_key)
 
     def get_config(self):
         """Everything the constructor takes."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), "units": self.units, "kernel_initializer": initializer}
+        own = {"units": self.units, "kernel_initializer": initializer, "normalize": self.normalize}
+        return {**super().get_config(), **own}
+
+    def _score(self, query, projected_key, term=None):
+        """The logits with `term`, broadcasting to `[B, K, S, U]`, added inside the tanh."""
+        if self.normalize:
+            bias = ops.cast(self.bias, self.compute_dtype)
+            term = bias if term is None else term + bias
+        return additive_logits(self.query_projection(query), projected_key, self._scoring_vector(), term)
+
+    def _scoring_vector(self):
+        """v `[U]`, where normalised of length g."""
+        vector = ops.squeeze(self.vector, -1)
+        if self.normalize:
+            # In float32: float16 cannot hold the squares of small numbers.
+            vector = ops.cast(vector, "float32")
+            norm = ops.sqrt(ops.maximum(ops.sum(ops.square(vector)), 1e-30))
+            vector = ops.cast(self.gain, "float32") * vector / norm
+        return ops.cast(vector, self.compute_dtype)
 
     def _projection(self, name):
         return keras.layers.Dense(

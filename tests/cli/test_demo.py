@@ -18,7 +18,13 @@ _TIMEOUT = 240
 
 
 def start_demo(run_path, *arguments):
-    command = [sys.executable, "-u", "-m", "keras_attn.cli.main", "demo", "--run", str(run_path)]
+    # Python answers an interrupt only where it did not start with interrupts ignored, as a background job does.
+    script = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        "os.execv(sys.executable, [sys.executable, '-u', '-m', 'keras_attn.cli.main', *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", script, "demo", "--run", str(run_path)]
     # The user has not set how much TensorFlow logs, the tests may have.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.Popen(

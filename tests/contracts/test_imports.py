@@ -13,7 +13,24 @@ FOLDERS = {
     "keras_attn.training": ROOT / "training",
     "keras_attn.serving": ROOT / "serving",
 }
-PURE = ("layers", "models", "masks", "scores", "losses", "metrics")
+PURE = (
+    "blockwise",
+    "heads",
+    "implementations",
+    "layers",
+    "losses",
+    "lost_masks",
+    "masks",
+    "metrics",
+    "models",
+    "monotonic",
+    "padding_invariance",
+    "positions",
+    "relative_positions",
+    "scores",
+    "shapes",
+    "windowed",
+)
 
 
 def module_files():

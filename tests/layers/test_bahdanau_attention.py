@@ -100,6 +100,41 @@ def test_equals_keras_additive_attention_when_the_projections_are_identities(rng
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_normalised_against_numpy(inputs, rng):
+    """`g v/‖v‖ · tanh(W_q q + W_k k + b)`: the length of v is g's affair alone."""
+    layer, plain = BahdanauAttention(UNITS, normalize=True), BahdanauAttention(UNITS)
+    for each in (layer, plain):
+        each.build(*(inputs[name].shape for name in ("query", "value", "key")))
+    assert float(layer.gain.value) == pytest.approx(UNITS**-0.5)
+    assert (np.asarray(layer.bias) == 0).all()
+    layer.gain.assign(1.7)
+    layer.bias.assign(rng.normal(size=UNITS))
+    w_query, w_key = (np.asarray(x.kernel) for x in (layer.query_projection, layer.key_projection))
+    vector, bias = np.asarray(layer.vector)[:, 0], np.asarray(layer.bias)
+    vector = 1.7 * vector / np.linalg.norm(vector)
+    hidden = (inputs["query"] @ w_query)[:, :, None] + (inputs["key"] @ w_key)[:, None]
+    expected = np.exp(np.tanh(hidden + bias) @ vector)
+    weights = layer(**inputs, return_attention_scores=True)[1]
+    np.testing.assert_allclose(weights, expected / expected.sum(axis=-1, keepdims=True), rtol=1e-4)
+    layer.vector.assign(layer.vector * 1e-4)
+    np.testing.assert_allclose(layer(**inputs, return_attention_scores=True)[1], weights, rtol=1e-4)
+    layer.bias.assign(0 * bias)
+    for name in ("query", "key"):
+        projection = getattr(layer, f"{name}_projection").kernel
+        getattr(plain, f"{name}_projection").kernel.assign(projection)
+    plain.vector.assign(vector[:, None])
+    np.testing.assert_allclose(layer(**inputs), plain(**inputs), rtol=1e-4, atol=1e-6)
+
+
+def test_normalised_survives_a_vector_of_zeros(inputs):
+    layer = BahdanauAttention(UNITS, "zeros", normalize=True)
+    with tf.GradientTape() as tape:
+        context, weights = layer(**inputs, return_attention_scores=True)
+        loss = tf.reduce_sum(context)
+    np.testing.assert_allclose(weights, np.full((B, T, S), 1 / S), rtol=1e-6)
+    assert np.isfinite(tape.gradient(loss, layer.vector.value)).all()
+
+
 def test_a_query_with_nothing_to_see_gets_zeros_and_finite_gradients(inputs):
     layer = BahdanauAttention(UNITS)
     value_mask = np.array([[False] * S, [True] * S])

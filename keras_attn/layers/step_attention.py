@@ -1,0 +1,231 @@
+"""What every attention that can run step by step has in common."""
+
+import keras
+from keras import ops
+
+from keras_attn.masks import combine_masks
+from keras_attn.scores import masked_softmax, weighted_sum
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class StepAttention(keras.layers.Layer):
+    """Base of the attentions that `AttentionCell` and `AttentionRNN` run step by step.
+
+    ```
+    state_0                = initial_attention_state(...)
+    weights[t, :]          = align(query[t], keys, state_{t-1})      softmax of logits where not overridden
+    context[t]             = sum_s weights[t, s] value[s]
+    state_t                = next_state(state_{t-1}, weights[t, :])  as it was, where nothing was to be seen
+    ```
+
+    A subclass gives `project_memory` and `logits`; it may give `align` in the place of the softmax, and
+    `initial_attention_state` with `next_state` where a step depends on the ones before. The state is a flat
+    tuple of tensors `[B, K, X]`, passed in and out and never kept on the object; an attention that
+    remembers nothing has the empty tuple.
+
+    The K queries of `attend` are independent hypotheses, each with a state of its own. The T queries of the
+    layer's call are taken in order, each with the state that the one before left; without a state there is
+    no order, and all are computed at once.
+
+    Args:
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        query: `[B, T, Dq]`.
+        value: `[B, S, Dv]`.
+        key: `[B, S, Dk]`; `value` when None.
+        query_mask: boolean `[B, T]`, True = keep; a masked query gets a context of zeros.
+        value_mask: boolean `[B, S]`, True = keep.
+        key_mask: boolean `[B, S]`, True = keep.
+        attention_mask: boolean, broadcasts to `[B, T, S]`, True = keep.
+        use_causal_mask: keep only the keys up to the query's own position, aligned to the end.
+        return_attention_scores: also return the weights.
+        training: for attentions that act otherwise in training.
+
+    Returns:
+        The context `[B, T, Dv]`; with `return_attention_scores`, also the float32 weights `[B, T, S]`.
+
+    Differs from `keras.layers.Attention`: the three steps of its call can be run one by one, and a row whose
+    keys are all masked gets weights 0 and context 0.
+
+    Example, an attention that looks for the nearest key:
+
+    >>> import keras, keras_attn
+    >>> class NearestAttention(keras_attn.layers.StepAttention):
+    ...     def project_memory(self, key):
+    ...         return key
+    ...     def logits(self, query, projected_key, state):
+    ...         return -keras.ops.sum((query[:, :, None] - projected_key[:, None]) ** 2, axis=-1)
+    >>> layer = NearestAttention()
+    >>> tuple(layer(keras.ops.ones((2, 3, 5)), keras.ops.ones((2, 7, 5))).shape)
+    (2, 3, 5)
+
+    Reference: Graves, Wayne, Danihelka, "Neural Turing Machines", 2014, section 3.3, for addressing by
+    content and by the previous weighting.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        """A subclass makes its weights here."""
+        self.built = True
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        """See the class."""
+        key = value if key is None else key
+        keep = combine_masks(query, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
+        projected_key = self.project_memory(key)
+        state = self.initial_attention_state(projected_key)
+        if state:
+            context, weights = self._attend_in_order(query, projected_key, value, keep, state, training)
+        else:
+            context, weights, _ = self.attend(query, projected_key, value, keep, state, training)
+        return (context, weights) if return_attention_scores else context
+
+    def project_memory(self, key):
+        """What does not depend on the query, for a decoder to compute once.
+
+        Args:
+            key: `[B, S, Dk]`.
+
+        Returns:
+            One tensor `[B, S, ...]` or a dictionary of them.
+        """
+        raise NotImplementedError(f"`{type(self).__name__}` must have a method `project_memory(key)`.")
+
+    def logits(self, query, projected_key, state):
+        """Scores every query against every key.
+
+        Args:
+            query: `[B, K, Dq]`.
+            projected_key: what `project_memory` returned.
+            state: of each query.
+
+        Returns:
+            `[B, K, S]`.
+        """
+        raise NotImplementedError(
+            f"`{type(self).__name__}` must have a method `logits(query, projected_key, state)`."
+        )
+
+    def initial_attention_state(self, projected_key):
+        """The state before the first query.
+
+        Args:
+            projected_key: what `project_memory` returned.
+
+        Returns:
+            A tuple of tensors `[B, 1, X]`; empty for an attention that remembers nothing.
+        """
+        return ()
+
+    def align(self, query, projected_key, keep, state, training=None):
+        """Weights of every query: the masked softmax of `logits`.
+
+        Args:
+            query: `[B, K, Dq]`.
+            projected_key: what `project_memory` returned.
+            keep: boolean that broadcasts to `[B, K, S]`, True = keep, or None.
+            state: of each query.
+            training: for attentions that act otherwise in training.
+
+        Returns:
+            float32 `[B, K, S]`.
+        """
+        return masked_softmax(self.logits(query, projected_key, state), keep)
+
+    def next_state(self, state, weights):
+        """The state that a query leaves to the next one.
+
+        Args:
+            state: tuple of `[B, K, X]`.
+            weights: `[B, K, S]`, of this query.
+
+        Returns:
+            A tuple of the same shapes and dtypes.
+        """
+        return state
+
+    def attend(self, query, projected_key, value, keep=None, state=None, training=None):
+        """Attends with keys that `project_memory` has projected, for K independent queries a row.
+
+        Args:
+            query: `[B, K, Dq]`.
+            projected_key: what `project_memory` returned; its batch is B, not B x K.
+            value: `[B, S, Dv]`.
+            keep: boolean that broadcasts to `[B, K, S]`, True = keep, or None.
+            state: tuple of `[B, K, X]`, a state a query; the initial one when None.
+            training: for attentions that act otherwise in training.
+
+        Returns:
+            context `[B, K, Dv]`, float32 weights `[B, K, S]` and the new state.
+        """
+        if state is None:
+            queries = ops.shape(query)[1]
+            first = self.initial_attention_state(projected_key)
+            state = tuple(ops.repeat(part, queries, axis=1) for part in first)  # [B, K, X]
+        weights = self.align(query, projected_key, keep, state, training)
+        after = self.next_state(state, weights)
+        if keep is not None:
+            # A query that sees nothing (padding) must not change what the ones after it remember.
+            seeing = ops.any(keep, axis=-1, keepdims=True)  # [B, K, 1]
+            after = tuple(ops.where(seeing, new, old) for new, old in zip(after, state, strict=True))
+        return weighted_sum(weights, value), weights, after
+
+    def _no_weights(self, projected_key):
+        """Weights of 0 for every key, `[B, 1, S]`: what a state of weights begins with."""
+        some_key = keras.tree.flatten(projected_key)[0]
+        return ops.zeros_like(some_key[:, :, 0], dtype="float32")[:, None]
+
+    def _attend_in_order(self, query, projected_key, value, keep, state, training):
+        """One query after the other, each with the state that the one before left."""
+        width, rows = query.shape[-1], query
+        if keep is not None:
+            # One tensor: Keras' `scan` in TensorFlow refuses two whose length is not known.
+            keep = ops.logical_and(keep, ops.ones_like(query[:, :, :1], dtype="bool"))
+            rows = ops.concatenate([query, ops.cast(keep, query.dtype)], axis=-1)  # [B, T, Dq + S]
+        weights = self._no_weights(value)  # [B, 1, S]
+        context = ops.zeros_like(value[:, :1])  # [B, 1, Dv]
+
+        def advance(carry, row):
+            visible = None if keep is None else row[:, None, width:] > 0.5  # [B, 1, S]
+            query = row[:, None, :width]
+            carry = self.attend(query, projected_key, value, visible, carry[2], training)
+            return carry, carry
+
+        # `scan` wants what it stacks to look like what it carries.
+        _, (context, weights, _) = ops.scan(advance, (context, weights, state), ops.swapaxes(rows, 0, 1))
+        return [ops.swapaxes(x[:, :, 0], 0, 1) for x in (context, weights)]  # [B, T, ...]
+
+    def compute_output_spec(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        """Shapes of the context and, if asked for, of the weights."""
+        context = keras.KerasTensor((*query.shape[:2], value.shape[-1]), dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return context
+        return context, keras.KerasTensor((*query.shape[:2], value.shape[1]), dtype="float32")

@@ -1,0 +1,118 @@
+"""One layer of a Transformer's encoder (Vaswani et al. 2017)."""
+
+import keras
+
+from keras_attn.layers.transformer_block import TransformerBlock
+from keras_attn.lost_masks import require_mask
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class TransformerEncoderBlock(TransformerBlock):
+    """Self-attention and a feed-forward layer, each with a residual connection and layer normalisation.
+
+    ```
+    norm_first=False   h = LayerNorm(x + dropout(attention(x, x)))
+                       y = LayerNorm(h + dropout(feed_forward(h)))
+
+    norm_first=True    n = LayerNorm(x);  h = x + dropout(attention(n, n))
+                       y = h + dropout(feed_forward(LayerNorm(h)))
+    ```
+
+    A stack of pre-norm blocks wants one more `keras.layers.LayerNormalization` after the last. With
+    `use_causal_mask` it is the block of a decoder that has no encoder.
+
+    Keras has no such block. `torch.nn.TransformerEncoderLayer` gives the same numbers with the same weights
+    (a test holds that); its single `dropout` is all three of the rates here.
+
+    Args:
+        num_heads: H.
+        hidden_dim: width of the feed-forward layer between its two dense layers; 4 D in the paper.
+        key_dim: width of a head; D / H when None.
+        activation: of the feed-forward layer. Default `"relu"`, as in the paper.
+        dropout: rate on the output of each sublayer, before the sum: the paper's, 0.1 there.
+        attention_dropout: rate on the attention weights; the paper has none.
+        activation_dropout: rate inside the feed-forward layer; the paper has none.
+        norm_first: pre-norm instead of the paper's post-norm.
+        epsilon: of the normalisations. Default 1e-5.
+        num_key_value_heads: see `MultiHeadAttention`.
+        relative_positions: of `keras_attn.relative_positions`, or None.
+        implementation: of the attention: `"full"`, `"blockwise"` or `"windowed"`.
+        window: for `"windowed"`.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `[B, T, D]`.
+        inputs_mask: boolean `[B, T]`, True = keep; that of the inputs where Keras carries one.
+        attention_mask: boolean, broadcasts to `[B, T, T]`, True = keep.
+        use_causal_mask: whether a place sees only those up to its own.
+        return_attention_scores: also return the weights.
+        training: whether dropout is active.
+
+    Returns:
+        `[B, T, D]`; with `return_attention_scores`, also the float32 weights `[B, H, T, T]`.
+
+    Raises:
+        ValueError: for sizes below 1, a D that H does not divide, or, in a functional model, inputs whose
+            implicit mask got lost.
+
+    Example:
+
+    >>> import keras, keras_attn
+    >>> block = keras_attn.layers.TransformerEncoderBlock(num_heads=2, hidden_dim=13, norm_first=True)
+    >>> tuple(block(keras.ops.ones((3, 5, 6))).shape)
+    (3, 5, 6)
+
+    Reference: Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.1 and figure 1, left;
+    dropout: section 5.4.
+    """
+
+    def build(self, inputs_shape):
+        """Makes both sublayers with their connections."""
+        self.self_attention = self._self_attention(inputs_shape)
+        self.feed_forward = self._feed_forward(inputs_shape)
+        self.built = True
+
+    def call(
+        self,
+        inputs,
+        inputs_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        """See the class."""
+        normed = self.self_attention.before(inputs)
+        attended = self.self_attention.sublayer(
+            normed,
+            normed,
+            query_mask=inputs_mask,
+            value_mask=inputs_mask,
+            attention_mask=attention_mask,
+            use_causal_mask=use_causal_mask,
+            return_attention_scores=return_attention_scores,
+            training=training,
+        )
+        attended, weights = attended if return_attention_scores else (attended, None)
+        hidden = self.self_attention.after(inputs, attended, training=training)
+        outputs = self.feed_forward(hidden, training=training)
+        return (outputs, weights) if return_attention_scores else outputs
+
+    def compute_output_spec(
+        self,
+        inputs,
+        inputs_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        training=None,
+    ):
+        """Shapes of the outputs and, if asked for, of the weights."""
+        # Padding comes at the end, where a causal mask hides it from all that is not padding.
+        if inputs_mask is None and attention_mask is None and not use_causal_mask:
+            require_mask(inputs, "inputs_mask", self)
+        outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return outputs
+        batch_size, length, _ = inputs.shape
+        return outputs, keras.KerasTensor((batch_size, self.num_heads, length, length), dtype="float32")

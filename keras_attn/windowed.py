@@ -1,0 +1,69 @@
+"""Local attention in memory that grows with T x window: every piece of a sequence sees its neighbours."""
+
+from keras import ops
+
+
+def windowed_attention(attend, query, key, value, window, key_mask=None, use_causal_mask=False):
+    """Attention of each query to the keys at most `window` positions before and after it.
+
+    Both sequences, aligned at the end, are cut into C chunks of `window` positions. A chunk's queries and
+    the keys of the chunks before, at and (unless causal) after it become a row of the batch, so that ordinary
+    attention does the rest and the largest tensor is `[B C, H, window, 3 window]`.
+
+    Args:
+        attend: a function of query `[N, H, T, E]`, key and value `[N, Hkv, S, E]`, a boolean mask that
+            broadcasts to `[N, H, T, S]`, and positions `[T]` and `[S]`, to the context `[N, H, T, Ev]`.
+        query: `[B, H, T, E]`.
+        key: `[B, Hkv, S, E]`.
+        value: `[B, Hkv, S, Ev]`.
+        window: how far a query sees, in positions; at least 1.
+        key_mask: boolean `[B, S]`, True = keep, or None.
+        use_causal_mask: whether a query sees nothing after its own position.
+
+    Returns:
+        The context `[B, H, T, Ev]`.
+    """
+    batch, _, num_queries, _ = ops.shape(query)
+    num_keys = ops.shape(key)[2]
+    chunks = (_longer(num_queries, num_keys) + window - 1) // window
+    neighbours = (-1, 0) if use_causal_mask else (-1, 0, 1)
+    if key_mask is None:
+        key_mask = ops.ones((batch, num_keys), dtype="bool")
+    key_mask = ops.cast(key_mask, "float32")[:, None, :, None]  # [B, 1, S, 1]
+    key, value, key_mask = (_with_neighbours(x, chunks, window, neighbours) for x in (key, value, key_mask))
+    query_positions = ops.arange(window)
+    key_positions = ops.concatenate([ops.arange(window) + n * window for n in neighbours], axis=0)
+    distance = ops.expand_dims(key_positions, 0) - ops.expand_dims(query_positions, 1)
+    near = ops.abs(distance) <= window
+    if use_causal_mask:
+        near = ops.logical_and(near, distance <= 0)
+    keep = ops.logical_and(near, ops.swapaxes(key_mask, -1, -2) > 0.5)  # [B C, 1, window, neighbours]
+    query = _with_neighbours(query, chunks, window, (0,))
+    context = attend(query, key, value, keep, query_positions, key_positions)
+    return _join(context, batch, chunks * window, num_queries)
+
+
+def _longer(num_queries, num_keys):
+    if isinstance(num_queries, int) and isinstance(num_keys, int):
+        return max(num_queries, num_keys)  # a number of chunks that stays known
+    return ops.maximum(num_queries, num_keys)
+
+
+def _with_neighbours(tensor, chunks, window, neighbours):
+    """`[B, H, S, E]` to `[B C, H, len(neighbours) window, E]`: every chunk beside those around it."""
+    batch, num_heads, length, width = ops.shape(tensor)
+    # In front stands what aligns the ends; around it a chunk of zeros, neighbour of the first and the last.
+    front = chunks * window - length + window
+    tensor = ops.pad(tensor, ((0, 0), (0, 0), (front, window), (0, 0)))
+    tensor = ops.reshape(tensor, (batch, num_heads, chunks + 2, window, width))
+    pieces = [tensor[:, :, 1 + n : chunks + 1 + n] for n in neighbours]
+    tensor = ops.swapaxes(ops.concatenate(pieces, axis=3), 1, 2)  # [B, C, H, .., E]
+    return ops.reshape(tensor, (batch * chunks, num_heads, len(neighbours) * window, width))
+
+
+def _join(context, batch, length, num_queries):
+    """`[B C, H, window, E]` to `[B, H, T, E]`."""
+    _, num_heads, window, width = ops.shape(context)
+    context = ops.reshape(context, (batch, length // window, num_heads, window, width))
+    context = ops.reshape(ops.swapaxes(context, 1, 2), (batch, num_heads, length, width))
+    return context[:, :, length - num_queries :]

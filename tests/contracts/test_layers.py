@@ -1,0 +1,315 @@
+"""What every layer keeps to, whoever wrote it: one row a layer, and every test runs over all rows.
+
+A new layer needs one line in `ROWS`; without it, `test_every_layer_has_a_row` fails. What follows a slash in
+a key tells rows of one layer apart.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import layers
+
+B, T, S = 2, 3, 5
+PADDING = 7
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a layer is made and called.
+
+    Attributes:
+        make: makes it.
+        inputs: shape of every tensor that the call takes.
+        masks: which argument masks which input; True = keep.
+        scores: whether `return_attention_scores` is offered.
+    """
+
+    make: Callable
+    inputs: dict = field(default_factory=lambda: {"inputs": (B, T, 6)})
+    masks: dict = field(default_factory=dict)
+    scores: bool = False
+
+
+def attention(make, query_dim=7, value_dim=11, **inputs):
+    """The row of a layer that is called like `keras.layers.MultiHeadAttention`."""
+    inputs = {"query": (B, T, query_dim), "value": (B, S, value_dim), **inputs}
+    return Row(make, inputs, {"query_mask": "query", "value_mask": "value"}, scores=True)
+
+
+# Base classes, which do nothing by themselves.
+ABSTRACT = {"StepAttention"}
+ROWS = {
+    "AttentionCell": Row(
+        lambda: layers.AttentionCell(
+            keras.layers.GRUCell(13), layers.BahdanauAttention(17), input_feeding=True, attention_units=19
+        ),
+        {"inputs": (B, T, 7), "memory": (B, S, 11)},
+        {"memory_mask": "memory"},
+    ),
+    "AttentionRNN": Row(
+        lambda: layers.AttentionRNN(keras.layers.GRUCell(13), layers.BahdanauAttention(17)),
+        {"sequences": (B, T, 7), "memory": (B, S, 11)},
+        {"memory_mask": "memory"},
+        scores=True,
+    ),
+    "BahdanauAttention": attention(lambda: layers.BahdanauAttention(17)),
+    "BahdanauAttention/normalize": attention(lambda: layers.BahdanauAttention(17, normalize=True)),
+    "CoverageAttention": attention(lambda: layers.CoverageAttention(17, fertility=2.0)),
+    "GatedConvolution": Row(lambda: layers.GatedConvolution(7, 3), masks={"mask": "inputs"}),
+    "LearnedPositionalEmbedding": Row(lambda: layers.LearnedPositionalEmbedding(11)),
+    "LocationSensitiveAttention": attention(lambda: layers.LocationSensitiveAttention(17, 3, 5)),
+    "LuongAttention/dot": attention(lambda: layers.LuongAttention(scale=True), query_dim=7, value_dim=7),
+    "LuongAttention/general": attention(lambda: layers.LuongAttention("general")),
+    "LuongAttention/concat": attention(lambda: layers.LuongAttention("concat", units=17)),
+    "LuongLocalAttention": attention(lambda: layers.LuongLocalAttention(2)),
+    "MonotonicAttention": attention(lambda: layers.MonotonicAttention(layers.LuongAttention("general"))),
+    "MonotonicAttention/recursive": attention(
+        lambda: layers.MonotonicAttention(layers.BahdanauAttention(17), "recursive")
+    ),
+    "MultiHeadAttention": attention(lambda: layers.MultiHeadAttention(6, 4, num_key_value_heads=2)),
+    "PositionwiseFeedForward": Row(lambda: layers.PositionwiseFeedForward(13)),
+    "ResidualConnection": Row(lambda: layers.ResidualConnection(layers.PositionwiseFeedForward(13))),
+    "SinusoidalPositionalEncoding": Row(lambda: layers.SinusoidalPositionalEncoding("halves")),
+    "TransformerDecoderBlock": Row(
+        lambda: layers.TransformerDecoderBlock(2, 13, activation="gelu"),
+        {"inputs": (B, T, 6), "memory": (B, S, 11)},
+        {"inputs_mask": "inputs", "memory_mask": "memory"},
+        scores=True,
+    ),
+    "TransformerEncoderBlock": Row(
+        lambda: layers.TransformerEncoderBlock(2, 13, norm_first=True),
+        masks={"inputs_mask": "inputs"},
+        scores=True,
+    ),
+}
+EVERY_LAYER = pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in ROWS.items()])
+
+
+@pytest.fixture(params=POLICIES)
+def policy(request):
+    """A dtype policy for all layers made in the test."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+def arrays(row, rng):
+    """Inputs, and masks of rows that end early."""
+    tensors = {name: rng.normal(size=shape).astype("float32") for name, shape in row.inputs.items()}
+    for mask, name in row.masks.items():
+        lengths = np.array([[row.inputs[name][1]], [row.inputs[name][1] - 1]])
+        tensors[mask] = np.arange(row.inputs[name][1]) < lengths
+    return tensors
+
+
+def flags(row):
+    return {"return_attention_scores": True} if row.scores else {}
+
+
+def functional(layer, tensors, first_output_only=False, **kwargs):
+    """A model of the layer alone, of any length."""
+    entries = {
+        name: keras.Input((None, *x.shape[2:]), dtype=x.dtype.name, name=name) for name, x in tensors.items()
+    }
+    outputs = layer(**entries, **kwargs)
+    return keras.Model(entries, first(outputs) if first_output_only else outputs)
+
+
+def first(outputs):
+    return keras.tree.flatten(outputs)[0]
+
+
+def numbers(structure):
+    """A structure of tensors as a flat list of float32 arrays."""
+    return [ops.convert_to_numpy(x).astype("float32") for x in keras.tree.flatten(structure)]
+
+
+def signature(tensors):
+    return [(tuple(x.shape), keras.backend.standardize_dtype(x.dtype)) for x in keras.tree.flatten(tensors)]
+
+
+def gradients(loss, tensors):
+    """The gradients of a scalar function of a list of float tensors, on any backend."""
+    tensors = [ops.convert_to_tensor(x) for x in tensors]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(loss)(tensors)
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = loss(tensors)
+    return tape.gradient(value, tensors)
+
+
+def test_every_layer_has_a_row():
+    assert {name.partition("/")[0] for name in ROWS} == set(layers.__all__) - ABSTRACT
+
+
+@EVERY_LAYER
+def test_configuration_is_complete_and_survives_json(row):
+    layer = row.make()
+    parameters = inspect.signature(type(layer).__init__).parameters.values()
+    named = {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD} - {"self"}
+    assert named <= set(layer.get_config())
+    written = keras.saving.serialize_keras_object(layer)
+    assert written["registered_name"] == f"keras_attn>{type(layer).__name__}"
+    again = keras.saving.deserialize_keras_object(json.loads(json.dumps(written)))
+    assert type(again) is type(layer)
+    assert keras.saving.serialize_keras_object(again) == written
+    assert again.get_config() == layer.get_config()
+
+
+@EVERY_LAYER
+def test_a_layer_from_a_configuration_computes_the_same(row, rng):
+    layer, tensors = row.make(), arrays(row, rng)
+    again = type(layer).from_config(layer.get_config())
+    for one in (layer, again):
+        one(**tensors)
+    again.set_weights(layer.get_weights())
+    for one, other in zip(numbers(layer(**tensors)), numbers(again(**tensors)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+LOAD_AND_PREDICT_ALL = """
+import sys
+import keras, numpy as np
+import keras_attn.layers
+for path in sys.argv[1:]:
+    model = keras.models.load_model(path + ".keras", compile=False)
+    with np.load(path + ".inputs.npz") as inputs:
+        outputs = model(dict(inputs))
+    np.savez(path + ".outputs.npz", *[keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)])
+"""
+
+
+def test_saved_models_are_bit_equal_in_a_fresh_process(run_python, tmp_path, rng):
+    expected = {}
+    for name, row in ROWS.items():
+        tensors = arrays(row, rng)
+        path = tmp_path / name.replace("/", "_")
+        model = functional(row.make(), tensors, **flags(row))
+        model.save(f"{path}.keras")
+        np.savez(f"{path}.inputs.npz", **tensors)
+        expected[path] = numbers(model(tensors))
+    run_python(LOAD_AND_PREDICT_ALL, *expected)
+    for path, outputs in expected.items():
+        with np.load(f"{path}.outputs.npz") as received:
+            pairs = zip(received.values(), outputs, strict=True)
+            assert all(np.array_equal(*pair) for pair in pairs), path.name
+
+
+@EVERY_LAYER
+def test_symbolic_spec_equals_what_comes_out(row, rng, policy):
+    tensors = arrays(row, rng)
+    symbols = {name: keras.KerasTensor(x.shape, x.dtype.name) for name, x in tensors.items()}
+    for extra in ({}, flags(row)):
+        layer = row.make()
+        assert signature(layer(**symbols, **extra)) == signature(layer(**tensors, **extra))
+
+
+@EVERY_LAYER
+def test_symbolic_spec_leaves_unknown_lengths_unknown(row, rng):
+    tensors = arrays(row, rng)
+    model = functional(row.make(), tensors, **flags(row))
+    for symbol, tensor in zip(model.outputs, keras.tree.flatten(model(tensors)), strict=True):
+        assert all(n in (None, m) for n, m in zip(symbol.shape, tensor.shape, strict=True))
+        assert symbol.shape[0] is None
+
+
+@EVERY_LAYER
+def test_policies_give_finite_numbers_near_those_of_float32(row, rng, policy):
+    layer, tensors = row.make(), arrays(row, rng)
+    outputs = keras.tree.flatten(layer(**tensors, **flags(row)))
+    dtype = layer.compute_dtype
+    assert keras.backend.standardize_dtype(outputs[0].dtype) == dtype
+    keras.config.set_dtype_policy("float32")
+    exact = row.make()
+    exact(**tensors)
+    exact.set_weights(layer.get_weights())
+    tolerance = {"float32": 1e-6, "bfloat16": 0.15, "float16": 0.02}[dtype]
+    for one, other in zip(numbers(outputs), numbers(exact(**tensors, **flags(row))), strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance)
+
+
+@EVERY_LAYER
+def test_more_padding_changes_nothing(row, rng):
+    layer, tensors = row.make(), arrays(row, rng)
+    expected = numbers(layer(**tensors, **flags(row)))
+    for mask, name in row.masks.items():
+        # 100 where nobody may look: what leaks would be seen.
+        widths = ((0, 0), (0, PADDING), (0, 0))
+        padded = tensors | {
+            name: np.pad(tensors[name], widths, constant_values=100.0),
+            mask: np.pad(tensors[mask], widths[:2]),
+        }
+        received = numbers(layer(**padded, **flags(row)))
+        for one, other in zip(received, expected, strict=True):
+            shorter = one[tuple(slice(n) for n in other.shape)]
+            np.testing.assert_allclose(shorter, other, rtol=1e-5, atol=1e-5)
+
+
+@EVERY_LAYER
+def test_what_a_mask_hides_has_no_gradient(row, rng):
+    layer, tensors = row.make(), arrays(row, rng)
+    layer(**tensors)
+    visible = {mask: tensors[mask] for mask in row.masks}
+    outputs = {mask for mask, name in row.masks.items() if name == next(iter(row.inputs))}
+    keep = ops.convert_to_tensor(next((tensors[m] for m in outputs), np.ones((B, T), bool)))
+
+    def loss(inputs):
+        hidden = first(layer(**dict(zip(row.inputs, inputs, strict=True)), **visible))
+        return ops.sum(ops.where(keep[:, :, None], ops.square(hidden), 0.0))
+
+    found = gradients(loss, [tensors[name] for name in row.inputs])
+    for name, gradient in zip(row.inputs, numbers(found), strict=True):
+        assert gradient.any()
+        for mask in (mask for mask, masked in row.masks.items() if masked == name):
+            assert (gradient[~tensors[mask]] == 0).all()
+
+
+@EVERY_LAYER
+def test_with_everything_masked_numbers_and_gradients_stay_finite(row, rng, policy):
+    layer, tensors = row.make(), arrays(row, rng)
+    tensors |= {mask: np.zeros_like(tensors[mask]) for mask in row.masks}
+    masks = {mask: tensors[mask] for mask in row.masks}
+    for output in numbers(layer(**tensors, **flags(row))):
+        assert np.isfinite(output).all()
+
+    def loss(inputs):
+        outputs = first(layer(**dict(zip(row.inputs, inputs, strict=True)), **masks))
+        return ops.mean(ops.square(ops.cast(outputs, "float32")))
+
+    for gradient in numbers(gradients(loss, [tensors[name] for name in row.inputs])):
+        assert np.isfinite(gradient).all()
+
+
+@EVERY_LAYER
+def test_one_step_of_fit_compiled_and_not(row, rng):
+    layer, tensors = row.make(), arrays(row, rng)
+    if not layer.supports_jit:
+        pytest.skip("the layer says that XLA cannot compile it")
+    model = functional(layer, tensors, first_output_only=True)
+    if not model.trainable_weights:
+        pytest.skip("the layer learns nothing")
+    before = model.get_weights()
+    target = rng.normal(size=model(tensors).shape)
+    after = []
+    for compiled in (False, True):
+        model.set_weights(before)
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=compiled)
+        model.fit(tensors, target, batch_size=B, verbose=0)
+        after.append(model.get_weights())
+    assert any(not np.array_equal(*pair) for pair in zip(before, after[0], strict=True))
+    for one, other in zip(*after, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,54 @@
+"""Heads: cut, masked and kept between steps."""
+
+import numpy as np
+import pytest
+
+from keras_attn.heads import (
+    aligned_positions,
+    append_step,
+    both_masks,
+    keep_of_heads,
+    merge_hypotheses,
+    split_heads,
+)
+
+B, T, S, HEADS = 2, 3, 5, 7
+
+
+def test_split_heads():
+    tensor = np.arange(B * T * HEADS * 11).reshape(B, T, HEADS, 11)
+    split = split_heads(tensor.reshape(B, T, -1), HEADS)
+    np.testing.assert_array_equal(split, tensor.transpose(0, 2, 1, 3))
+
+
+def test_positions_end_together():
+    query_positions, key_positions = aligned_positions(T, S)
+    assert np.asarray(query_positions).tolist() == [2, 3, 4]
+    assert np.asarray(key_positions).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_append_and_merge():
+    cache = np.zeros((B, 3, HEADS, 4, 5))
+    heads = np.arange(B * 3 * HEADS * 5).reshape(B * 3, HEADS, 1, 5)
+    longer = append_step(cache, heads)
+    assert longer.shape == (B, 3, HEADS, 5, 5)
+    np.testing.assert_array_equal(np.asarray(longer)[..., -1:, :].reshape(heads.shape), heads)
+    np.testing.assert_array_equal(np.asarray(merge_hypotheses(longer))[:, :, -1:], heads)
+
+
+def test_no_mask_at_all():
+    assert keep_of_heads(np.zeros((B, T, 1)), np.zeros((B, S, 1)), None, None, None, None, False) is None
+    assert both_masks(None, None) is None
+
+
+@pytest.mark.parametrize("shape", [(T, S), (B, T, S), (B, 1, S), (B, HEADS, T, S), (1, HEADS, T, 1)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_masks_of_every_rank(shape, causal, rng):
+    query_mask, attention_mask = rng.random((B, T)) < 0.7, rng.random(shape) < 0.7
+    keep = keep_of_heads(
+        np.zeros((B, T, 1)), np.zeros((B, S, 1)), query_mask, None, None, attention_mask, causal
+    )
+    wide = attention_mask[:, None] if len(shape) == 3 else attention_mask
+    expected = query_mask[:, None, :, None] & wide & (np.tri(T, S, S - T, dtype=bool) | (not causal))
+    shape = (B, HEADS, T, S)
+    np.testing.assert_array_equal(np.broadcast_to(keep, shape), np.broadcast_to(expected, shape))
