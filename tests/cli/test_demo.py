@@ -18,7 +18,7 @@ _TIMEOUT = 240
 
 
 def start_demo(run_path, *arguments):
-    # Python answers an interrupt only where it did not start with interrupts ignored, as a background job does.
+    # Python does not answer an interrupt where it was started to ignore it, as a background job is.
     script = (
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
