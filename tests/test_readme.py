@@ -8,7 +8,8 @@ import click
 import pytest
 
 from keras_attn.cli.main import cli
-from keras_attn.training.recipe import Recipe, load_recipe
+from keras_attn.training.recipe import Recipe
+from keras_attn.training.recipe_file import load_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
 
-from .pairs import DataError, read_pairs, split_pairs
+from .pairs import read_pairs
+from .split import split_pairs
+from .text_files import DataError
 
 _ENCODE_AT_ONCE = 4096
 

@@ -15,7 +15,7 @@ import keras_attn.models  # noqa: F401
 from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
 from keras_attn.text_to_text import TextToText
 
-from .recipe import differences, dump_recipe, load_recipe
+from .recipe_file import differences, dump_recipe, load_recipe
 
 _TOKENIZERS = {".json": CharacterTokenizer, ".model": SentencePieceTokenizer}
 

@@ -84,7 +84,7 @@ def _train(run_path, overrides, num_pairs):
 def _recipe(data_folder, overrides):
     from importlib.resources import files
 
-    from keras_attn.training.recipe import load_recipe
+    from keras_attn.training.recipe_file import load_recipe
 
     path = files("keras_attn.training") / "recipes" / "dates.toml"
     return load_recipe(path, [f"data.folder={data_folder.absolute()}", *overrides])

@@ -22,8 +22,8 @@ _USERS_ERRORS = {
     "keras_attn.export.ops.UnservableOpError",
     "keras_attn.serving.client_errors.ServerError",
     "keras_attn.text_to_text.TextTooLongError",
-    "keras_attn.training.pairs.DataError",
-    "keras_attn.training.recipe.RecipeError",
+    "keras_attn.training.text_files.DataError",
+    "keras_attn.training.section.RecipeError",
     "keras_attn.training.run_folder.RunError",
 }
 _INTERRUPTED = 130

@@ -19,7 +19,7 @@ def command(recipe, overrides, run_path):
     The same command resumes a training that was stopped, after the last finished epoch.
     """
     from keras_attn.serving.quiet import import_tensorflow
-    from keras_attn.training.recipe import load_recipe
+    from keras_attn.training.recipe_file import load_recipe
 
     recipe_path = Path(recipe)
     recipe = load_recipe(recipe_path, overrides)

@@ -5,8 +5,8 @@ import pytest
 
 from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
 from keras_attn.training.corpus import encode_pairs, load_corpus, train_tokenizers
-from keras_attn.training.pairs import DataError
 from keras_attn.training.recipe import PairsSpec
+from keras_attn.training.text_files import DataError
 
 PAIRS = [("ab c", "xy"), ("a", "xyz y"), ("b c", "z")]
 

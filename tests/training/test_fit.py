@@ -21,7 +21,7 @@ import os, signal, sys
 from pathlib import Path
 from keras_attn.training import batches, fit
 from keras_attn.training.corpus import load_corpus
-from keras_attn.training.recipe import load_recipe
+from keras_attn.training.recipe_file import load_recipe
 from keras_attn.training.run_folder import RunFolder
 
 class Deadly(batches.Batches):

@@ -1,0 +1,60 @@
+"""An alignment to be shown, its weights checked."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Alignment(NamedTuple):
+    """What one output attended to.
+
+    Args:
+        source_tokens: the S input tokens as text.
+        target_tokens: the T output tokens as text.
+        weights: array-like [T, S], attention weights between 0 and 1, a row an output token.
+        source_text: the input as a whole; the tokens stand in where it is empty.
+        target_text: the output as a whole; the same.
+        score: what the search gave the output, or None.
+    """
+
+    source_tokens: Sequence[str]
+    target_tokens: Sequence[str]
+    weights: np.ndarray
+    source_text: str = ""
+    target_text: str = ""
+    score: float | None = None
+
+
+def checked_weights(example: Alignment) -> np.ndarray:
+    """The weights as float64 [T, S] between 0 and 1."""
+    expected = (len(example.target_tokens), len(example.source_tokens))
+    weights = np.asarray(example.weights, dtype="float64")
+    if weights.size == 0 and 0 in expected:
+        return weights.reshape(expected)
+    if weights.shape != expected:
+        raise ValueError(
+            f"`weights` do not fit the tokens. Expected shape [T, S] = {expected}, a row for each output "
+            f"token. Received: {weights.shape}. Choose one head or average them, and cut off padding."
+        )
+    # The slack is what half precision loses when it divides.
+    if not np.all((weights >= 0) & (weights <= 1.01)):
+        raise ValueError(
+            f"`weights` must be attention weights. Expected numbers from 0 to 1. Received: "
+            f"{weights.min():.4g} to {weights.max():.4g}. Apply the softmax to logits first."
+        )
+    return weights.clip(0, 1)
+
+
+def percent_text(weight: float) -> str:
+    """The weight in whole percent, a dot for none."""
+    percent = math.floor(weight * 100 + 0.5)
+    return str(percent) if percent else "·"
+
+
+def captions(example: Alignment) -> tuple[str, str, str]:
+    """Source, target and score as the caption shows them."""
+    source = example.source_text or " ".join(example.source_tokens)
+    target = example.target_text or " ".join(example.target_tokens)
+    return source, target, "" if example.score is None else f"{example.score:.4f}"

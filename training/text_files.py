@@ -1,0 +1,93 @@
+"""Text files of users: found, decompressed, decoded, and refused with a sentence that says where."""
+
+import gzip
+import zlib
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message says which, where, and what to do."""
+
+
+def find_file(name: str, folder: str | Path) -> Path:
+    """The path of a file below `folder`; a `DataError` names what is near where there is none."""
+    path = Path(folder) / Path(name).expanduser()
+    if path.is_dir():
+        raise DataError(f"`{path}` is a directory. Expected a file. Name a file inside it.")
+    if path.exists():
+        return path
+    if not path.parent.is_dir():
+        raise DataError(f"`{name}` was not found: there is no folder `{path.parent}`. Check `folder`.")
+    near = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
+    hint = f"Did you mean `{near[0]}`?" if near else "Check `folder` and the file's name."
+    raise DataError(f"`{name}` was not found in the folder `{path.parent}`. {hint}")
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, gunzipped where it ends in `.gz`, its byte order mark removed."""
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data) if data else data
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"`{path}` is no complete gzip file ({error}). Fetch or compress it again.") from None
+    except OSError as error:
+        raise DataError(f"`{path}` cannot be read: {error.strerror}.") from None
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise DataError(_wrong_encoding(path, data, error.start)) from None
+    if "\0" in text:
+        byte = data.index(b"\0")
+        raise DataError(
+            f"`{path}` is no text: byte {byte}, in line {_line_of(data, byte)}, is NUL. "
+            f"Expected UTF-8 text. If it is UTF-16, convert it: `iconv -f UTF-16 -t UTF-8`."
+        )
+    if not text.strip():
+        raise DataError(f"`{path}` is empty. Expected at least one line of text.")
+    return text
+
+
+def _wrong_encoding(path: Path, data: bytes, byte: int) -> str:
+    """What to say about bytes that are no UTF-8, with the cure where the encoding can be told."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return f"`{path}` is UTF-16. Expected UTF-8. Convert it: `iconv -f UTF-16 -t UTF-8`."
+    if data.startswith(b"\x1f\x8b"):
+        return f"`{path}` is compressed with gzip. Expected plain text. Let its name end in `.gz`."
+    where = f"line {_line_of(data, byte)}, byte {byte} (0x{data[byte]:02X})"
+    if _is_korean(data):
+        return (
+            f"`{path}` is CP949 (EUC-KR), first seen in {where}. Expected UTF-8. "
+            f"Convert it: `iconv -f CP949 -t UTF-8`."
+        )
+    return f"`{path}` is not UTF-8: {where}. Expected UTF-8. Convert it with `iconv -t UTF-8`."
+
+
+def _is_korean(data: bytes) -> bool:
+    """Whether the bytes are CP949 that makes sense: other encodings decode too, but not to Hangul."""
+    try:
+        text = data.decode("cp949")
+    except UnicodeDecodeError:
+        return False
+    letters = [letter for letter in text if letter > "\x7f" and letter.isalpha()]
+    # Syllables only: Japanese kana in EUC-JP decode to single Hangul letters, Chinese in good part to Hanja.
+    syllables = sum("가" <= letter <= "힣" for letter in letters)
+    return syllables > 0.8 * len(letters)
+
+
+def _line_of(data: bytes, byte: int) -> int:
+    return data.count(b"\n", 0, byte) + 1
+
+
+def read_lines(path: Path) -> list[str]:
+    r"""The lines of a text file, which end at `\n` or `\r\n` and nowhere else."""
+    lines = read_text(path).split("\n")
+    if not lines[-1]:
+        lines.pop()  # the newline at the end of a file ends its last line and begins no other
+    return [line.removesuffix("\r") for line in lines]
+
+
+def shown(text: str) -> str:
+    """The text as an error quotes it."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
