@@ -67,6 +67,11 @@ class Section:
         """Holds fields against each other; a section with such rules overrides it."""
 
     @classmethod
+    def expanded(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The table with names that stand for several values written out; a section with some overrides."""
+        return table
+
+    @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Self:
         """The section that a TOML table describes.
 
@@ -81,11 +86,11 @@ class Section:
         """
         known = {item.name: item for item in fields(cls)}
         values = {}
-        for name, value in table.items():
+        for name, value in cls.expanded(table).items():
             if name not in known:
                 raise RecipeError(f"is unknown. {_near_miss(name, known)}", name)
-            section = _section_type(known[name])
-            values[name] = _sub_section(section, name, value) if section else value
+            sections = _section_types(known[name])
+            values[name] = _sub_section(sections, name, value) if sections else value
         for name, item in known.items():
             if name not in values and item.default is MISSING and item.default_factory is MISSING:
                 raise RecipeError("is missing, and has no default.", name)
@@ -115,22 +120,33 @@ def _within(value: float, limits: Mapping[str, float]) -> bool:
     return math.isfinite(value) and all(_LIMITS[name][1](value, bound) for name, bound in limits.items())
 
 
-def _section_type(item: Field) -> type[Section] | None:
-    """The section that a field holds, `X | None` included."""
-    for hint in get_args(item.type) or (item.type,):
-        if issubclass(hint, Section):
-            return hint
-    return None
+def _section_types(item: Field) -> list[type[Section]]:
+    """The sections that a field may hold, `X | None` and `X | Y` included."""
+    hints = get_args(item.type) or (item.type,)
+    return [hint for hint in hints if issubclass(hint, Section)]
 
 
-def _sub_section(section: type[Section], name: str, value: Any) -> Section:
+def _sub_section(sections: Sequence[type[Section]], name: str, value: Any) -> Section:
     if not isinstance(value, Mapping):
         raise RecipeError(f"must be a section. Expected a table. Received: {value_text(value)}.", name)
     try:
-        return section.from_dict(value)
+        return _of_its_kind(sections, value).from_dict(value)
     except RecipeError as error:
         # The section does not know its own name; whoever holds it does.
         raise RecipeError(error.problem, f"{name}.{error.name}".rstrip(".")) from None
+
+
+def _of_its_kind(sections: Sequence[type[Section]], table: Mapping[str, Any]) -> type[Section]:
+    """Of several sections, the one whose `kind` the table gives; the first where it gives none."""
+    if len(sections) == 1 or "kind" not in table:
+        return sections[0]
+    kinds = {section.kind: section for section in sections}
+    if table["kind"] not in list(kinds):
+        expected = ", ".join(f'"{kind}"' for kind in kinds)
+        raise RecipeError(
+            f"is no known choice. Expected one of {expected}. Received: {value_text(table['kind'])}.", "kind"
+        )
+    return kinds[table["kind"]]
 
 
 def _near_miss(name: str, known: Mapping[str, Any]) -> str:
