@@ -14,12 +14,13 @@ _HOMES = {
     "TextToText": "keras_attn.text_to_text",
     "TokenAccuracy": "keras_attn.metrics",
     "check_padding_invariance": "keras_attn.padding_invariance",
+    "decoding": "keras_attn.decoding",
     "export": "keras_attn.export",
     "layers": "keras_attn.layers",
     "models": "keras_attn.models",
     "text": "keras_attn.text",
 }
-_MODULES = {"export", "layers", "models", "text"}
+_MODULES = {"decoding", "export", "layers", "models", "text"}
 __all__ = sorted(_HOMES)
 
 

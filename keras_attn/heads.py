@@ -5,13 +5,22 @@ from keras import ops
 from keras_attn.masks import combine_masks
 
 
-def keep_of_heads(query, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask):
-    """All masks in one that broadcasts to `[B, H, T, S]`, or None."""
-    of_heads = attention_mask if attention_mask is not None and len(attention_mask.shape) == 4 else None
-    attention_mask = attention_mask if of_heads is None else None
-    keep = combine_masks(query, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
-    keep = None if keep is None else ops.expand_dims(keep, -3)
-    return both_masks(keep, of_heads)
+def keep_of_heads(query, key, query_mask, key_mask, attention_mask, use_causal_mask):
+    """All masks in one that broadcasts to `[B, H, T, S]`, with four axes; or None."""
+    keep = combine_masks(query, key, query_mask, None, key_mask, None, use_causal_mask)
+    return both_masks(four_axes(keep), four_axes(attention_mask))
+
+
+def four_axes(mask):
+    """A mask that broadcasts to `[B, T, S]`, or with four axes to `[B, H, T, S]`, with four; or None."""
+    if mask is None:
+        return None
+    mask = ops.convert_to_tensor(mask)
+    if len(mask.shape) == 4:
+        return mask
+    while len(mask.shape) < 3:
+        mask = ops.expand_dims(mask, 0)
+    return ops.expand_dims(mask, 1)
 
 
 def both_masks(mask, other):
@@ -42,3 +51,8 @@ def merge_hypotheses(cache):
     """`[B, K, Hkv, t, E]` to `[B K, Hkv, t, E]`."""
     batch, hypotheses, *rest = ops.shape(cache)
     return ops.reshape(cache, (batch * hypotheses, *rest))
+
+
+def zero_unseen(tensor, seen):
+    """`tensor` with zeros where `seen`, which broadcasts to it, is False; None changes nothing."""
+    return tensor if seen is None else ops.where(seen, tensor, ops.zeros((), tensor.dtype))

@@ -59,3 +59,46 @@ def causal_mask(num_queries, num_keys):
     query_position = ops.expand_dims(ops.arange(num_queries), -1) + (num_keys - num_queries)
     key_position = ops.expand_dims(ops.arange(num_keys), 0)
     return ops.expand_dims(ops.less_equal(key_position, query_position), 0)
+
+
+def seen_queries(keep):
+    """Which queries see a key at all.
+
+    Args:
+        keep: boolean `[B, H, T, S]`, or what broadcasts to it; None keeps all.
+
+    Returns:
+        Boolean `[B, H, T, 1]`, or what broadcasts to it; None where all do.
+    """
+    return None if keep is None else ops.any(keep, axis=-1, keepdims=True)
+
+
+def seen_under_padding(num_queries, num_keys, query_mask=None, key_mask=None, use_causal_mask=False):
+    """`seen_queries` of the masks that need no `[T, S]` tensor: in memory that grows with T + S.
+
+    Args:
+        num_queries: T, an integer or a scalar tensor.
+        num_keys: S, likewise.
+        query_mask: `[B, T]` or None.
+        key_mask: `[B, S]` or None.
+        use_causal_mask: whether a query sees only the keys up to its own position, aligned to the end.
+
+    Returns:
+        Boolean `[B, 1, T, 1]`, or what broadcasts to it; None where all queries see a key.
+    """
+    factors = []
+    if query_mask is not None:
+        factors.append(ops.cast(query_mask, "bool"))
+    first = 0
+    if key_mask is not None:
+        key_mask = ops.cast(key_mask, "int32")
+        factors.append(ops.max(key_mask, axis=-1, keepdims=True) > 0)  # [B, 1]
+        first = ops.cast(ops.argmax(key_mask, axis=-1, keepdims=True), "int32")  # [B, 1]
+    all_late = isinstance(num_queries, int) and isinstance(num_keys, int) and num_queries <= num_keys
+    if use_causal_mask and not (key_mask is None and all_late):
+        positions = ops.arange(num_queries) + (num_keys - num_queries)
+        factors.append(ops.expand_dims(positions, 0) >= first)  # [B, T]
+    seen = None
+    for factor in factors:
+        seen = factor if seen is None else ops.logical_and(seen, factor)
+    return None if seen is None else seen[:, None, :, None]

@@ -7,6 +7,8 @@ lost: weights may sum to less than 1.
 
 from keras import ops
 
+from keras_attn.recurrence import run_steps
+
 _TINY = 1e-37  # about the smallest normal float32
 _SMALLEST_DIVISOR = 1e-10
 
@@ -23,18 +25,18 @@ def recursive_alignment(probability, previous):
     Returns:
         `[B, K, S]`.
     """
+    shape = ops.shape(probability)  # [B, K, S]
     previous = previous + ops.zeros_like(probability)
-    # One tensor: Keras' `scan` in TensorFlow refuses two whose length is not known.
-    places = ops.moveaxis(ops.stack([probability, previous]), -1, 0)  # [S, 2, B, K]
-    nothing = ops.zeros_like(probability[..., 0])  # [B, K]
+    places = [ops.reshape(x, (-1, shape[-1], 1)) for x in (probability, previous)]  # [B K, S, 1]
 
-    def advance(carry, place):
-        reach = carry[0] + place[1]
-        stop = place[0] * reach
-        return (reach - stop, stop), (reach - stop, stop)
+    def advance(state, place):
+        probability, previous = place
+        reach = state[0] + previous
+        stop = probability * reach
+        return [reach - stop], [stop]
 
-    _, (_, weights) = ops.scan(advance, (nothing, nothing), places)
-    return ops.moveaxis(weights, 0, -1)
+    (weights,) = run_steps(advance, [ops.zeros_like(places[0][:, 0])], places)
+    return ops.reshape(weights, shape)
 
 
 def parallel_alignment(probability, previous):

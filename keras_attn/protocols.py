@@ -35,6 +35,49 @@ class Decoder(Protocol):
         """Feeds `tokens` `[B, K]`, the ones at `position` (a scalar from 0), and predicts the next ones."""
 
 
+class Strategy(Protocol):
+    """How hypotheses are searched for, e.g. `keras_attn.decoding.BeamSearch`.
+
+    `hypotheses` are the strategy's own variables of the loop: a structure of tensors that begin with the
+    batch axis, whose axis 2 may grow, with the tokens written so far as `hypotheses.tokens` `[B, K, t]`.
+    `task` is a `keras_attn.decoding.task.Task`: end token, largest lengths, source mask.
+    """
+
+    num_live: int  # K, how many hypotheses of a row the decoder is fed
+
+    def begin(self, task: Any, source_length: Any, keep_slots: bool) -> Any:
+        """The hypotheses before the first step; `keep_slots` where the way to the alignments is wanted."""
+
+    def advance(self, hypotheses: Any, choices: Any, alignment: Any, position: Any, task: Any) -> Any:
+        """One step further: hypotheses, tokens `[B, K]`, and their parents `[B, K]` or None.
+
+        `choices` are `keras_attn.decoding.Choices` of logits `[B, K, V]`. The decoder's state is re-ordered
+        by the parents, and left alone where they are None.
+        """
+
+    def is_done(self, hypotheses: Any, position: Any, task: Any) -> Any:
+        """Whether nothing is left to do, a boolean scalar."""
+
+    def select(self, hypotheses: Any, task: Any) -> Any:
+        """The results, a `keras_attn.decoding.selected.Selected`."""
+
+
+class Processor(Protocol):
+    """What changes or restricts a strategy's choice: an object with one or more of these methods.
+
+    `partial` is a `keras_attn.decoding.processors.Partial`: the tokens so far `[B, K, t]`, t, V, the task.
+    """
+
+    def adjust(self, logits: Any, partial: Any) -> Any:
+        """Logits `[B, K, V]` to others: it changes the distribution and the log-probabilities."""
+
+    def forbid(self, partial: Any) -> Any:
+        """Which tokens may not be chosen: boolean, broadcasts to `[B, K, V]` and has all of V."""
+
+    def force(self, forbidden: Any, partial: Any) -> Any:
+        """The last word: what is forbidden, given what all others forbid (None for nothing)."""
+
+
 class Tokenizer(Protocol):
     """Strings to ids and back, in graph. Ids 0 to 3 are those of `keras_attn.text.special_ids`."""
 

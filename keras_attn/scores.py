@@ -19,16 +19,27 @@ def masked_softmax(logits, keep=None):
     Returns:
         float32 weights of the shape of `logits`.
     """
+    weights = softmax_of_kept(logits, keep)
+    return weights if keep is None else ops.where(keep, weights, 0.0)
+
+
+def softmax_of_kept(logits, keep=None):
+    """`masked_softmax` but for the fully masked rows, whose weights are all 1 / S: one pass over them less.
+
+    For who makes what such a row gives zero anyway, behind the sum over S.
+
+    Args:
+        logits: `[..., S]`.
+        keep: boolean, broadcasts to `logits`; True = keep. None keeps everything.
+
+    Returns:
+        float32 weights of the shape of `logits`.
+    """
     logits = ops.cast(logits, "float32")
-    if keep is None and logits.shape[-1] != 1:  # Keras warns of a softmax over one place
-        return ops.softmax(logits, axis=-1)
-    keep = True if keep is None else keep
-    logits = ops.where(keep, logits, _MASKED_LOGIT)
-    maximum = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
-    exponentials = ops.where(keep, ops.exp(logits - maximum), 0.0)
-    total = ops.sum(exponentials, axis=-1, keepdims=True)
-    # A row with something to keep has a total of at least exp(0) = 1; only an empty row has 0.
-    return exponentials / ops.maximum(total, 1e-30)
+    logits = logits if keep is None else ops.where(keep, logits, _MASKED_LOGIT)
+    if logits.shape[-1] == 1:  # Keras warns of a softmax over one place
+        return ops.exp(logits - logits)
+    return ops.softmax(logits, axis=-1)
 
 
 def additive_logits(query, key, vector, term=None):
@@ -45,7 +56,9 @@ def additive_logits(query, key, vector, term=None):
     """
     hidden = ops.expand_dims(query, 2) + ops.expand_dims(key, 1)  # [B, T, S, U]
     hidden = ops.tanh(hidden if term is None else hidden + term)
-    return ops.squeeze(ops.matmul(hidden, ops.expand_dims(vector, -1)), -1)
+    # As a matrix: within a loop, XLA cannot compile what TensorFlow makes of the gradient of a higher rank.
+    rows = ops.reshape(hidden, (-1, hidden.shape[-1]))  # [B T S, U]
+    return ops.reshape(ops.matmul(rows, ops.expand_dims(vector, -1)), ops.shape(hidden)[:-1])
 
 
 def dot_logits(query, key):

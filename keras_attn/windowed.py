@@ -2,8 +2,12 @@
 
 from keras import ops
 
+from keras_attn.heads import four_axes
 
-def windowed_attention(attend, query, key, value, window, key_mask=None, use_causal_mask=False):
+
+def windowed_attention(
+    attend, query, key, value, window, key_mask=None, use_causal_mask=False, attention_mask=None
+):
     """Attention of each query to the keys at most `window` positions before and after it.
 
     Both sequences, aligned at the end, are cut into C chunks of `window` positions. A chunk's queries and
@@ -19,9 +23,10 @@ def windowed_attention(attend, query, key, value, window, key_mask=None, use_cau
         window: how far a query sees, in positions; at least 1.
         key_mask: boolean `[B, S]`, True = keep, or None.
         use_causal_mask: whether a query sees nothing after its own position.
+        attention_mask: boolean, broadcasts to `[B, T, S]` or, with four axes, to `[B, H, T, S]`; or None.
 
     Returns:
-        The context `[B, H, T, Ev]`.
+        The context `[B, H, T, Ev]`, and which queries see a key: boolean that broadcasts to `[B, H, T, 1]`.
     """
     batch, _, num_queries, _ = ops.shape(query)
     num_keys = ops.shape(key)[2]
@@ -38,9 +43,17 @@ def windowed_attention(attend, query, key, value, window, key_mask=None, use_cau
     if use_causal_mask:
         near = ops.logical_and(near, distance <= 0)
     keep = ops.logical_and(near, ops.swapaxes(key_mask, -1, -2) > 0.5)  # [B C, 1, window, neighbours]
+    if attention_mask is not None:
+        mask = ops.cast(four_axes(attention_mask), "float32")
+        mask = ops.broadcast_to(mask, (batch, mask.shape[1], num_queries, num_keys))
+        keep = ops.logical_and(keep, _mask_of_chunks(mask, chunks, window, neighbours) > 0.5)
     query = _with_neighbours(query, chunks, window, (0,))
     context = attend(query, key, value, keep, query_positions, key_positions)
-    return _join(context, batch, chunks * window, num_queries)
+    seen = ops.cast(ops.any(keep, axis=-1, keepdims=True), "float32")
+    return (
+        _join(context, batch, chunks * window, num_queries),
+        _join(seen, batch, chunks * window, num_queries) > 0.5,
+    )
 
 
 def _longer(num_queries, num_keys):
@@ -59,6 +72,18 @@ def _with_neighbours(tensor, chunks, window, neighbours):
     pieces = [tensor[:, :, 1 + n : chunks + 1 + n] for n in neighbours]
     tensor = ops.swapaxes(ops.concatenate(pieces, axis=3), 1, 2)  # [B, C, H, .., E]
     return ops.reshape(tensor, (batch * chunks, num_heads, len(neighbours) * window, width))
+
+
+def _mask_of_chunks(mask, chunks, window, neighbours):
+    """Numbers `[B, H, T, S]` to `[B C, H, window, len(neighbours) window]`: what the chunks see of a mask."""
+    batch, num_heads, num_queries, num_keys = ops.shape(mask)
+    front = (chunks * window - num_queries, chunks * window - num_keys + window)
+    mask = ops.pad(mask, ((0, 0), (0, 0), (front[0], 0), (front[1], window)))
+    mask = ops.reshape(mask, (batch, num_heads, chunks, window, chunks + 2, window))
+    pieces = [ops.diagonal(mask, 1 + n, axis1=2, axis2=4) for n in neighbours]  # [B, H, window, window, C]
+    pieces = [ops.transpose(x, (0, 4, 1, 2, 3)) for x in pieces]
+    mask = ops.concatenate(pieces, axis=-1)  # [B, C, H, window, ..]
+    return ops.reshape(mask, (batch * chunks, num_heads, window, len(neighbours) * window))
 
 
 def _join(context, batch, length, num_queries):

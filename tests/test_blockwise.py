@@ -1,19 +1,14 @@
 """Blockwise attention: equal to the full path in value and gradient, and its memory."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_attn.blockwise import blockwise_attention
 from keras_attn.masks import causal_mask
-from keras_attn.relative_positions import ALiBiPositions
 from keras_attn.scores import grouped_dot_logits, grouped_weighted_sum, masked_softmax
 
 B, HEADS, KEY_HEADS, T, S, E, VALUE_WIDTH = 2, 6, 3, 7, 11, 5, 13
-# Alone in their block, in blocks that leave a rest, in one block that is larger than S.
-BLOCK_SIZES = [1, 3, 11, 17]
 FLOATS = {"float32": (1e-4, 1e-5), "bfloat16": (0.05, 0.1), "float16": (0.01, 0.02)}
 
 
@@ -30,16 +25,27 @@ def key_mask(rng):
     return mask
 
 
-def full_attention(query, key, value, key_mask=None, use_causal_mask=False, bias=None):
+def full_attention(query, key, value, key_mask=None, use_causal_mask=False, attention_mask=None, tables=None):
     """The same through the one softmax of all layers, which makes the weights as a whole."""
     num_queries, num_keys = query.shape[2], key.shape[2]
     keep = np.ones((1, num_queries, num_keys), bool) if key_mask is None else key_mask[:, None]
     if use_causal_mask:
         keep = keep & causal_mask(num_queries, num_keys)
+    keep = keep[:, None]
+    if attention_mask is not None:
+        keep = keep & (attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask)
     logits = tf.cast(grouped_dot_logits(query, key), tf.float32)
-    if bias is not None:
-        logits += bias(tf.range(num_queries) + num_keys - num_queries, tf.range(num_keys))
-    return grouped_weighted_sum(masked_softmax(logits, keep[:, None]), value)
+    place = np.arange(num_keys) - np.arange(num_queries)[:, None] + num_queries - 1  # [T, S]
+    tables = {name: tf.gather(table, place) for name, table in (tables or {}).items()}
+    if "bias" in tables:
+        logits += tf.transpose(tables["bias"], (2, 0, 1))
+    if "key_vectors" in tables:
+        logits += tf.einsum("bhte,tse->bhts", query, tables["key_vectors"])
+    weights = masked_softmax(logits, keep)
+    context = grouped_weighted_sum(weights, value)
+    if "value_vectors" in tables:
+        context += tf.einsum("bhts,tse->bhte", weights, tables["value_vectors"])
+    return context
 
 
 def value_and_gradients(function, tensors, *arguments):
@@ -49,13 +55,13 @@ def value_and_gradients(function, tensors, *arguments):
         context = function(*tensors, *arguments)
         ramp = tf.reshape(tf.range(tf.size(context), dtype=tf.float32) / 997, tf.shape(context))
         loss = tf.reduce_sum(tf.cast(context, tf.float32) * ramp)
-    return [context, *tape.gradient(loss, tensors)]
+    return [context, *map(tf.convert_to_tensor, tape.gradient(loss, tensors))]
 
 
-def alibi():
-    scheme = ALiBiPositions()
-    scheme.build((B, HEADS, T, E), (B, KEY_HEADS, S, VALUE_WIDTH))
-    return partial(scheme.logits, None)
+def make_tables(rng, *names):
+    """One row for every distance that there is."""
+    widths = {"bias": HEADS, "key_vectors": E, "value_vectors": VALUE_WIDTH}
+    return {name: tf.constant(rng.normal(size=(T + S - 1, widths[name])), tf.float32) for name in names}
 
 
 def test_by_hand():
@@ -65,19 +71,59 @@ def test_by_hand():
     np.testing.assert_allclose(context, [[[[7.0]]]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("block_size", BLOCK_SIZES)
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("biased", [False, True])
-def test_equals_the_full_path_in_value_and_gradient(heads, key_mask, block_size, causal, masked, biased):
+ALL_TERMS = ("bias", "key_vectors", "value_vectors")
+# In blocks that leave a rest: one kind of term and all, causal and not; then each alone in its block, and all
+# in one that is larger than T and S.
+CASES = [(3, causal, terms) for causal in (False, True) for terms in ((), ("bias",), ALL_TERMS)]
+CASES += [(1, True, ("key_vectors",)), (17, True, ALL_TERMS)]
+
+
+@pytest.mark.parametrize(("block_size", "causal", "terms"), CASES)
+def test_equals_the_full_path_in_value_and_gradient(heads, key_mask, rng, block_size, causal, terms):
+    """With padding in one of two cases, a mask of single places in the other."""
     tensors = [tf.constant(x) for x in heads]
-    arguments = (key_mask if masked else None, causal, alibi() if biased else None)
-    expected = value_and_gradients(full_attention, tensors, *arguments)
-    received = value_and_gradients(blockwise_attention, tensors, *arguments, block_size)
-    for one, other in zip(received, expected, strict=True):
+    tables = make_tables(rng, *terms)
+    for masks in ((key_mask, causal, None), (None, causal, rng.random((B, T, S)) < 0.6)):
+
+        def run(attention, *options, masks=masks):
+            def attend(query, key, value, *rows):
+                return attention(query, key, value, *masks, dict(zip(terms, rows, strict=True)), *options)
+
+            return value_and_gradients(attend, [*tensors, *tables.values()])
+
+        expected, received = run(full_attention), run(blockwise_attention, block_size)
+        for one, other in zip(received, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+        if masks[0] is not None:
+            assert (received[0][1].numpy() == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(S,), (T, S), (B, 1, S), (1, HEADS, T, S), (B, 1, 1, S), (B, HEADS, T, 1)])
+def test_attention_masks_of_every_shape(heads, rng, shape):
+    mask = rng.random(shape) < 0.6
+    wide = mask if mask.ndim == 4 else np.broadcast_to(mask, (B, T, S))
+    tensors = [tf.constant(x) for x in heads]
+    received = value_and_gradients(blockwise_attention, tensors, None, True, mask, None, 3)
+    for one, other in zip(
+        received, value_and_gradients(full_attention, tensors, None, True, wide), strict=True
+    ):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    if masked:
-        assert (received[0][1].numpy() == 0).all()
+
+
+def test_tiles_in_the_future_are_left_out(rng):
+    """A tile with NaN in it would spoil all its queries, masked or not."""
+    length, block_size = 13, 5
+    query, key, value = (rng.normal(size=(1, 1, length, E)).astype("float32") for _ in range(3))
+    key[:, :, 2 * block_size :] = value[:, :, 2 * block_size :] = np.nan
+    tensors = [tf.constant(x) for x in (query, key, value)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        context = blockwise_attention(*tensors, use_causal_mask=True, block_size=block_size)
+        loss = tf.reduce_sum(context[:, :, : 2 * block_size] ** 2)
+    assert np.isfinite(context[:, :, : 2 * block_size]).all()
+    assert np.isnan(context[:, :, 2 * block_size :]).all()
+    d_query, _, _ = tape.gradient(loss, tensors)
+    assert np.isfinite(d_query[:, :, : 2 * block_size]).all()
 
 
 @pytest.mark.parametrize("shapes", [(T, S), (S, T)])
@@ -91,7 +137,7 @@ def test_inside_a_graph(rng, shapes, jit_compile):
 
     @tf.function(input_signature=signature, jit_compile=jit_compile)
     def run(*tensors):
-        return value_and_gradients(blockwise_attention, tensors, None, True, None, 3)
+        return value_and_gradients(blockwise_attention, tensors, None, True, None, None, 3)
 
     expected = value_and_gradients(full_attention, tensors, None, True)
     for one, other in zip(run(*tensors), expected, strict=True):
@@ -99,12 +145,18 @@ def test_inside_a_graph(rng, shapes, jit_compile):
 
 
 def test_gradients_against_finite_differences(heads, key_mask, rng):
-    tensors = [tf.constant(x) for x in heads]
-    arguments = (key_mask, True, alibi(), 3)
-    _, *gradients = value_and_gradients(blockwise_attention, tensors, *arguments)
+    tables = make_tables(rng, "bias", "key_vectors", "value_vectors")
+    mask = rng.random((B, 1, T, S)) < 0.8
+
+    def attend(query, key, value, *rows):
+        given = dict(zip(tables, rows, strict=True))
+        return blockwise_attention(query, key, value, key_mask, True, mask, given, 3)
+
+    tensors = [*(tf.constant(x) for x in heads), *tables.values()]
+    _, *gradients = value_and_gradients(attend, tensors)
 
     def loss(tensors):
-        context = blockwise_attention(*tensors, *arguments).numpy().astype("float64")
+        context = attend(*tensors).numpy().astype("float64")
         return float(context.ravel() @ (np.arange(context.size) / 997))
 
     for index, gradient in enumerate(gradients):
@@ -114,6 +166,7 @@ def test_gradients_against_finite_differences(heads, key_mask, rng):
         above[index] = tensors[index] + step * direction
         below[index] = tensors[index] - step * direction
         difference = (loss(above) - loss(below)) / (2 * step)
+        assert np.any(gradient)
         assert float(np.sum(gradient * direction)) == pytest.approx(difference, rel=1e-2, abs=1e-2)
 
 
@@ -122,7 +175,7 @@ def test_gradients_against_finite_differences(heads, key_mask, rng):
 def test_every_dtype_with_rows_that_see_nothing(heads, key_mask, dtype, causal):
     rtol, atol = FLOATS[dtype]
     tensors = [tf.cast(x, dtype) for x in heads]
-    received = value_and_gradients(blockwise_attention, tensors, key_mask, causal, None, 3)
+    received = value_and_gradients(blockwise_attention, tensors, key_mask, causal, None, None, 3)
     assert [x.dtype.name for x in received] == [dtype] * 4
     expected = value_and_gradients(
         full_attention, [tf.cast(x, tf.float32) for x in tensors], key_mask, causal
@@ -137,7 +190,7 @@ def test_every_dtype_with_rows_that_see_nothing(heads, key_mask, dtype, causal):
 @pytest.mark.parametrize("size", [1e4, 1e15, -1e15])
 def test_huge_logits_stay_finite(heads, key_mask, size):
     tensors = [tf.constant(heads[0] * size), *map(tf.constant, heads[1:])]
-    for tensor in value_and_gradients(blockwise_attention, tensors, key_mask, False, None, 3):
+    for tensor in value_and_gradients(blockwise_attention, tensors, key_mask, False, None, None, 3):
         assert np.isfinite(tensor).all()
 
 
@@ -168,11 +221,13 @@ def test_no_tensor_of_the_graph_is_as_large_as_the_weights():
 
     @tf.function
     def run(*tensors):
-        context, *gradients = value_and_gradients(blockwise_attention, tensors, None, True, None, block_size)
+        context, *gradients = value_and_gradients(
+            blockwise_attention, tensors, None, True, None, None, block_size
+        )
         return context, gradients
 
     largest = largest_tensor(run.get_concrete_function(*[tf.TensorSpec(shape)] * 3).graph)
-    assert largest == 2 * length * block_size  # heads x queries x one block
+    assert largest == 2 * length * width  # the queries themselves; a tile has 2 x 32 x 32
 
 
 def largest_tensor(graph):

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from keras_attn.masks import causal_mask, combine_masks
+from keras_attn.masks import causal_mask, combine_masks, seen_queries, seen_under_padding
 
 B, T, S = 2, 3, 5
 KINDS = ("query_mask", "value_mask", "key_mask", "attention_mask", "use_causal_mask")
@@ -77,3 +77,28 @@ def test_causal_with_sizes_known_only_at_run_time():
     np.testing.assert_array_equal(
         keep(tf.zeros([B, T, 7]), tf.zeros([B, S, 7]))[0], np.tri(T, S, S - T, dtype=bool)
     )
+
+
+def test_seen_queries_by_hand():
+    keep = np.array([[[[True, False], [False, False]]]])
+    assert np.asarray(seen_queries(keep)).tolist() == [[[[True], [False]]]]
+    assert seen_queries(None) is None
+
+
+@pytest.mark.parametrize("sizes", [(T, S), (S, T)])
+@pytest.mark.parametrize("chosen", list(product([False, True], repeat=3)))
+def test_seen_under_padding_is_seen_in_the_whole_mask(sizes, chosen, rng):
+    num_queries, num_keys = sizes
+    for _ in range(7):
+        masks = {
+            "query_mask": rng.random((B, num_queries)) < 0.6,
+            "key_mask": rng.random((B, num_keys)) < 0.3,
+            "use_causal_mask": True,
+        }
+        masks = {name: mask for (name, mask), used in zip(masks.items(), chosen, strict=True) if used}
+        keep = combine_masks(np.zeros((B, num_queries)), np.zeros((B, num_keys)), **masks)
+        expected = np.ones((B, num_queries, 1), bool) if keep is None else np.asarray(keep).any(-1)[..., None]
+        seen = seen_under_padding(num_queries, num_keys, **masks)
+        seen = np.ones((1, 1, 1, 1), bool) if seen is None else np.asarray(seen)
+        shape = (B, num_queries, 1)
+        np.testing.assert_array_equal(np.broadcast_to(seen[:, 0], shape), np.broadcast_to(expected, shape))

@@ -1,7 +1,12 @@
 """One step of a recurrent cell that attends to a memory (Bahdanau et al. 2015; Luong et al. 2015)."""
 
+import functools
+
 import keras
 from keras import ops
+
+from keras_attn.layers.cell_steps import check_cell, hidden_dim, state_dims, step_cell, zero_state
+from keras_attn.recurrence import rowwise
 
 ORDERS = ("bahdanau", "luong")
 OUTPUTS = ("both", "attention", "hidden")
@@ -88,7 +93,7 @@ class AttentionCell(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         _check_attention(attention)
-        _check_cell(cell)
+        check_cell(cell)
         _check_choice("order", order, ORDERS)
         _check_choice("output", output, (None, *OUTPUTS))
         self.cell = cell
@@ -111,13 +116,13 @@ class AttentionCell(keras.layers.Layer):
     def build(self, inputs_shape, memory_shape, state_shape=None, memory_mask_shape=None):
         """Builds the attention on (state, memory), the cell on all of its input, and the attention vector."""
         self._build_attention(memory_shape)
-        memory_dim, hidden_dim = memory_shape[-1], self._hidden_dim()
+        memory_dim = memory_shape[-1]
         if not self.cell.built:
             width = inputs_shape[-1] + (memory_dim if self.order == "bahdanau" else 0)
             width += self._vector_dim(memory_dim) if self.input_feeding else 0
             self.cell.build((inputs_shape[0], width))
         if self.attention_projection is not None and not self.attention_projection.built:
-            self.attention_projection.build((*inputs_shape[:2], memory_dim + hidden_dim))
+            self.attention_projection.build((*inputs_shape[:2], memory_dim + hidden_dim(self.cell)))
         self.built = True
 
     def call(self, inputs, memory, state=None, memory_mask=None, training=None):
@@ -159,14 +164,14 @@ class AttentionCell(keras.layers.Layer):
         """
         values = memory["values"]
         if cell_state is None:
-            cell_state = self.cell.get_initial_state(batch_size=ops.shape(values)[0])
+            cell_state = zero_state(self.cell, ops.shape(values)[0])
         state = [part[:, None] for part in keras.tree.flatten(cell_state)]  # [B, 1, H]
         if self.input_feeding:
             shape = (ops.shape(values)[0], 1, self._vector_dim(values.shape[-1]))
             state.append(ops.zeros(shape, self.compute_dtype))
         return state + list(self.attention.initial_attention_state(memory["keys"]))
 
-    def step(self, inputs, state, memory, training=None):
+    def step(self, inputs, state, memory, training=None, noise=None):
         """One step of K hypotheses a row.
 
         Args:
@@ -174,17 +179,22 @@ class AttentionCell(keras.layers.Layer):
             state: list of `[B, K, X]`, as `initial_state` or the previous step returned it.
             memory: what `prepare_memory` returned; its batch is B, not B x K.
             training: passed on to the cell and the attention.
+            noise: rows `[B, K, X]` of what the attention's `draw_noise` gave for the whole sequence; None,
+                and the attention draws its own.
 
         Returns:
             outputs `[B, K, Y]`, the new state, the context `[B, K, M]` and the weights `[B, K, S]`.
         """
         cell_state, fed, attention_state = self._split(state)
+        attend = functools.partial(
+            self._attend, attention_state=attention_state, memory=memory, training=training, noise=noise
+        )
         if self.order == "bahdanau":
-            context, weights, attention_state = self._attend(cell_state[0], attention_state, memory, training)
+            context, weights, attention_state = attend(cell_state[0])
             hidden, cell_state = self._advance([inputs, *fed, context], cell_state, training)
         else:
             hidden, cell_state = self._advance([inputs, *fed], cell_state, training)
-            context, weights, attention_state = self._attend(hidden, attention_state, memory, training)
+            context, weights, attention_state = attend(hidden)
         vector = self._attention_vector(context, hidden)
         state = [*cell_state, *([vector] if self.input_feeding else []), *attention_state]
         return self._output(hidden, context, vector), state, context, weights
@@ -212,39 +222,31 @@ class AttentionCell(keras.layers.Layer):
 
     def _build_attention(self, memory_shape):
         if not self.attention.built:
-            asks = keras.tree.flatten(self.cell.state_size)[0]
-            query_dim = asks if self.order == "bahdanau" else self._hidden_dim()
+            query_dim = state_dims(self.cell)[0] if self.order == "bahdanau" else hidden_dim(self.cell)
             self.attention.build((memory_shape[0], None, query_dim), memory_shape)
 
     def _split(self, state):
         """The cell's states, the attention vector in a list or nothing, the attention's state."""
-        cells = len(keras.tree.flatten(self.cell.state_size))
+        cells = len(state_dims(self.cell))
         fed = cells + self.input_feeding
         return list(state[:cells]), list(state[cells:fed]), tuple(state[fed:])
 
-    def _attend(self, query, attention_state, memory, training):
+    def _attend(self, query, attention_state, memory, training, noise):
         keep = ops.expand_dims(memory["mask"], 1)  # [B, 1, S]
-        return self.attention.attend(query, memory["keys"], memory["values"], keep, attention_state, training)
+        return self.attention.attend(
+            query, memory["keys"], memory["values"], keep, attention_state, training, noise
+        )
 
     def _advance(self, inputs, cell_state, training):
-        """The cell, with hypotheses as rows of its batch: its output and its flattened states."""
+        """The cell on all of its input: its output and its states."""
         inputs = [ops.cast(part, self.compute_dtype) for part in inputs]
-        beams = ops.shape(inputs[0])[1]
-        rows = _merge_beams(ops.concatenate(inputs, axis=-1))  # [B K, D + ...]
-        nested = self._as_cell_state([_merge_beams(part) for part in cell_state])
-        hidden, nested = self.cell(rows, nested, training=training)
-        return _split_beams(hidden, beams), [_split_beams(part, beams) for part in keras.tree.flatten(nested)]
-
-    def _as_cell_state(self, flat_state):
-        """A list of states in the nesting that the cell wants; a cell with one state wants a list too."""
-        sizes = self.cell.state_size
-        return keras.tree.pack_sequence_as(sizes, flat_state) if keras.tree.is_nested(sizes) else flat_state
+        return step_cell(self.cell, ops.concatenate(inputs, axis=-1), cell_state, training)  # [B, K, D + ...]
 
     def _attention_vector(self, context, hidden):
         if self.attention_projection is None:
             return ops.cast(context, self.compute_dtype)
         parts = [ops.cast(part, self.compute_dtype) for part in (context, hidden)]
-        return self.attention_projection(ops.concatenate(parts, axis=-1))
+        return rowwise(self.attention_projection, ops.concatenate(parts, axis=-1))
 
     def _output(self, hidden, context, vector):
         kind = self._kind_of_output()
@@ -256,23 +258,20 @@ class AttentionCell(keras.layers.Layer):
     def _kind_of_output(self):
         return self.output_kind or ("both" if self.attention_units is None else "attention")
 
-    def _hidden_dim(self):
-        return getattr(self.cell, "output_size", None) or keras.tree.flatten(self.cell.state_size)[0]
-
     def _vector_dim(self, memory_dim):
         return memory_dim if self.attention_units is None else self.attention_units
 
     def _output_dim(self, memory_dim):
         widths = {
-            "both": self._hidden_dim() + memory_dim,
+            "both": hidden_dim(self.cell) + memory_dim,
             "attention": self._vector_dim(memory_dim),
-            "hidden": self._hidden_dim(),
+            "hidden": hidden_dim(self.cell),
         }
         return widths[self._kind_of_output()]
 
 
 def _check_attention(attention):
-    for method in ("project_memory", "attend", "initial_attention_state"):
+    for method in ("project_memory", "attend", "initial_attention_state", "draw_noise"):
         if not hasattr(attention, method):
             raise ValueError(
                 f"`attention` must have a method `{method}`. Expected a layer such as BahdanauAttention. "
@@ -280,26 +279,6 @@ def _check_attention(attention):
             )
 
 
-def _check_cell(cell):
-    for part in getattr(cell, "cells", [cell]):
-        if getattr(part, "dropout", 0) or getattr(part, "recurrent_dropout", 0):
-            # Keras' cells keep their dropout mask on the object, where one batch's would meet the next.
-            raise ValueError(
-                "`cell` must not have dropout of its own. Expected dropout=0 and recurrent_dropout=0. "
-                f"Received: cell={part}. Put `keras.layers.Dropout` before or after the layer."
-            )
-
-
 def _check_choice(name, value, choices):
     if value not in choices:
         raise ValueError(f"`{name}` is unknown. Expected one of {choices}. Received: {name}={value!r}.")
-
-
-def _merge_beams(tensor):
-    """`[B, K, D]` to `[B K, D]`."""
-    return ops.reshape(tensor, (-1, tensor.shape[-1]))
-
-
-def _split_beams(tensor, beams):
-    """`[B K, D]` to `[B, K, D]`."""
-    return ops.reshape(tensor, (-1, beams, tensor.shape[-1]))

@@ -1,9 +1,10 @@
 """A recurrent decoder that attends to a memory at every step (Bahdanau, Cho and Bengio 2015)."""
 
 import keras
-from keras import ops
 
 from keras_attn.layers.attention_cell import AttentionCell
+from keras_attn.lost_masks import require_mask
+from keras_attn.recurrence import run_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -52,7 +53,8 @@ class AttentionRNN(AttentionCell):
 
     Raises:
         ValueError: for an `attention` that cannot be run step by step, a cell with dropout, or an unknown
-            order or output.
+            order or output; in a functional model, without `memory_mask`, where the padding mask that the
+            memory once carried has got lost on its way.
 
     Example:
 
@@ -86,8 +88,6 @@ class AttentionRNN(AttentionCell):
             **kwargs,
         )
         self.supports_masking = True
-        # XLA cannot compile the loop over TensorLists whose element shapes are dynamic.
-        self.supports_jit = False
 
     def build(self, sequences_shape, memory_shape, memory_mask_shape=None, initial_state_shape=None):
         """Builds the attention on (state, memory), the cell on all of its input, and the attention vector."""
@@ -105,21 +105,16 @@ class AttentionRNN(AttentionCell):
         """See the class."""
         prepared = self.prepare_memory(memory, memory_mask)
         state = self.initial_state(prepared, initial_state)
-        shape = (ops.shape(memory)[0], 1, self._output_dim(memory.shape[-1]))
-        outputs = ops.zeros(shape, self.compute_dtype)
-        weights = ops.zeros_like(memory[:, :, 0], dtype="float32")[:, None]  # [B, 1, S]
-        # `scan` wants what it stacks to look like what it carries: weights are carried only where asked for.
-        recorded = (outputs, weights) if return_attention_scores else (outputs,)
+        noise = self.attention.draw_noise(sequences, memory, training)
 
-        def advance(carry, inputs):
-            state, *_ = carry
-            outputs, state, _, weights = self.step(inputs[:, None], state, prepared, training)
-            carry = (state, outputs, weights) if return_attention_scores else (state, outputs)
-            return carry, carry
+        def advance(state, rows):
+            inputs, *noise = [row[:, None] for row in rows]  # [B, 1, ...]
+            outputs, state, _, weights = self.step(inputs, state, prepared, training, *noise)
+            recorded = (outputs, weights) if return_attention_scores else (outputs,)
+            return state, [x[:, 0] for x in recorded]
 
-        _, (_, *steps) = ops.scan(advance, (state, *recorded), ops.swapaxes(sequences, 0, 1))
-        outputs, *rest = [ops.swapaxes(x[:, :, 0], 0, 1) for x in steps]  # [B, T, ...]
-        return (outputs, rest[0]) if return_attention_scores else outputs
+        steps = run_steps(advance, state, [sequences] if noise is None else [sequences, noise])  # [B, T, ...]
+        return tuple(steps) if return_attention_scores else steps[0]
 
     def compute_output_spec(
         self,
@@ -131,6 +126,8 @@ class AttentionRNN(AttentionCell):
         training=None,
     ):
         """Shapes of the outputs and, if asked for, of the weights."""
+        if memory_mask is None:
+            require_mask(memory, "memory_mask", self)
         shape = (*sequences.shape[:2], self._output_dim(memory.shape[-1]))
         outputs = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:

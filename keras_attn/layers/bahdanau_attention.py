@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers.step_attention import StepAttention
+from keras_attn.recurrence import rowwise
 from keras_attn.scores import additive_logits
 
 
@@ -108,7 +109,8 @@ class BahdanauAttention(StepAttention):
         if self.normalize:
             bias = ops.cast(self.bias, self.compute_dtype)
             term = bias if term is None else term + bias
-        return additive_logits(self.query_projection(query), projected_key, self._scoring_vector(), term)
+        query = rowwise(self.query_projection, query)
+        return additive_logits(query, projected_key, self._scoring_vector(), term)
 
     def _scoring_vector(self):
         """v `[U]`, where normalised of length g."""

@@ -20,8 +20,9 @@ class CoverageAttention(BahdanauAttention):
     ```
 
     The T queries of a call are taken in order. See et al. also have a bias inside the tanh, as
-    `normalize=True` gives it. Their coverage loss is `sum_s min(weights[t, s], coverage[t, s])`, to be had
-    from the returned weights. Keras has no such layer: `keras.layers.AdditiveAttention` forgets what it did.
+    `normalize=True` gives it. Their coverage loss, of the returned weights, is
+    `keras_attn.coverage_loss.coverage_loss`. Keras has no such layer: `keras.layers.AdditiveAttention`
+    forgets what it did.
 
     Args:
         units: U, the width of the hidden layer that scores.
@@ -68,7 +69,6 @@ class CoverageAttention(BahdanauAttention):
                 f"Received: fertility={fertility!r}."
             )
         self.fertility = fertility
-        self.supports_jit = False  # XLA cannot compile a loop over tensors of unknown length.
 
     def build(self, query_shape, value_shape, key_shape=None):
         """Makes the weights of `BahdanauAttention`, w_c `[1, U]` and, with fertility, u_f `[Dk, 1]`."""

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.weight_normalized_convolution import WeightNormalizedConvolution
 from keras_attn.lost_masks import require_mask
 
 
@@ -18,9 +19,9 @@ class GatedConvolution(keras.layers.Layer):
     ```
 
     Masked places count as the zeros beyond the ends do, so that padding more changes nothing where there is
-    something. The residual connection and its scale sqrt(1/2) are left to the model, and so is weight
-    normalisation. `call` runs a whole sequence; with `padding="causal"`, `step` gives the same, one place at
-    a time, from a buffer of the last `kernel_size - 1` inputs.
+    something. The residual connection and its scale sqrt(1/2) are left to the model. `call` runs a whole
+    sequence; with `padding="causal"`, `step` gives the same, one place at a time, from a buffer of the last
+    `kernel_size - 1` inputs.
 
     `keras.layers.Conv1D` reads what stands at masked places, drops the mask, has no step, and starts from
     weights that are not scaled for a gate.
@@ -32,6 +33,8 @@ class GatedConvolution(keras.layers.Layer):
         dropout: rate on the inputs.
         kernel_initializer: of W. Default: normal with variance `4 (1 - dropout) / (kernel_size * C)`, which
             keeps the variance of activations through the gate.
+        weight_normalization: whether each column of W is a learned length g times a direction, as
+            `WeightNormalizedConvolution` has it. Default False.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -58,7 +61,16 @@ class GatedConvolution(keras.layers.Layer):
     Networks", ICML 2017, equation 1.
     """
 
-    def __init__(self, filters, kernel_size, padding="same", dropout=0.0, kernel_initializer=None, **kwargs):
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        padding="same",
+        dropout=0.0,
+        kernel_initializer=None,
+        weight_normalization=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         for name, size in {"filters": filters, "kernel_size": kernel_size}.items():
             if not isinstance(size, int) or size < 1:
@@ -72,11 +84,14 @@ class GatedConvolution(keras.layers.Layer):
         self.padding = padding
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.weight_normalization = weight_normalization
         self.supports_masking = True
 
     def build(self, inputs_shape):
-        """Makes W `[kernel_size, C, 2 F]` and b `[2 F]`."""
-        self.convolution = keras.layers.Conv1D(
+        """Makes W `[kernel_size, C, 2 F]`, b `[2 F]` and, where W is normalised, g `[2 F]`."""
+        self.channels = inputs_shape[-1]
+        convolution = WeightNormalizedConvolution if self.weight_normalization else keras.layers.Conv1D
+        self.convolution = convolution(
             2 * self.filters,
             self.kernel_size,
             kernel_initializer=self.kernel_initializer or self._scaled_for_a_gate(),
@@ -109,8 +124,8 @@ class GatedConvolution(keras.layers.Layer):
         Returns:
             `[B, K, kernel_size - 1, C]`.
         """
-        width = self.convolution.kernel.shape[1]
-        return ops.zeros((batch_size, num_hypotheses, self.kernel_size - 1, width), self.compute_dtype)
+        shape = (batch_size, num_hypotheses, self.kernel_size - 1, self.channels)
+        return ops.zeros(shape, self.compute_dtype)
 
     def step(self, inputs, buffer):
         """One decoding step of K hypotheses a row.
@@ -127,10 +142,13 @@ class GatedConvolution(keras.layers.Layer):
                 f"Layer {self.name!r} cannot run step by step, for its outputs depend on later inputs. "
                 f"Expected padding='causal'. Received: padding={self.padding!r}."
             )
+        beams = ops.shape(inputs)[1]
         inputs = ops.expand_dims(ops.cast(inputs, buffer.dtype), 2)  # [B, K, 1, C]
         window = ops.concatenate([buffer, inputs], axis=2)  # [B, K, kernel_size, C]
-        outputs = self.convolution(ops.reshape(window, (-1, *window.shape[2:])))  # [B K, 1, 2 F]
-        outputs = ops.reshape(outputs, (-1, ops.shape(window)[1], 2 * self.filters))  # [B, K, 2 F]
+        # A loop may have forgotten the sizes that the buffer had.
+        windows = ops.reshape(window, (-1, self.kernel_size, self.channels))
+        outputs = self.convolution(windows)  # [B K, 1, 2 F]
+        outputs = ops.reshape(outputs, (-1, beams, 2 * self.filters))  # [B, K, 2 F]
         return _gate(outputs), window[:, :, 1:]
 
     def compute_output_spec(self, inputs, mask=None, training=None):
@@ -150,6 +168,7 @@ class GatedConvolution(keras.layers.Layer):
             "padding": self.padding,
             "dropout": self.dropout,
             "kernel_initializer": initializer and keras.initializers.serialize(initializer),
+            "weight_normalization": self.weight_normalization,
         }
 
     def _scaled_for_a_gate(self):

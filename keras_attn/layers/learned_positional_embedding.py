@@ -30,6 +30,8 @@ class LearnedPositionalEmbedding(keras.layers.Layer):
     Call arguments:
         inputs: `[..., T, D]`.
         start_position: the position of the first place, an integer or a scalar tensor. Default 0.
+        positions: the position of every place where they do not just count up: integers that broadcast to
+            `[..., T]`. Takes the place of `start_position`.
 
     Returns:
         Of the shape of `inputs`.
@@ -67,27 +69,31 @@ class LearnedPositionalEmbedding(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs, start_position=0):
+    def call(self, inputs, start_position=0, positions=None):
         """See the class."""
-        self._check(inputs.shape[-2], start_position)
-        return self._add(inputs, position_range(ops.shape(inputs)[-2], start_position))
+        if positions is None:
+            self._check(inputs.shape[-2], start_position)
+            positions = position_range(ops.shape(inputs)[-2], start_position)
+        return self._add(inputs, positions)
 
     def step(self, inputs, position):
-        """One decoding step of K hypotheses a row, which all stand at the same position.
+        """One decoding step of K hypotheses a row.
 
         Args:
             inputs: `[B, K, D]`.
-            position: an integer or a scalar tensor.
+            position: an integer or a scalar tensor where all stand at the same position; otherwise integers
+                that broadcast to `[B, K]`.
 
         Returns:
             `[B, K, D]`.
         """
         self._check(1, position)
-        return self._add(inputs, ops.convert_to_tensor(position, dtype="int32"))
+        return self._add(inputs, position)
 
-    def compute_output_spec(self, inputs, start_position=0):
+    def compute_output_spec(self, inputs, start_position=0, positions=None):
         """The shape of the inputs."""
-        self._check(inputs.shape[-2], start_position)
+        if positions is None:
+            self._check(inputs.shape[-2], start_position)
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def get_config(self):
@@ -99,6 +105,7 @@ class LearnedPositionalEmbedding(keras.layers.Layer):
         }
 
     def _add(self, inputs, positions):
+        positions = ops.cast(positions, "int32")
         inside = ops.logical_and(positions >= 0, positions < self.max_length)
         rows = ops.take(ops.convert_to_tensor(self.embeddings), positions, axis=0)  # [..., D]
         # GPUs and compiled graphs read some row for a position that has none: make that visible.
@@ -120,6 +127,8 @@ def _as_number(start_position):
     """The start as a Python integer, or None where only a graph will know it."""
     if isinstance(start_position, int):
         return start_position
+    if getattr(start_position, "shape", ()) != ():
+        return None  # a position for every row: too many to look at
     try:
         return int(ops.convert_to_numpy(start_position))
     # Each backend has its own error for a tensor that has no value yet.

@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_attn.layers.bahdanau_attention import BahdanauAttention
+from keras_attn.recurrence import rowwise
+from keras_attn.scores import masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -16,7 +18,9 @@ class LocationSensitiveAttention(BahdanauAttention):
     weights[t, :]  = softmax over the s that the masks keep;  weights[-1] = 0
     context[t]     = sum_s weights[t, s] value[s]
 
-    cumulative: the sum of all weights so far in the place of weights[t-1]
+    cumulative:  the sum of all weights so far in the place of weights[t-1]
+    sharpening:  β logits[t, s] in the softmax
+    smooth:      weights[t, s] = σ(β logits[t, s]) / sum_j σ(β logits[t, j])  in the place of the softmax
     ```
 
     The T queries of a call are taken in order. Unlike `keras.layers.AdditiveAttention`, it can tell apart
@@ -30,6 +34,9 @@ class LocationSensitiveAttention(BahdanauAttention):
         cumulative: whether the features are of the sum of all previous weights (Tacotron 2).
         kernel_initializer: of W_q, W_k, U, F and v. Default `"glorot_uniform"`.
         normalize: as in `BahdanauAttention`.
+        sharpening: β, the inverse temperature: above 1 it narrows the attention, which helps with memories
+            longer than those of training. Default 1.
+        smooth: whether σ stands for exp in the softmax, which widens the attention.
         **kwargs: of `keras.layers.Layer` (`name`, `dtype`, ...).
 
     Call arguments:
@@ -49,7 +56,7 @@ class LocationSensitiveAttention(BahdanauAttention):
         The context `[B, T, Dv]`; with `return_attention_scores`, also the float32 weights `[B, T, S]`.
 
     Raises:
-        ValueError: for `filters` below 1 or a `kernel_size` that is not odd.
+        ValueError: for `filters` below 1, a `kernel_size` that is not odd, or a `sharpening` not above 0.
 
     Example:
 
@@ -59,7 +66,7 @@ class LocationSensitiveAttention(BahdanauAttention):
     (2, 3, 4)
 
     Reference: Chorowski, Bahdanau, Serdyuk, Cho, Bengio, "Attention-Based Models for Speech Recognition",
-    NIPS 2015, section 2.1, equations 8 and 9.
+    NIPS 2015, section 2.1, equations 8 and 9; sharpening and smoothing: section 2.3.
     """
 
     def __init__(
@@ -70,6 +77,8 @@ class LocationSensitiveAttention(BahdanauAttention):
         cumulative=False,
         kernel_initializer="glorot_uniform",
         normalize=False,
+        sharpening=1.0,
+        smooth=False,
         **kwargs,
     ):
         super().__init__(units, kernel_initializer, normalize, **kwargs)
@@ -82,10 +91,16 @@ class LocationSensitiveAttention(BahdanauAttention):
                 "`kernel_size` must have a middle. Expected an odd whole number. "
                 f"Received: kernel_size={kernel_size!r}."
             )
+        if not sharpening > 0:
+            raise ValueError(
+                "`sharpening` multiplies the logits. Expected a number above 0. "
+                f"Received: sharpening={sharpening!r}. 1 leaves them as they are."
+            )
         self.filters = filters
         self.kernel_size = kernel_size
         self.cumulative = cumulative
-        self.supports_jit = False  # XLA cannot compile a loop over tensors of unknown length.
+        self.sharpening = sharpening
+        self.smooth = smooth
 
     def build(self, query_shape, value_shape, key_shape=None):
         """Makes the weights of `BahdanauAttention`, F `[kernel_size, 1, filters]`, U `[filters, U]` and b."""
@@ -114,10 +129,16 @@ class LocationSensitiveAttention(BahdanauAttention):
         batch, beams, places = ops.shape(state[0])
         rows = ops.cast(ops.reshape(state[0], (-1, places, 1)), self.compute_dtype)  # [B K, S, 1]
         features = ops.reshape(self.convolution(rows), (batch, beams, places, self.filters))
-        term = self.location_projection(features)  # [B, K, S, U]
+        term = rowwise(self.location_projection, features)  # [B, K, S, U]
         if not self.normalize:
             term = term + ops.cast(self.bias, self.compute_dtype)
         return self._score(query, projected_key, term)
+
+    def align(self, query, projected_key, keep, state, training=None):
+        """The weights `[B, K, S]`: of the sharpened logits, by the softmax or smoothed."""
+        logits = self.sharpening * ops.cast(self.logits(query, projected_key, state), "float32")
+        # The softmax of log σ(x) is σ(x) over the sum of them.
+        return masked_softmax(ops.log_sigmoid(logits) if self.smooth else logits, keep)
 
     def next_state(self, state, weights):
         """These weights, or the sum of all so far."""
@@ -125,5 +146,5 @@ class LocationSensitiveAttention(BahdanauAttention):
 
     def get_config(self):
         """Everything the constructor takes."""
-        own = {"filters": self.filters, "kernel_size": self.kernel_size, "cumulative": self.cumulative}
-        return {**super().get_config(), **own}
+        own = ("filters", "kernel_size", "cumulative", "sharpening", "smooth")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers.step_attention import StepAttention
+from keras_attn.recurrence import rowwise
 from keras_attn.scores import additive_logits, dot_logits
 
 SCORES = ("dot", "general", "concat")
@@ -110,7 +111,7 @@ class LuongAttention(StepAttention):
         """Scores queries `[B, K, Dq]` against what `project_memory` returned: `[B, K, S]`."""
         if self.score == "concat":
             vector = ops.cast(ops.squeeze(self.vector, -1), self.compute_dtype)
-            return additive_logits(self.query_projection(query), projected_key, vector)
+            return additive_logits(rowwise(self.query_projection, query), projected_key, vector)
         logits = dot_logits(ops.cast(query, self.compute_dtype), projected_key)
         return ops.cast(self.gain, self.compute_dtype) * logits if self.scale else logits
 

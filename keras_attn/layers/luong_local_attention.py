@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers.luong_attention import LuongAttention
+from keras_attn.recurrence import rowwise
 from keras_attn.scores import masked_softmax
 
 
@@ -84,8 +85,6 @@ class LuongLocalAttention(LuongAttention):
             )
         self.window = window
         self.alignment = alignment
-        # XLA cannot compile a loop over tensors of unknown length.
-        self.supports_jit = alignment == "predictive"
 
     def build(self, query_shape, value_shape, key_shape=None):
         """Makes the weights of `LuongAttention`; with "predictive" W_p `[Dq, Dq]` and v_p `[Dq, 1]` too."""
@@ -127,7 +126,8 @@ class LuongLocalAttention(LuongAttention):
 
     def _predicted_place(self, query, keep, places):
         """p `[B, K, 1]`, in float32: bfloat16 cannot count beyond 256."""
-        hidden = ops.tanh(self.position_projection(query))
-        logits = ops.matmul(hidden, ops.cast(self.position_vector, self.compute_dtype))  # [B, K, 1]
+        hidden = ops.tanh(rowwise(self.position_projection, query))
+        vector = ops.cast(self.position_vector, self.compute_dtype)
+        logits = rowwise(lambda rows: ops.matmul(rows, vector), hidden)  # [B, K, 1]
         length = ops.max(ops.where(keep, places + 1.0, 0.0), axis=-1, keepdims=True)
         return length * ops.sigmoid(ops.cast(logits, "float32"))

@@ -35,7 +35,7 @@ class MonotonicAttention(StepAttention):
         mode: `"parallel"`, `"recursive"` or `"hard"`. `"hard"` has no gradient.
         inference_mode: the mode outside of training, e.g. `"hard"`; `mode` when None.
         sigmoid_noise: standard deviation of the normal noise on the logits in training; it drives p to 0 and
-            1, as `"hard"` needs. Not on the JAX backend.
+            1, as `"hard"` needs.
         score_bias: what r begins with; negative for long memories, so that the first weights reach far.
         seed: of the noise.
         **kwargs: of `keras.layers.Layer` (`name`, `dtype`, ...).
@@ -58,7 +58,6 @@ class MonotonicAttention(StepAttention):
     Raises:
         ValueError: for an unknown mode, a negative noise, or an `attention` that has no `logits` or makes
             weights of them in a way of its own.
-        NotImplementedError: in training with noise on the JAX backend.
 
     Example:
 
@@ -93,7 +92,6 @@ class MonotonicAttention(StepAttention):
         self.seed = seed
         # Only where there is noise: a generator is a weight of the layer.
         self.noise_seed = keras.random.SeedGenerator(seed) if sigmoid_noise else None
-        self.supports_jit = False  # XLA cannot compile a loop over tensors of unknown length.
 
     def build(self, query_shape, value_shape, key_shape=None):
         """Builds the attention within and makes r, a scalar."""
@@ -119,15 +117,22 @@ class MonotonicAttention(StepAttention):
         first = ops.cast(ops.equal(ops.arange(ops.shape(nothing)[-1]), 0), "float32")
         return (nothing + first, *self.attention.initial_attention_state(projected_key))
 
-    def align(self, query, projected_key, keep, state, training=None):
+    def draw_noise(self, query, value, training=None):
+        """Normal noise `[B, T, S]` on the logits; in training, where it was asked for, else None."""
+        if not (training and self.sigmoid_noise and self.mode != "hard"):
+            return None
+        shape = (*ops.shape(query)[:2], ops.shape(value)[1])
+        return self.sigmoid_noise * keras.random.normal(shape, dtype="float32", seed=self.noise_seed)
+
+    def align(self, query, projected_key, keep, state, training=None, noise=None):
         """The weights `[B, K, S]` that go on from the previous ones."""
         logits = self.logits(query, projected_key, state)
         keep = ops.ones_like(logits, dtype="bool") if keep is None else keep
         mode = self.mode if training else (self.inference_mode or self.mode)
         if mode == "hard":
             return hard_alignment(ops.logical_and(logits > 0, keep), state[0])
-        if training and self.sigmoid_noise:
-            logits = logits + self._noise(ops.shape(logits))
+        if noise is not None:
+            logits = logits + noise
         probability = ops.where(keep, ops.sigmoid(logits), 0.0)
         alignment = parallel_alignment if mode == "parallel" else recursive_alignment
         return alignment(probability, state[0])
@@ -135,15 +140,6 @@ class MonotonicAttention(StepAttention):
     def next_state(self, state, weights):
         """These weights, and the next state of the attention within."""
         return (weights, *self.attention.next_state(state[1:], weights))
-
-    def _noise(self, shape):
-        if keras.backend.backend() == "jax":
-            # The generator's state would change inside `scan`, and a tracer leak out of it.
-            raise NotImplementedError(
-                "`sigmoid_noise` cannot act in training on the JAX backend. Expected sigmoid_noise=0. "
-                f"Received: sigmoid_noise={self.sigmoid_noise}. Train on TensorFlow or PyTorch."
-            )
-        return self.sigmoid_noise * keras.random.normal(shape, dtype="float32", seed=self.noise_seed)
 
     def get_config(self):
         """Everything the constructor takes."""

@@ -91,7 +91,8 @@ class ResidualConnection(keras.layers.Layer):
         Returns:
             `[..., D]`.
         """
-        if outputs.shape[-1] != inputs.shape[-1] or len(outputs.shape) != len(inputs.shape):
+        # A graph may not know the width of what was reshaped.
+        if outputs.shape[-1] not in (None, inputs.shape[-1]) or len(outputs.shape) != len(inputs.shape):
             raise ValueError(
                 f"The output of {self.sublayer} cannot be added to its input. Expected the shape of the "
                 f"input, {tuple(inputs.shape)}. Received: {tuple(outputs.shape)}. "

@@ -33,6 +33,8 @@ class SinusoidalPositionalEncoding(keras.layers.Layer):
     Call arguments:
         inputs: `[..., T, D]`.
         start_position: the position of the first place, an integer or a scalar tensor. Default 0.
+        positions: the position of every place where they do not just count up: integers that broadcast to
+            `[..., T]`. Takes the place of `start_position`.
 
     Returns:
         Of the shape of `inputs`.
@@ -61,24 +63,26 @@ class SinusoidalPositionalEncoding(keras.layers.Layer):
         """Makes nothing: the encoding is computed."""
         self.built = True
 
-    def call(self, inputs, start_position=0):
+    def call(self, inputs, start_position=0, positions=None):
         """See the class."""
-        positions = position_range(ops.shape(inputs)[-2], start_position)
+        if positions is None:
+            positions = position_range(ops.shape(inputs)[-2], start_position)
         return inputs + self._encode(positions, inputs)
 
     def step(self, inputs, position):
-        """One decoding step of K hypotheses a row, which all stand at the same position.
+        """One decoding step of K hypotheses a row.
 
         Args:
             inputs: `[B, K, D]`.
-            position: an integer or a scalar tensor.
+            position: an integer or a scalar tensor where all stand at the same position; otherwise integers
+                that broadcast to `[B, K]`.
 
         Returns:
             `[B, K, D]`.
         """
         return inputs + self._encode(ops.convert_to_tensor(position, dtype="int32"), inputs)
 
-    def compute_output_spec(self, inputs, start_position=0):
+    def compute_output_spec(self, inputs, start_position=0, positions=None):
         """The shape of the inputs."""
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 

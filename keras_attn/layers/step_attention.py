@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
+from keras_attn.lost_masks import require_mask
 from keras_attn.masks import combine_masks
+from keras_attn.recurrence import run_steps
 from keras_attn.scores import masked_softmax, weighted_sum
 
 
@@ -18,8 +20,9 @@ class StepAttention(keras.layers.Layer):
     state_t                = next_state(state_{t-1}, weights[t, :])  as it was, where nothing was to be seen
     ```
 
-    A subclass gives `project_memory` and `logits`; it may give `align` in the place of the softmax, and
-    `initial_attention_state` with `next_state` where a step depends on the ones before. The state is a flat
+    A subclass gives `project_memory` and `logits`; it may give `align` in the place of the softmax, with
+    `draw_noise` where it leaves something to chance, and `initial_attention_state` with `next_state` where a
+    step depends on the ones before. The state is a flat
     tuple of tensors `[B, K, X]`, passed in and out and never kept on the object; an attention that
     remembers nothing has the empty tuple.
 
@@ -44,6 +47,10 @@ class StepAttention(keras.layers.Layer):
 
     Returns:
         The context `[B, T, Dv]`; with `return_attention_scores`, also the float32 weights `[B, T, S]`.
+
+    Raises:
+        ValueError: in a functional model, without a mask of the keys, where the padding mask that `value`
+            once carried has got lost on its way.
 
     Differs from `keras.layers.Attention`: the three steps of its call can be run one by one, and a row whose
     keys are all masked gets weights 0 and context 0.
@@ -133,6 +140,19 @@ class StepAttention(keras.layers.Layer):
         """
         return ()
 
+    def draw_noise(self, query, value, training=None):
+        """What chance adds to each query, drawn for all of a sequence before the loop over it.
+
+        Args:
+            query: `[B, T, ...]`, for its shape alone.
+            value: `[B, S, ...]`, likewise.
+            training: for noise in training alone.
+
+        Returns:
+            A tensor `[B, T, X]`, whose rows `align` gets as `noise`; None, and `align` gets none, for an
+            attention that leaves nothing to chance.
+        """
+
     def align(self, query, projected_key, keep, state, training=None):
         """Weights of every query: the masked softmax of `logits`.
 
@@ -160,7 +180,7 @@ class StepAttention(keras.layers.Layer):
         """
         return state
 
-    def attend(self, query, projected_key, value, keep=None, state=None, training=None):
+    def attend(self, query, projected_key, value, keep=None, state=None, training=None, noise=None):
         """Attends with keys that `project_memory` has projected, for K independent queries a row.
 
         Args:
@@ -170,6 +190,7 @@ class StepAttention(keras.layers.Layer):
             keep: boolean that broadcasts to `[B, K, S]`, True = keep, or None.
             state: tuple of `[B, K, X]`, a state a query; the initial one when None.
             training: for attentions that act otherwise in training.
+            noise: rows `[B, K, X]` of what `draw_noise` gave; drawn here when None.
 
         Returns:
             context `[B, K, Dv]`, float32 weights `[B, K, S]` and the new state.
@@ -178,7 +199,9 @@ class StepAttention(keras.layers.Layer):
             queries = ops.shape(query)[1]
             first = self.initial_attention_state(projected_key)
             state = tuple(ops.repeat(part, queries, axis=1) for part in first)  # [B, K, X]
-        weights = self.align(query, projected_key, keep, state, training)
+        noise = self.draw_noise(query, value, training) if noise is None else noise
+        chance = {} if noise is None else {"noise": noise}
+        weights = self.align(query, projected_key, keep, state, training, **chance)
         after = self.next_state(state, weights)
         if keep is not None:
             # A query that sees nothing (padding) must not change what the ones after it remember.
@@ -193,23 +216,23 @@ class StepAttention(keras.layers.Layer):
 
     def _attend_in_order(self, query, projected_key, value, keep, state, training):
         """One query after the other, each with the state that the one before left."""
-        width, rows = query.shape[-1], query
+        extras = {}
         if keep is not None:
-            # One tensor: Keras' `scan` in TensorFlow refuses two whose length is not known.
-            keep = ops.logical_and(keep, ops.ones_like(query[:, :, :1], dtype="bool"))
-            rows = ops.concatenate([query, ops.cast(keep, query.dtype)], axis=-1)  # [B, T, Dq + S]
-        weights = self._no_weights(value)  # [B, 1, S]
-        context = ops.zeros_like(value[:, :1])  # [B, 1, Dv]
+            extras["keep"] = ops.logical_and(keep, ops.ones_like(query[:, :, :1], dtype="bool"))  # [B, T, S]
+        noise = self.draw_noise(query, value, training)
+        if noise is not None:
+            extras["noise"] = noise
 
-        def advance(carry, row):
-            visible = None if keep is None else row[:, None, width:] > 0.5  # [B, 1, S]
-            query = row[:, None, :width]
-            carry = self.attend(query, projected_key, value, visible, carry[2], training)
-            return carry, carry
+        def advance(state, rows):
+            query, *rest = [row[:, None] for row in rows]  # [B, 1, ...]
+            given = dict(zip(extras, rest, strict=True))
+            state = tuple(state)
+            context, weights, state = self.attend(
+                query, projected_key, value, state=state, training=training, **given
+            )
+            return state, (context[:, 0], weights[:, 0])
 
-        # `scan` wants what it stacks to look like what it carries.
-        _, (context, weights, _) = ops.scan(advance, (context, weights, state), ops.swapaxes(rows, 0, 1))
-        return [ops.swapaxes(x[:, :, 0], 0, 1) for x in (context, weights)]  # [B, T, ...]
+        return run_steps(advance, state, [query, *extras.values()])  # [B, T, ...]
 
     def compute_output_spec(
         self,
@@ -225,6 +248,8 @@ class StepAttention(keras.layers.Layer):
         training=None,
     ):
         """Shapes of the context and, if asked for, of the weights."""
+        if value_mask is None and key_mask is None and attention_mask is None:
+            require_mask(value, "value_mask", self)
         context = keras.KerasTensor((*query.shape[:2], value.shape[-1]), dtype=self.compute_dtype)
         if not return_attention_scores:
             return context

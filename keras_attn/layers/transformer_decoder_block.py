@@ -146,7 +146,7 @@ class TransformerDecoderBlock(TransformerBlock):
         """
         return self.self_attention.sublayer.empty_cache(batch_size, num_hypotheses)
 
-    def step(self, inputs, position, cache, memory, memory_keep=None):
+    def step(self, inputs, position, cache, memory, memory_keep=None, keep=None):
         """One decoding step of K hypotheses a row, without dropout.
 
         Args:
@@ -155,6 +155,8 @@ class TransformerDecoderBlock(TransformerBlock):
             cache: what `empty_cache` or the step before returned, leaves `[B, K, Hkv, t, E]`.
             memory: what `prepare_memory` returned; its batch is B, not B x K.
             memory_keep: boolean that broadcasts to `[B, K, S]`, True = keep, or None.
+            keep: boolean that broadcasts to `[B, K, t + 1]`, True = keep: which of the places so far, the
+                input's own the last, the self-attention sees; None for all.
 
         Returns:
             outputs `[B, K, D]`, the new cache with leaves `[B, K, Hkv, t + 1, E]`, and the float32 weights on
@@ -162,7 +164,7 @@ class TransformerDecoderBlock(TransformerBlock):
         """
         own, cross = self.self_attention, self.cross_attention
         inputs = ops.cast(inputs, self.compute_dtype)
-        attended, cache, _ = own.sublayer.step(own.before(inputs), position, cache)
+        attended, cache, _ = own.sublayer.step(own.before(inputs), position, cache, keep)
         hidden = own.after(inputs, attended)
         attended, weights = cross.sublayer.attend(cross.before(hidden), memory, memory_keep)
         hidden = cross.after(hidden, attended)

@@ -1,6 +1,7 @@
 """One layer of a Transformer's encoder (Vaswani et al. 2017)."""
 
 import keras
+from keras import ops
 
 from keras_attn.layers.transformer_block import TransformerBlock
 from keras_attn.lost_masks import require_mask
@@ -19,7 +20,9 @@ class TransformerEncoderBlock(TransformerBlock):
     ```
 
     A stack of pre-norm blocks wants one more `keras.layers.LayerNormalization` after the last. With
-    `use_causal_mask` it is the block of a decoder that has no encoder.
+    `use_causal_mask` it is the block of a decoder that has no encoder: `prefill` runs a prompt at once,
+    `empty_cache` begins without one, and `step` goes on from either, one place at a time for K hypotheses a
+    row.
 
     Keras has no such block. `torch.nn.TransformerEncoderLayer` gives the same numbers with the same weights
     (a test holds that); its single `dropout` is all three of the rates here.
@@ -97,6 +100,57 @@ class TransformerEncoderBlock(TransformerBlock):
         hidden = self.self_attention.after(inputs, attended, training=training)
         outputs = self.feed_forward(hidden, training=training)
         return (outputs, weights) if return_attention_scores else outputs
+
+    def empty_cache(self, batch_size, num_hypotheses=1):
+        """What the self-attention remembers before the first step: nothing.
+
+        Args:
+            batch_size: B, an integer or a scalar tensor.
+            num_hypotheses: K.
+
+        Returns:
+            A dictionary of keys and values, leaves `[B, K, Hkv, 0, E]`.
+        """
+        return self.self_attention.sublayer.empty_cache(batch_size, num_hypotheses)
+
+    def prefill(self, inputs, inputs_mask=None):
+        """Runs a whole prompt with a causal mask, without dropout, and remembers it.
+
+        Args:
+            inputs: `[B, S, D]`, at the positions 0 to S - 1.
+            inputs_mask: boolean `[B, S]`, True = keep, or None. `step` has to be told the same as `keep`.
+
+        Returns:
+            outputs `[B, S, D]` and the cache, leaves `[B, 1, Hkv, S, E]`.
+        """
+        inputs = ops.cast(inputs, self.compute_dtype)
+        attention = self.self_attention.sublayer
+        normed = self.self_attention.before(inputs)
+        cache = attention.project_memory(normed)
+        if attention.relative_positions is not None:
+            positions = ops.arange(ops.shape(inputs)[1], dtype="int32")
+            cache["keys"] = attention.relative_positions.rotate(cache["keys"], positions)
+        outputs = self(inputs, inputs_mask=inputs_mask, use_causal_mask=True, training=False)
+        return outputs, {name: ops.expand_dims(leaf, 1) for name, leaf in cache.items()}
+
+    def step(self, inputs, position, cache, keep=None):
+        """One causal step of K hypotheses a row, without dropout.
+
+        Args:
+            inputs: `[B, K, D]`.
+            position: of the inputs in their sequence, a whole number or a scalar tensor.
+            cache: what `empty_cache`, `prefill` or the step before returned, leaves `[B, K, Hkv, t, E]`.
+            keep: boolean that broadcasts to `[B, K, t + 1]`: which places count, True = keep; None for all.
+
+        Returns:
+            outputs `[B, K, D]`, the new cache with leaves `[B, K, Hkv, t + 1, E]`, and the float32 weights
+            `[B, H, K, t + 1]`.
+        """
+        own = self.self_attention
+        inputs = ops.cast(inputs, self.compute_dtype)
+        attended, cache, weights = own.sublayer.step(own.before(inputs), position, cache, keep)
+        hidden = own.after(inputs, attended)
+        return self.feed_forward(hidden), cache, weights
 
     def compute_output_spec(
         self,

@@ -14,7 +14,10 @@ FOLDERS = {
     "keras_attn.serving": ROOT / "serving",
 }
 PURE = (
+    "blocks",
     "blockwise",
+    "coverage_loss",
+    "distance_terms",
     "heads",
     "implementations",
     "layers",
@@ -26,9 +29,11 @@ PURE = (
     "monotonic",
     "padding_invariance",
     "positions",
+    "recurrence",
     "relative_positions",
     "scores",
     "shapes",
+    "tiles",
     "windowed",
 )
 

@@ -64,6 +64,10 @@ ROWS = {
     "BahdanauAttention/normalize": attention(lambda: layers.BahdanauAttention(17, normalize=True)),
     "CoverageAttention": attention(lambda: layers.CoverageAttention(17, fertility=2.0)),
     "GatedConvolution": Row(lambda: layers.GatedConvolution(7, 3), masks={"mask": "inputs"}),
+    "GatedConvolution/weight_normalization": Row(
+        lambda: layers.GatedConvolution(7, 3, weight_normalization=True), masks={"mask": "inputs"}
+    ),
+    "GradientScaling": Row(lambda: layers.GradientScaling(0.25)),
     "LearnedPositionalEmbedding": Row(lambda: layers.LearnedPositionalEmbedding(11)),
     "LocationSensitiveAttention": attention(lambda: layers.LocationSensitiveAttention(17, 3, 5)),
     "LuongAttention/dot": attention(lambda: layers.LuongAttention(scale=True), query_dim=7, value_dim=7),
@@ -75,6 +79,12 @@ ROWS = {
         lambda: layers.MonotonicAttention(layers.BahdanauAttention(17), "recursive")
     ),
     "MultiHeadAttention": attention(lambda: layers.MultiHeadAttention(6, 4, num_key_value_heads=2)),
+    "MultiStepAttention": Row(
+        lambda: layers.MultiStepAttention(weight_normalization=True),
+        {"inputs": (B, T, 7), "target_embedding": (B, T, 13), "value": (B, S, 13)},
+        {"value_mask": "value"},
+        scores=True,
+    ),
     "PositionwiseFeedForward": Row(lambda: layers.PositionwiseFeedForward(13)),
     "ResidualConnection": Row(lambda: layers.ResidualConnection(layers.PositionwiseFeedForward(13))),
     "SinusoidalPositionalEncoding": Row(lambda: layers.SinusoidalPositionalEncoding("halves")),
@@ -89,6 +99,7 @@ ROWS = {
         masks={"inputs_mask": "inputs"},
         scores=True,
     ),
+    "WeightNormalizedConvolution": Row(lambda: layers.WeightNormalizedConvolution(7, 1)),
 }
 EVERY_LAYER = pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in ROWS.items()])
 

@@ -95,6 +95,34 @@ def test_step_by_step_equals_the_whole(inputs, kernel_size, policy):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
+def test_a_step_inside_a_loop_that_has_forgotten_the_sizes(inputs):
+    import tensorflow as tf
+
+    layer = GatedConvolution(F, 3, "causal")
+    layer(inputs)
+    buffer = layer.empty_buffer(B)
+    forgetful = tf.TensorSpec([None, None, None, C])
+    step = tf.function(layer.step, input_signature=[tf.TensorSpec([None, 1, C]), forgetful], autograph=False)
+    received, expected = step(inputs[:, :1], buffer), layer.step(inputs[:, :1], buffer)
+    for one, other in zip(received, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("padding", ["same", "causal"])
+def test_weight_normalization(inputs, mask, padding):
+    """The convolution with W = g v / ‖v‖ written out."""
+    layer = GatedConvolution(F, 3, padding, weight_normalization=True)
+    layer.build(inputs.shape)
+    kernel, _, gain = layer.get_weights()
+    np.testing.assert_allclose(gain, np.sqrt((kernel**2).sum(axis=(0, 1))), rtol=1e-5)
+    gain = np.linspace(0.5, 2, 2 * F)
+    layer.convolution.gain.assign(gain)
+    plain = GatedConvolution(F, 3, padding)
+    plain.build(inputs.shape)
+    plain.set_weights([kernel * gain / np.sqrt((kernel**2).sum(axis=(0, 1))), np.zeros(2 * F)])
+    np.testing.assert_allclose(layer(inputs, mask=mask), plain(inputs, mask=mask), rtol=1e-4, atol=1e-5)
+
+
 def test_hypotheses_have_buffers_of_their_own(inputs, rng):
     layer = GatedConvolution(F, 3, "causal")
     layer(inputs)

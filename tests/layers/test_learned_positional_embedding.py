@@ -48,6 +48,24 @@ def test_step_by_step_equals_the_whole(layer, inputs):
     assert tuple(layer.step(inputs[:, :3], 0).shape) == (B, 3, D)
 
 
+@pytest.mark.parametrize("rows", [slice(None), slice(1)])
+def test_positions_that_do_not_count_up(layer, inputs, rows):
+    table, positions = np.arange(LENGTH * D).reshape(LENGTH, D), np.array([[0, 0, 1, 2, 3], [7, 5, 10, 0, 2]])
+    inputs, positions = inputs[rows], positions[rows]
+    expected = inputs + table[positions]
+    np.testing.assert_allclose(layer(inputs, positions=positions), expected, rtol=1e-6)
+    step = layer.step(inputs[:, :3], positions[:, 2:3])  # K = 3 hypotheses, a position a row
+    np.testing.assert_allclose(step, inputs[:, :3] + table[positions[:, 2:3]], rtol=1e-6)
+    entry, places = keras.Input((None, D)), keras.Input((None,), dtype="int32")
+    model = keras.Model([entry, places], layer(entry, positions=places))
+    np.testing.assert_allclose(model([inputs, positions]), expected, rtol=1e-6)
+
+
+def test_rows_whose_positions_lie_beyond_the_table(layer, inputs):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"is not in \[0, 11\)"):
+        layer(inputs, positions=np.array([[0, 1, 2, 3, LENGTH]] * B))
+
+
 @pytest.mark.parametrize("start", [-1, LENGTH - T + 1, 1000])
 def test_beyond_the_table_where_length_and_start_are_known(layer, inputs, start):
     with pytest.raises(ValueError, match=BEYOND):

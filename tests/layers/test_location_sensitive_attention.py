@@ -63,6 +63,34 @@ def test_normalised_has_one_bias(inputs):
     assert len(layer.weights) == len(plain.weights) + 1  # g
 
 
+def test_sharpening_and_smoothing_by_hand():
+    """Logits 0 and log 3: the softmax gives 1/4, 3/4; squared 1/10, 9/10; smoothed 1/2 to 3/4."""
+    expected = {(1.0, False): [0.25, 0.75], (2.0, False): [0.1, 0.9], (1.0, True): [0.4, 0.6]}
+    query, value = np.zeros((1, 1, 1)), np.array([[[0.0], [1.0]]])
+    for (sharpening, smooth), weights in expected.items():
+        layer = LocationSensitiveAttention(1, 1, 1, sharpening=sharpening, smooth=smooth)
+        layer.build(query.shape, value.shape)
+        layer.key_projection.kernel.assign([[1.0]])
+        layer.vector.assign([[np.log(3) / np.tanh(1)]])
+        received = layer(query, value, return_attention_scores=True)[1]
+        np.testing.assert_allclose(received, [[weights]], rtol=1e-5)
+
+
+def test_smoothing_leaves_out_what_is_masked(inputs):
+    layer = LocationSensitiveAttention(UNITS, FILTERS, 3, smooth=True)
+    value_mask = np.arange(S) < [[7], [0]]
+    weights = np.asarray(layer(*inputs, value_mask=value_mask, return_attention_scores=True)[1])
+    assert (weights[0, :, 7:] == 0).all()
+    assert (weights[1] == 0).all()
+    np.testing.assert_allclose(weights[0].sum(axis=-1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sharpening", [0, -1.0])
+def test_wrong_sharpening(sharpening):
+    with pytest.raises(ValueError, match=rf"`sharpening` multiplies.*above 0.*sharpening={sharpening}"):
+        LocationSensitiveAttention(UNITS, sharpening=sharpening)
+
+
 @pytest.mark.parametrize("filters", [0, 1.5])
 def test_wrong_filters(filters):
     with pytest.raises(ValueError, match=rf"`filters` must be a whole number.*filters={filters}"):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_attn.layers import (
+    AttentionRNN,
     BahdanauAttention,
     CoverageAttention,
     LuongAttention,
@@ -154,11 +155,45 @@ def test_negative_noise():
         MonotonicAttention(LuongAttention(), sigmoid_noise=-1)
 
 
-def test_noise_on_jax(inputs, monkeypatch):
-    layer = MonotonicAttention(LuongAttention(), sigmoid_noise=0.5)
-    layer.build(*(x.shape for x in inputs))
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(
-        NotImplementedError, match=r"cannot act in training on the JAX backend.*=0.5. Train on"
-    ):
-        layer.align(inputs[0], inputs[1], None, layer.initial_attention_state(inputs[1]), training=True)
+def test_noise_is_drawn_once_for_a_whole_sequence(inputs):
+    """Which is what lets it act inside a compiled loop; a generator within would not."""
+    layer, again = (MonotonicAttention(LuongAttention(), sigmoid_noise=0.5, seed=3) for _ in range(2))
+    for one in (layer, again):
+        one.build(*(x.shape for x in inputs))
+    noise = keras.ops.convert_to_numpy(again.draw_noise(*inputs, training=True))
+    assert noise.shape == (B, T, S)
+    assert 0.3 < noise.std() < 0.7
+    memory, state = layer.project_memory(inputs[1]), layer.initial_attention_state(inputs[1])
+    rows = []
+    for t in range(T):
+        step = inputs[0][:, t : t + 1], memory, inputs[1], None, state, True, noise[:, t : t + 1]
+        _, weights, state = layer.attend(*step)
+        rows.append(keras.ops.convert_to_numpy(weights))
+    _, expected = layer(*inputs, training=True, return_attention_scores=True)
+    np.testing.assert_allclose(np.concatenate(rows, axis=1), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "training"),
+    [({"sigmoid_noise": 1.0}, False), ({}, True), ({"sigmoid_noise": 1.0, "mode": "hard"}, True)],
+)
+def test_no_noise_is_drawn_where_none_acts(inputs, settings, training):
+    assert MonotonicAttention(LuongAttention(), **settings).draw_noise(*inputs, training=training) is None
+
+
+@pytest.mark.parametrize("order", ["bahdanau", "luong"])
+def test_noise_acts_in_an_rnn_in_training_alone(inputs, order):
+    noisy, quiet = (
+        AttentionRNN(
+            keras.layers.GRUCell(D), MonotonicAttention(LuongAttention(), sigmoid_noise=noise, seed=3), order
+        )
+        for noise in (1.0, 0.0)
+    )
+    expected = quiet(*inputs)
+    noisy.build(*(x.shape for x in inputs))
+    for one, other in zip(noisy.trainable_weights, quiet.trainable_weights, strict=True):
+        one.assign(other)
+    np.testing.assert_allclose(noisy(*inputs), expected, rtol=1e-5, atol=1e-6)
+    first, second = noisy(*inputs, training=True), noisy(*inputs, training=True)
+    assert not np.allclose(first, expected)
+    assert not np.allclose(first, second)

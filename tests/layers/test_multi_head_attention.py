@@ -54,7 +54,8 @@ def oracle(layer, query, value, key, keep):
         energy = np.exp(k[b, :, group] @ q[b, t, h] / np.sqrt(KEY_WIDTH)) * keep[b, h, t]
         weights[b, h, t] = energy / max(energy.sum(), 1e-30)
         context[b, t, h] = weights[b, h, t] @ v[b, :, group]
-    return dense(layer.output_projection, context.reshape(B, T, -1)), weights
+    output = dense(layer.output_projection, context.reshape(B, T, -1))
+    return output * keep.any((1, 3))[..., None], weights
 
 
 @pytest.fixture
@@ -90,8 +91,7 @@ def test_by_hand():
     np.testing.assert_allclose(output, [[[0.75 * np.log(3), 0.25, 0.75, 0]]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("key_heads", [1, 2, 3, 6])
-@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("key_heads", "causal"), [(1, True), (2, False), (3, True), (6, False)])
 @pytest.mark.parametrize(
     "mask_shape", [None, (T, S), (B, T, S), (B, 1, S), (B, HEADS, T, S), (1, HEADS, 1, S)]
 )
@@ -117,13 +117,11 @@ def test_key_is_the_value_when_none_and_the_output_is_as_wide_as_the_query(input
     assert layer.key_projection.kernel.shape == (V_DIM, HEADS * KEY_WIDTH)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("implementation", ["full", "windowed"])
+@pytest.mark.parametrize("scheme", ["none", "shaw", "shaw_keys_alone", "t5", "alibi", "rotary"])
+@pytest.mark.parametrize("implementation", ["full", "blockwise", "windowed"])
 def test_gradients_against_finite_differences(inputs, masks, rng, scheme, implementation):
-    window = 2 if implementation == "windowed" else None
-    layer = make(
-        relative_positions=SCHEMES[scheme](), implementation=implementation, window=window, dtype="float64"
-    )
+    options = {"implementation": implementation, "window": 2 if implementation == "windowed" else None}
+    layer = make(relative_positions=SCHEMES[scheme](), block_size=3, dtype="float64", **options)
     inputs = {name: tf.Variable(x, dtype=tf.float64) for name, x in inputs.items()}
     ramp = tf.reshape(tf.range(B * T * OUTPUT_DIM, dtype=tf.float64) / 97, (B, T, OUTPUT_DIM))
 
@@ -131,6 +129,7 @@ def test_gradients_against_finite_differences(inputs, masks, rng, scheme, implem
         tensors = {name: variable.value() for name, variable in inputs.items()}
         return tf.reduce_sum(layer(**tensors, **masks) * ramp)
 
+    loss = tf.function(loss)
     with tf.GradientTape() as tape:
         value = loss()
     variables = [*inputs.values(), *(weight.value for weight in layer.trainable_weights)]
@@ -151,21 +150,70 @@ def test_gradients_against_finite_differences(inputs, masks, rng, scheme, implem
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("implementation", ["full", "blockwise", "windowed"])
-def test_a_query_with_nothing_to_see_gets_the_bias_and_finite_gradients(inputs, policy, implementation):
+@pytest.mark.parametrize("kind", ["padding", "places"])
+def test_a_query_with_nothing_to_see_gives_zero_and_finite_gradients(inputs, policy, implementation, kind):
+    """Although the biases are not 0."""
     layer = make(
-        implementation=implementation, window=2 if implementation == "windowed" else None, dtype=policy
+        implementation=implementation, window=5 if implementation == "windowed" else None, dtype=policy
     )
-    value_mask = np.array([[False] * S, [True] * S])
-    query_mask = np.array([[True] * T, [True, False, True]])
-    with tf.GradientTape() as tape:
-        output = layer(**inputs, value_mask=value_mask, query_mask=query_mask)
-        loss = tf.reduce_sum(tf.cast(output, tf.float32) ** 2)
     empty = np.array([[True] * T, [False, True, False]])
-    bias = tf.cast(tf.cast(layer.output_projection.bias, layer.compute_dtype), tf.float32)
-    np.testing.assert_array_equal(tf.cast(output, tf.float32)[empty], [bias] * empty.sum())
+    masks = {"value_mask": ~empty[:, :1] | np.zeros((B, S), bool), "query_mask": ~empty | empty[:, :1]}
+    if kind == "places":
+        masks = {"attention_mask": ~empty[:, :, None] & np.ones((B, T, S), bool)}
+    with tf.GradientTape() as tape:
+        output = layer(**inputs, **masks)
+        loss = tf.reduce_sum(tf.cast(output, tf.float32) ** 2)
+    output = tf.cast(output, tf.float32).numpy()
+    assert (output[empty] == 0).all()
+    assert (output[~empty] != 0).all()
     gradients = tape.gradient(loss, [weight.value for weight in layer.weights])
     assert all(np.isfinite(gradient).all() for gradient in gradients)
     assert np.any(gradients[0])
+
+
+@pytest.mark.parametrize("implementation", ["full", "blockwise", "windowed"])
+def test_a_head_with_nothing_to_see_adds_nothing(inputs, rng, implementation):
+    """The output is what the other heads give; a query that no head serves gives 0."""
+    options = {"implementation": implementation, "window": 5 if implementation == "windowed" else None}
+    layer = make(**options)
+    keep = np.ones((B, HEADS, T, S), bool)
+    keep[:, :4, 1] = False
+    keep[0, :, 2] = False
+    output = layer(**inputs, attention_mask=keep)
+    kernel = layer.output_projection.kernel.numpy()
+    kernel[: 4 * VALUE_WIDTH] = 0
+    others = twin(layer, **options)
+    others.output_projection.kernel.assign(kernel)
+    expected = others(**inputs)
+    np.testing.assert_allclose(output[:, 1], expected[:, 1], rtol=1e-4, atol=1e-5)
+    assert (np.asarray(output)[0, 2] == 0).all()
+    np.testing.assert_allclose(output[1, 2], layer(**inputs)[1, 2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", ["blockwise", "windowed"])
+@pytest.mark.parametrize("shape", [(T, S), (B, 1, S), (B, HEADS, T, S)])
+def test_masks_of_places_in_every_implementation(inputs, masks, rng, implementation, shape):
+    """A window that spans all keys sees what full attention does."""
+    attention_mask = rng.random(shape) < 0.7
+    everything = masks | {"attention_mask": attention_mask, "use_causal_mask": True}
+    full = make()
+    expected = full(**inputs, **everything)
+    window = 5 if implementation == "windowed" else None
+    layer = twin(full, implementation=implementation, window=window, block_size=3)
+    np.testing.assert_allclose(layer(**inputs, **everything), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mask_that_got_lost_is_an_error():
+    entries = [keras.Input((None,), dtype="int32") for _ in range(2)]
+    embedding = keras.layers.Embedding(7, V_DIM, mask_zero=True)
+    query, value = (embedding(entry) for entry in entries)
+    lost = value * 2.0
+    layer = make()
+    with pytest.raises(ValueError, match=r"mask of an input of layer.*got lost.*Received: value_mask=None"):
+        layer(query, lost)
+    for mask in ({"value_mask": entries[1] != 0}, {"attention_mask": np.ones((1, 1, 1), bool)}):
+        assert layer(query, lost, **mask).shape == (None, None, OUTPUT_DIM)
+    assert layer(query, value).shape == layer(lost, lost, use_causal_mask=True).shape
 
 
 def test_weights_of_a_query_with_nothing_to_see_are_zero(inputs):
@@ -196,7 +244,7 @@ def test_dropout_drops_weights_in_training_and_returns_them_undropped(inputs):
     expected, undropped = plain(**inputs, return_attention_scores=True)
     np.testing.assert_array_equal(weights, undropped)
     assert not np.allclose(output, expected)
-    mean = np.mean([layer(**inputs, training=True) for _ in range(97)], axis=0)
+    mean = np.mean([layer(**inputs, training=True) for _ in range(41)], axis=0)
     np.testing.assert_allclose(mean, expected, atol=0.3)
     assert not np.array_equal(layer(**inputs, training=True), layer(**inputs, training=True))
 
@@ -297,19 +345,21 @@ def test_implicit_masks_are_honoured_and_the_query_mask_is_passed_on(symbolic, i
     np.testing.assert_allclose(output, explicit, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("implementation", ["full", "blockwise", "windowed"])
+@pytest.mark.parametrize(
+    ("implementation", "jit_compile"),
+    [("full", False), ("full", True), ("blockwise", False), ("blockwise", True), ("windowed", True)],
+)
 def test_trains_by_fit(rng, implementation, jit_compile):
     """The sequence is known by its first row: attention has to carry it to the last."""
-    rows = rng.normal(size=(64, 7, 5)).astype("float32")
+    rows = rng.normal(size=(32, 7, 5)).astype("float32")
     entry = keras.Input((7, 5))
     window = 7 if implementation == "windowed" else None
     layer = MultiHeadAttention(
         2, 4, relative_positions=RotaryPositions(), implementation=implementation, window=window, block_size=3
     )
     model = keras.Model(entry, layer(entry, entry)[:, -1])
-    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=jit_compile)
-    history = model.fit(rows, rows[:, 0], batch_size=16, epochs=13, verbose=0).history["loss"]
+    model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=jit_compile)
+    history = model.fit(rows, rows[:, 0], batch_size=16, epochs=13, shuffle=False, verbose=0).history["loss"]
     assert history[-1] < 0.7 * history[0]
 
 
@@ -366,5 +416,3 @@ def test_what_needs_all_weights_is_refused(inputs, options, symbolic):
         inputs = {name: keras.KerasTensor(x.shape) for name, x in inputs.items()}
     with pytest.raises(ValueError, match=r"The weights never exist as a whole.*Use implementation='full'"):
         layer(**inputs, return_attention_scores=True)
-    with pytest.raises(ValueError, match=r"`attention_mask` is as large as the weights.*\(2, 3, 5\)"):
-        layer(**inputs, attention_mask=np.ones((B, T, S), bool))

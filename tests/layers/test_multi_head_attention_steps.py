@@ -117,3 +117,47 @@ def test_attend_has_no_positions(inputs, options):
     layer(**inputs)
     with pytest.raises(ValueError, match=r"`attend` knows no positions.*Use `step` for self-attention"):
         layer.attend(inputs["query"], layer.project_memory(inputs["value"], inputs["key"]))
+
+
+@pytest.mark.parametrize("scheme", ["none", "rotary", "t5_causal"])
+@pytest.mark.parametrize("window", [None, 2])
+def test_steps_pass_over_padding_in_the_past(rng, scheme, window):
+    """Prompts of unequal length, padded in front: as a full pass under the same mask."""
+    hypotheses, length = 3, 5
+    options = {"implementation": "full" if window is None else "windowed", "window": window}
+    layer = MultiHeadAttention(
+        HEADS, KEY_WIDTH, relative_positions=SCHEMES[scheme](), bias_initializer="random_normal", **options
+    )
+    rows = rng.normal(size=(B * hypotheses, length, Q_DIM)).astype("float32")
+    keep = np.arange(length) >= rng.integers(0, 4, size=(B * hypotheses, 1))
+    expected = layer(rows, rows, value_mask=keep, use_causal_mask=True)
+    cache = layer.empty_cache(B, hypotheses)
+    for t in range(length):
+        seen = keep[:, : t + 1].reshape(B, hypotheses, t + 1)
+        inputs = rows[:, t].reshape(B, hypotheses, Q_DIM)
+        outputs, cache, weights = layer.step(inputs, t, cache, keep=seen)
+        flat = np.asarray(outputs).reshape(B * hypotheses, Q_DIM)
+        np.testing.assert_allclose(flat, expected[:, t], rtol=1e-4, atol=1e-5)
+        assert (np.moveaxis(weights, 1, 0)[:, ~seen] == 0).all()
+        assert (flat[~keep[:, : t + 1].any(-1)] == 0).all()
+
+
+def test_a_mask_of_the_past_broadcasts(rng):
+    layer = MultiHeadAttention(HEADS, KEY_WIDTH)
+    inputs = rng.normal(size=(B, 3, Q_DIM)).astype("float32")
+    layer.build(inputs.shape, inputs.shape)
+    _, cache, _ = layer.step(inputs, 0, layer.empty_cache(B, 3))
+    _, _, weights = layer.step(inputs, 1, cache, keep=np.array([False, True]))
+    assert (np.asarray(weights) == [0, 1]).all()
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_hypothesis_with_nothing_to_see_gives_zero(inputs, policy):
+    layer = make(dtype=policy)
+    layer(**inputs)
+    keep = np.array([[[True] * S, [False] * S, [True] * S]] * B)
+    memory = layer.project_memory(inputs["value"], inputs["key"])
+    output, weights = layer.attend(inputs["query"], memory, keep)
+    assert (tf.cast(output, tf.float32)[:, 1].numpy() == 0).all()
+    assert (weights[:, :, 1].numpy() == 0).all()
+    assert np.all(tf.cast(output, tf.float32)[:, 0] != 0)

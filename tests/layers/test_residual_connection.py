@@ -5,6 +5,7 @@ import doctest
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_attn.layers import PositionwiseFeedForward, ResidualConnection, residual_connection
@@ -86,3 +87,18 @@ def test_a_sublayer_of_another_width(inputs, sublayer):
     message = r"cannot be added to its input. Expected the shape of the input, \(2, 3, 5\). Received: \(2, "
     with pytest.raises(ValueError, match=message):
         ResidualConnection(sublayer)(inputs)
+
+
+def test_a_width_that_a_graph_does_not_know(inputs):
+    """What is reshaped by sizes of tensors has no static width; the sum has that of the input."""
+    layer = ResidualConnection(keras.layers.Dense(D))
+    layer(inputs)
+
+    def run(x):
+        outputs = ops.reshape(layer.sublayer(layer.before(x)), tf.concat([tf.shape(x)[:-1], [-1]], axis=0))
+        assert outputs.shape[-1] is None
+        return layer.after(x, outputs)
+
+    graph = tf.function(run, [tf.TensorSpec([None, None, D])])
+    np.testing.assert_allclose(graph(inputs), layer(inputs), rtol=1e-6)
+    assert graph.get_concrete_function().output_shapes[-1] == D

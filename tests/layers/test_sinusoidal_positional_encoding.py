@@ -56,6 +56,16 @@ def test_step_by_step_equals_the_whole(inputs, layout):
     )
 
 
+def test_positions_that_do_not_count_up(inputs):
+    layer, positions = SinusoidalPositionalEncoding(), np.array([[0, 0, 1, 2, 3], [7, 5, 11, 0, 2]])
+    expected = inputs + ops.convert_to_numpy(sinusoids(positions, D))
+    np.testing.assert_allclose(layer(inputs, positions=positions), expected, rtol=1e-6)
+    step = layer.step(inputs[:, :3], positions[:, 2:3])  # K = 3 hypotheses, a position a row
+    np.testing.assert_allclose(
+        step, inputs[:, :3] + ops.convert_to_numpy(sinusoids([[1], [11]], D)), rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize(("policy", "tolerance"), [("mixed_bfloat16", 0.01), ("mixed_float16", 0.001)])
 def test_half_precision_rounds_the_encoding_and_not_the_position(policy, tolerance):
     layer = SinusoidalPositionalEncoding(dtype=policy)

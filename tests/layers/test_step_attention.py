@@ -35,7 +35,6 @@ ATTENTIONS = {
     "hard": lambda **kw: MonotonicAttention(CoverageAttention(UNITS, **kw), "hard", score_bias=0.5, **kw),
 }
 STATELESS = {"bahdanau", "normalised", "general", "scaled", "concat", "local_p"}
-STATEFUL = [name for name in ATTENTIONS if name not in STATELESS]
 
 
 @pytest.fixture(params=ATTENTIONS)
@@ -220,24 +219,6 @@ def test_inside_a_graph_whose_sizes_are_unknown(kind, inputs, rng):
         close(one, other)
 
 
-@pytest.mark.parametrize("stateless", sorted(STATELESS))
-def test_what_has_no_state_compiles_with_xla(stateless, inputs, rng):
-    layer = made(stateless, inputs, rng)
-    assert layer.supports_jit
-    compiled = tf.function(layer, jit_compile=True)
-    close(compiled(**{name: tf.constant(x) for name, x in inputs.items()}), layer(**inputs), 1e-5)
-
-
-@pytest.mark.parametrize("stateful", STATEFUL)
-def test_what_has_a_state_trains_without_xla(stateful, inputs):
-    """Keras' own choice of `jit_compile` must not fail in `fit`."""
-    entries = {name: keras.Input((None, x.shape[-1]), name=name) for name, x in inputs.items()}
-    model = keras.Model(entries, ATTENTIONS[stateful]()(**entries))
-    model.compile("sgd", "mse")
-    history = model.fit(inputs, np.zeros((B, T, V_DIM)), verbose=0)
-    assert np.isfinite(history.history["loss"][0])
-
-
 def test_config_round_trip(kind, inputs, rng):
     layer = made(kind, inputs, rng, dtype="mixed_bfloat16")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
@@ -306,6 +287,33 @@ def test_implicit_masks_are_honoured_and_the_query_mask_is_passed_on(kind):
     hidden = ~((targets != 0)[:, :, None] & (sources != 0)[:, None])
     assert (np.asarray(weights)[hidden] == 0).all()
     np.testing.assert_array_equal(context._keras_mask, targets != 0)
+
+
+def lost_mask():
+    """An embedded source whose padding mask is dropped on the way."""
+    source = keras.Input((S,), dtype="int32")
+    embedded = keras.layers.Embedding(7, V_DIM, mask_zero=True)(source)
+    return source, embedded, keras.ops.multiply(embedded, 2.0)
+
+
+def test_a_mask_that_got_lost_on_its_way():
+    _, _, value = lost_mask()
+    with pytest.raises(ValueError, match=r"padding mask of .*'coverage' got lost at .*Pass `value_mask=`"):
+        CoverageAttention(UNITS, name="coverage")(keras.Input((T, Q_DIM)), value)
+
+
+def test_no_alarm_where_a_mask_is_given_or_never_was():
+    query, (source, embedded, value) = keras.Input((T, Q_DIM)), lost_mask()
+    keep = keras.ops.not_equal(source, 0)
+    layer = BahdanauAttention(UNITS)
+    outputs = [
+        layer(query, embedded),
+        layer(query, value, value_mask=keep),
+        layer(query, value, key_mask=keep),
+        layer(query, value, attention_mask=keep[:, None]),
+        layer(query, keras.Input((S, V_DIM)) * 2.0),
+    ]
+    assert all(output.shape == (None, T, V_DIM) for output in outputs)
 
 
 def test_a_subclass_without_its_methods(inputs):

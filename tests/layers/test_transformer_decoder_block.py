@@ -194,3 +194,14 @@ def test_a_step_drops_nothing(inputs, memory, rng):
     prepared, cache = block.prepare_memory(memory), block.empty_cache(B)
     once, again = (block.step(inputs[:, :1], 0, cache, prepared)[0] for _ in range(2))
     np.testing.assert_array_equal(once, again)
+
+
+def test_steps_pass_over_padding_in_the_past(inputs, memory, rng):
+    block = make(rng)
+    mask = np.arange(T) >= np.array([[0], [2], [1]])
+    whole = block(inputs, memory, attention_mask=mask[:, None])
+    prepared, cache = block.prepare_memory(memory), block.empty_cache(B)
+    for t in range(T):
+        keep = mask[:, None, : t + 1]
+        step, cache, _ = block.step(inputs[:, t : t + 1], t, cache, prepared, keep=keep)
+        np.testing.assert_allclose(step[:, 0], whole[:, t], rtol=1e-4, atol=1e-5)

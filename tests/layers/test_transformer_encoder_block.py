@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_attn.layers import TransformerEncoderBlock, transformer_encoder_block
-from keras_attn.relative_positions import RotaryPositions
+from keras_attn.relative_positions import RotaryPositions, ShawPositions
 
 B, T, H, D, HIDDEN = 3, 5, 2, 14, 11
 NORMS = pytest.mark.parametrize("norm_first", [False, True], ids=["post_norm", "pre_norm"])
@@ -190,3 +190,58 @@ def test_a_width_that_the_heads_cannot_share():
 def test_wrong_sizes(name, size):
     with pytest.raises(ValueError, match=f"`{name}` must be a whole number of at least 1.*{name}={size!r}"):
         TransformerEncoderBlock(**{"num_heads": H, "hidden_dim": HIDDEN, name: size})
+
+
+STEPS = {
+    "post_norm": {},
+    "pre_norm": {"norm_first": True},
+    "grouped_rotary": {"num_key_value_heads": 1, "relative_positions": RotaryPositions, "key_dim": 4},
+    "shaw": {"relative_positions": lambda: ShawPositions(2)},
+    "windowed": {"implementation": "windowed", "window": 2},
+    "blockwise": {"implementation": "blockwise"},
+}
+
+
+@pytest.mark.parametrize("prompt", [0, 3])
+@pytest.mark.parametrize("kind", STEPS)
+def test_a_prompt_and_steps_equal_the_whole(inputs, rng, kind, prompt):
+    """The first place of the second row is padding."""
+    settings = dict(STEPS[kind])
+    if "relative_positions" in settings:  # a scheme keeps its weights, so each test has its own
+        settings["relative_positions"] = settings["relative_positions"]()
+    block = make(rng, **settings)
+    mask = np.ones((B, T), bool)
+    mask[1, 0] = prompt == 0
+    whole = block(inputs, inputs_mask=mask, use_causal_mask=True)
+    if prompt:
+        outputs, cache = block.prefill(inputs[:, :prompt], mask[:, :prompt])
+        np.testing.assert_allclose(outputs, whole[:, :prompt], rtol=1e-4, atol=1e-5)
+    else:
+        cache = block.empty_cache(B)
+    for t in range(prompt, T):
+        position = ops.convert_to_tensor(t, dtype="int32")
+        keep = mask[:, None, : t + 1]
+        step, cache, weights = block.step(inputs[:, t : t + 1], position, cache, keep)
+        np.testing.assert_allclose(step[:, 0], whole[:, t], rtol=1e-4, atol=1e-5)
+        assert weights.shape == (B, H, 1, t + 1)
+        assert {x.shape[3] for x in keras.tree.flatten(cache)} == {t + 1}
+
+
+def test_hypotheses_of_a_row_go_on_from_one_prompt(inputs, rng):
+    block = make(rng, norm_first=True)
+    _, cache = block.prefill(inputs)
+    tokens = rng.normal(size=(B, 3, D)).astype("float32")
+    tripled = keras.tree.map_structure(lambda leaf: ops.repeat(leaf, 3, axis=1), cache)
+    together, _, _ = block.step(tokens, T, tripled)
+    for k in range(3):
+        alone, _, _ = block.step(tokens[:, k : k + 1], T, cache)
+        np.testing.assert_allclose(together[:, k : k + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_steps_have_the_dtype_of_the_whole(inputs):
+    block = TransformerEncoderBlock(H, HIDDEN, dtype="mixed_bfloat16")
+    whole = block(inputs, use_causal_mask=True)
+    outputs, cache = block.prefill(inputs[:, :3])
+    step, after, _ = block.step(inputs[:, 3:4], 3, cache)
+    assert {x.dtype for x in keras.tree.flatten([outputs, cache, step, after])} == {whole.dtype}
+    np.testing.assert_allclose(*(ops.cast(x, "float32") for x in (step[:, 0], whole[:, 3])), atol=0.05)

@@ -1,0 +1,51 @@
+"""What schemes of relative positions have in common."""
+
+import keras
+from keras import ops
+
+
+class RelativePositions(keras.layers.Layer):
+    """What every scheme can do; each of the four overrides what it needs.
+
+    `MultiHeadAttention` calls, with positions `[T]` of the queries and `[S]` of the keys:
+
+    ```
+    query, key = rotate(query, query_positions), rotate(key, key_positions)
+    logits     = query · key + logits(query, query_positions, key_positions)
+    context    = weights · value + context(weights, query_positions, key_positions)
+    ```
+
+    Attention in blocks asks for `tables` instead of the last two.
+
+    An instance can be shared by several layers that have equal `num_heads` and widths.
+    """
+
+    def build(self, query_shape, value_shape):
+        """Makes the weights for queries `[B, H, T, E]` and values `[B, H, S, Ev]`."""
+        self.built = True
+
+    def rotate(self, tensor, positions):
+        """Queries or keys `[B, H, T, E]` as they enter the dot product; here unchanged."""
+        return tensor
+
+    def logits(self, query, query_positions, key_positions):
+        """What is added to the logits, broadcasts to `[B, H, T, S]`; None for nothing."""
+        return  # AutoGraph cannot read a function that is a docstring alone
+
+    def context(self, weights, query_positions, key_positions):
+        """What is added to the context `[B, H, T, Ev]`; None for nothing."""
+        return
+
+    def tables(self, distance):
+        """The same for distances `s - t` `[N]`: a dictionary with any of three tensors.
+
+        `"bias"` float32 `[N, H]` is added to the logits, `"key_vectors"` `[N, E]` to the keys and
+        `"value_vectors"` `[N, Ev]` to the values.
+        """
+        return {}
+
+
+def distances(query_positions, key_positions):
+    """`s - t` for every pair: int32 `[T, S]`, above 0 where the key comes after the query."""
+    query_positions, key_positions = (ops.cast(p, "int32") for p in (query_positions, key_positions))
+    return ops.expand_dims(key_positions, 0) - ops.expand_dims(query_positions, 1)
