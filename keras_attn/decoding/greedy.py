@@ -2,21 +2,41 @@
 
 import tensorflow as tf
 
+from keras_attn.decoding.in_place import InPlace
 
-class Greedy:
-    """Takes the most probable token of every hypothesis, so K = 1."""
 
-    num_hypotheses = 1
+class Greedy(InPlace):
+    """Takes the most probable token at every step, so there is one hypothesis a row.
 
-    def choose(self, logits):
+    ```
+    y_t = argmax_v log p(v | y_<t, x)
+    ```
+
+    Of equally probable tokens the one with the lowest id is taken. `BeamSearch` looks further ahead;
+    `Sampling` draws instead.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> from keras_attn.decoding import Choices, Greedy
+    >>> logits = tf.math.log([[[0.25, 0.5, 0.25]]])
+    >>> tokens, log_probs = Greedy().choose(Choices(logits, logits))
+    >>> int(tokens[0, 0]), round(float(tf.exp(log_probs[0, 0])), 3)
+    (1, 0.5)
+    """
+
+    def choose(self, choices, position=None, task=None):
         """The next tokens.
 
         Args:
-            logits: float32 `[B, 1, V]`.
+            choices: `Choices` of logits `[B, 1, V]`.
+            position: unused.
+            task: unused.
 
         Returns:
             int32 tokens `[B, 1]` and their float32 log-probabilities `[B, 1]`, in the full softmax.
         """
-        tokens = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        # The best logit less the log-sum-exp of all: the whole log-softmax is not needed.
-        return tokens, tf.reduce_max(logits, axis=-1) - tf.reduce_logsumexp(logits, axis=-1)
+        # top_k of one is faster than argmax and reduce_max, and brings the value along.
+        best, tokens = tf.math.top_k(choices.logits, 1)  # [B, 1, 1]
+        best = best[..., 0]
+        return tokens[..., 0], best - choices.log_normalizer(best)

@@ -4,25 +4,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
-
-
-class Decoded(NamedTuple):
-    """What decoding returns; K is the strategy's number of hypotheses.
-
-    Attributes:
-        tokens: int32 `[B, K, T]`, without the start token, with the end token, then 0.
-        lengths: int32 `[B, K]`, the end token counted.
-        log_probs: float32 `[B, K]`, sum over the tokens up to and with the end token.
-        finished: boolean `[B, K]`, False where `max_length` cut the hypothesis.
-        alignments: float32 `[B, K, T, S]`, or None where not asked for.
-    """
-
-    tokens: Any
-    lengths: Any
-    log_probs: Any
-    finished: Any
-    alignments: Any
+from keras_attn.decoding.processors import check_processors, choices_of
+from keras_attn.decoding.task import Task
 
 
 class _Search(NamedTuple):
@@ -30,108 +15,147 @@ class _Search(NamedTuple):
 
     position: Any  # []
     state: Any  # leaves [B, K, ...]
-    last: Any  # [B, K]
-    tokens: Any  # [B, K, t]
-    log_probs: Any  # [B, K]
-    finished: Any  # [B, K]
-    alignments: Any  # [B, K, t, S], or [B, K, 0, S] where not asked for
+    last: Any  # [B, K], the tokens that the decoder is fed next
+    hypotheses: Any  # the strategy's own
+    alignments: Any  # [B, K, t, S], each step in the order of its live hypotheses; () where not asked for
 
 
-def decode(decoder, source, start_id, end_id, max_length, strategy=None, return_alignments=False):
+def decode(
+    decoder,
+    source,
+    start_id,
+    end_id,
+    max_length,
+    strategy=None,
+    return_alignments=False,
+    processors=(),
+    pad_id=0,
+):
     """Decodes a batch of sources, step by step, until every hypothesis has ended.
 
-    Nothing after a hypothesis' end token counts: its later tokens are 0 and its log-probability stays.
+    Nothing after a hypothesis' end token counts. Runs eagerly and inside a `tf.function`, with any batch and
+    any lengths, and holds nothing that TensorFlow Serving does not run.
 
     Args:
         decoder: a `keras_attn.protocols.Decoder`.
-        source: int32 ids `[B, S]`, padded with 0.
+        source: int32 ids `[B, S]`, padded with `pad_id`.
         start_id: the id that every hypothesis is fed first.
         end_id: the id that ends a hypothesis.
-        max_length: largest number of tokens, the end token counted; an integer or a scalar tensor.
-        strategy: chooses the tokens; `Greedy()` when None.
-        return_alignments: whether to keep the attention weights of every step.
+        max_length: largest number of tokens, the end token counted: an integer, a scalar tensor, a tensor
+            `[B]`, or a `RelativeLength`. What has not ended by then is returned unfinished.
+        strategy: chooses the tokens: `Greedy()` when None, `BeamSearch(...)` or `Sampling(...)`.
+        return_alignments: whether to return the attention weights of every step.
+        processors: what changes or restricts the choice: `RepetitionPenalty`, `MinimumLength`, `BadWords`,
+            `NoRepeatNgram`, `SuppressedTokens`, `TargetPrefix`, or objects with a method as theirs.
+        pad_id: the id that pads `source`.
 
     Returns:
         `Decoded`.
+
+    Raises:
+        TypeError: if something in `processors` is no processor.
+
+    Example:
+
+    >>> from keras_attn.decoding import BeamSearch, decode
+    >>> from keras_attn.models import RecurrentSeq2Seq
+    >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
+    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, BeamSearch(4, num_hypotheses=3))
+    >>> decoded.tokens.shape[:2]  # decoded.tokens[:, 0] is the best of each row
+    TensorShape([1, 3])
     """
     strategy = strategy or Greedy()
+    check_processors(processors)
+    source = tf.convert_to_tensor(source)
+    task = _task(source, end_id, max_length, pad_id)
     state, memory = decoder.start(source)
-    search = _begin(state, tf.shape(source), start_id, strategy.num_hypotheses)
+    search = _begin(strategy, task, state, tf.shape(source)[1], start_id, return_alignments)
 
     def advance(*variables):
         search = _Search(*variables)
         step = decoder.step(search.last, search.position, search.state, memory)
-        chosen = strategy.choose(tf.cast(step.logits, tf.float32))
-        return _extend(search, step, *chosen, end_id, return_alignments)
+        return _advance(strategy, processors, task, search, step)
 
-    def unfinished(*variables):
-        return tf.logical_not(tf.reduce_all(_Search(*variables).finished))
+    def goes_on(*variables):
+        search = _Search(*variables)
+        return ~strategy.is_done(search.hypotheses, search.position, task)
 
-    search = _Search(
-        *tf.while_loop(
-            unfinished,
-            advance,
-            search,
-            shape_invariants=_free_time_axes(search),
-            maximum_iterations=max_length,
-            parallel_iterations=1,
-        )
+    search = tf.while_loop(
+        goes_on,
+        advance,
+        search,
+        shape_invariants=_free_time_axes(search),
+        maximum_iterations=tf.reduce_max(task.limits),
+        parallel_iterations=1,
     )
-    lengths = _count_to_end(search.tokens, end_id)
-    alignments = search.alignments if return_alignments else None
-    return Decoded(search.tokens, lengths, search.log_probs, search.finished, alignments)
+    return _decoded(strategy, task, _Search(*search))
 
 
-def _begin(state, source_shape, start_id, num_hypotheses):
-    batch = source_shape[0]
-    shape = tf.stack([batch, num_hypotheses])
-    if num_hypotheses > 1:
-        state = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, num_hypotheses, axis=1), state)
+def _task(source, end_id, max_length, pad_id):
+    task = Task(end_id, None, tf.not_equal(source, pad_id), tf.shape(source)[0])
+    if callable(max_length):
+        max_length = max_length(task.source_lengths())
+    return task._replace(limits=tf.cast(tf.convert_to_tensor(max_length), tf.int32))
+
+
+def _begin(strategy, task, state, source_length, start_id, return_alignments):
+    live = strategy.num_live
+    if live > 1:
+        state = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, live, axis=1), state)
+    alignments = tf.zeros([task.batch, live, 0, source_length]) if return_alignments else ()
     return _Search(
         position=tf.constant(0),
         state=state,
-        last=tf.fill(shape, start_id),
-        tokens=tf.zeros([batch, num_hypotheses, 0], tf.int32),
-        log_probs=tf.zeros(shape),
-        finished=tf.zeros(shape, tf.bool),
-        alignments=tf.zeros(tf.stack([batch, num_hypotheses, 0, source_shape[1]])),
-    )
-
-
-def _extend(search, step, chosen, log_probs, end_id, keep_alignments):
-    """Appends the chosen tokens to the hypotheses that have not ended."""
-    chosen = tf.where(search.finished, 0, chosen)  # [B, K]
-    alignments = search.alignments
-    if keep_alignments:
-        row = tf.where(search.finished[..., None], 0.0, step.alignment)  # [B, K, S]
-        alignments = tf.concat([alignments, row[:, :, None]], axis=2)
-    return _Search(
-        position=search.position + 1,
-        state=step.state,
-        last=chosen,
-        tokens=tf.concat([search.tokens, chosen[..., None]], axis=-1),
-        log_probs=search.log_probs + tf.where(search.finished, 0.0, log_probs),
-        finished=search.finished | tf.equal(chosen, end_id),
+        last=tf.fill(tf.stack([task.batch, live]), start_id),
+        hypotheses=strategy.begin(task, source_length, return_alignments),
         alignments=alignments,
     )
 
 
-def _count_to_end(tokens, end_id):
-    """Number of tokens up to and with the first end token; all where there is none."""
-    ends_before = tf.cumsum(tf.cast(tf.equal(tokens, end_id), tf.int32), axis=-1, exclusive=True)
-    return tf.reduce_sum(tf.cast(tf.equal(ends_before, 0), tf.int32), axis=-1)
+def _advance(strategy, processors, task, search, step):
+    logits = tf.cast(step.logits, tf.float32)
+    logits.set_shape([None, strategy.num_live, None])  # a decoder need not know it
+    choices = choices_of(processors, logits, search.hypotheses.tokens, search.position, task)
+    hypotheses, tokens, parents = strategy.advance(
+        search.hypotheses, choices, step.alignment, search.position, task
+    )
+    alignments = search.alignments
+    if not isinstance(alignments, tuple):
+        alignments = tf.concat([alignments, tf.cast(step.alignment, tf.float32)[:, :, None]], axis=2)
+    state = step.state
+    if parents is not None:  # the last act of a step: nobody else touches the state
+        state = tf.nest.map_structure(lambda leaf: tf.gather(leaf, parents, axis=1, batch_dims=1), state)
+    return _Search(search.position + 1, state, tokens, hypotheses, alignments)
+
+
+def _decoded(strategy, task, search):
+    selected = strategy.select(search.hypotheses, task)
+    *results, slots = selected
+    if isinstance(search.alignments, tuple):
+        return Decoded(*results, None)
+    return Decoded(*results, _aligned(search.alignments, slots, selected.lengths))
+
+
+def _aligned(alignments, slots, lengths):
+    """The weights `[B, N, T, S]` of the returned hypotheses, 0 after their ends."""
+    if slots is not None:
+        by_step = tf.transpose(alignments, [0, 2, 1, 3])  # [B, T, K, S]
+        by_step = tf.gather(by_step, tf.transpose(slots, [0, 2, 1]), batch_dims=2)  # [B, T, N, S]
+        alignments = tf.transpose(by_step, [0, 2, 1, 3])  # [B, N, T, S]
+    counts = tf.sequence_mask(lengths, tf.shape(alignments)[2])[..., None]  # [B, N, T, 1]
+    return tf.where(counts, alignments, 0.0)
 
 
 def _free_time_axes(search):
-    """Shape invariants: every size but the last of a state's leaf may change."""
+    """Shape invariants: every size but the last of a state's leaf may change, and all times grow."""
 
     def state_leaf(leaf):
         return tf.TensorShape([None] * (leaf.shape.rank - 1) + [leaf.shape[-1]])
 
-    fixed = tf.nest.map_structure(lambda leaf: leaf.shape, search)
-    beams = search.last.shape
-    return fixed._replace(
-        state=tf.nest.map_structure(state_leaf, search.state),
-        tokens=beams.concatenate([None]),
-        alignments=beams.concatenate([None, None]),
-    )
+    def own_leaf(leaf):
+        return (
+            tf.TensorShape([None] * (leaf.shape.rank > 0)) + leaf.shape[1:2] + [None] * (leaf.shape.rank - 2)
+        )
+
+    fixed = tf.nest.map_structure(own_leaf, search)
+    return fixed._replace(state=tf.nest.map_structure(state_leaf, search.state))

@@ -71,7 +71,8 @@ def test_known_answers():
     expected = np.log([[0.5], [0.8**4], [0.5**5]])
     np.testing.assert_allclose(decoded.log_probs, expected, rtol=1e-5)
     assert decoded.alignments is None
-    assert [x.dtype for x in decoded[:4]] == [tf.int32, tf.int32, tf.float32, tf.bool]
+    assert [x.dtype for x in decoded[:5]] == [tf.int32, tf.int32, tf.float32, tf.float32, tf.bool]
+    np.testing.assert_array_equal(decoded.scores, decoded.log_probs)
 
 
 def test_the_loop_stops_with_the_last_end():
@@ -113,6 +114,28 @@ def test_against_plain_python(case):
         assert int(decoded.lengths[index, 0]) == len(tokens)
         assert bool(decoded.finished[index, 0]) is finished
         assert float(decoded.log_probs[index, 0]) == pytest.approx(log_prob, rel=1e-4, abs=1e-4)
+
+
+def test_a_limit_for_every_row():
+    """What a row gets with its own limit is what it gets alone; the longest limit is the loop's."""
+    limits = [3, 0, 7, 2]
+    rows = [2, 1, 2, 1]
+    together = decode(Markov(TABLES), SOURCES[rows], START, END, tf.constant(limits), return_alignments=True)
+    assert together.tokens.shape[2] == 7
+    for index, (row, limit) in enumerate(zip(rows, limits, strict=True)):
+        alone = decode(Markov(TABLES), SOURCES[row : row + 1], START, END, limit, return_alignments=True)
+        length = alone.tokens.shape[2]
+        np.testing.assert_array_equal(together.tokens[index, :, :length], alone.tokens[0])
+        assert not together.tokens[index, :, length:].numpy().any()
+        assert not together.alignments[index, :, length:].numpy().any()
+        for name in ("lengths", "log_probs", "finished"):
+            np.testing.assert_array_equal(getattr(together, name)[index], getattr(alone, name)[0])
+
+
+def test_a_limit_does_not_end_a_hypothesis_where_the_end_token_is_0():
+    decoded = decode(Markov(TABLES), SOURCES[[2, 2]], START, 0, tf.constant([3, 5]))
+    assert decoded.lengths.numpy().tolist() == [[3], [5]]
+    assert not decoded.finished.numpy().any()
 
 
 def test_nothing_after_the_end_counts():
@@ -170,7 +193,7 @@ def test_inside_a_graph_with_unknown_sizes_and_a_length_tensor(return_alignments
 def test_an_empty_batch_has_empty_results():
     decoded = decode(Markov(TABLES), SOURCES[:0], START, END, 5, return_alignments=True)
     shapes = [tuple(x.shape) for x in decoded]
-    assert shapes == [(0, 1, 0), (0, 1), (0, 1), (0, 1), (0, 1, 0, 3)]
+    assert shapes == [(0, 1, 0), (0, 1), (0, 1), (0, 1), (0, 1), (0, 1, 0, 3)]
 
 
 def test_half_precision_logits_are_summed_in_float32():
@@ -192,8 +215,8 @@ def test_a_strategy_with_two_hypotheses():
     class BestTwo(Greedy):
         num_hypotheses = 2
 
-        def choose(self, logits):
-            log_probs, tokens = tf.math.top_k(tf.nn.log_softmax(logits), 2)
+        def choose(self, choices, position, task):
+            log_probs, tokens = tf.math.top_k(tf.nn.log_softmax(choices.logits), 2)
             return tf.linalg.diag_part(tokens), tf.linalg.diag_part(log_probs)
 
     table = path_table(START, 3, END, probability=0.6)

@@ -1,0 +1,62 @@
+"""Several decoders of one vocabulary that decode together."""
+
+import tensorflow as tf
+
+from keras_attn.protocols import Step
+
+AVERAGES = ("probabilities", "log_probs")
+
+
+class Ensemble:
+    """A decoder that averages what its members predict.
+
+    ```
+    p(v) = (1 / M) sum_m p_m(v)                      average="probabilities"
+    p(v) ~ exp((1 / M) sum_m log p_m(v))             average="log_probs"
+    ```
+
+    The members may be of any family; they share source and target vocabulary. The mean of probabilities goes
+    where any member is sure, that of log-probabilities where none objects.
+
+    Args:
+        decoders: at least one `keras_attn.protocols.Decoder`.
+        average: `"probabilities"` or `"log_probs"`. Default `"probabilities"`.
+
+    Raises:
+        ValueError: for no decoder or an unknown `average`.
+
+    Example:
+
+    >>> from keras_attn.decoding import BeamSearch, Ensemble, decode
+    >>> from keras_attn.models import RecurrentSeq2Seq
+    >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
+    >>> decoded = decode(Ensemble([model, model]), [[5, 7, 2]], 1, 2, 9, BeamSearch(4))
+    >>> decoded.tokens.shape[:2]
+    TensorShape([1, 1])
+
+    As in fairseq (the mean of probabilities). The alignment is the mean of the members' own.
+    """
+
+    def __init__(self, decoders, average="probabilities"):
+        self.decoders = list(decoders)
+        self.average = average
+        if not self.decoders:
+            raise ValueError("`decoders` is empty. Expected at least one decoder. Received: [].")
+        if average not in AVERAGES:
+            raise ValueError(f"`average` is unknown. Expected one of {AVERAGES}. Received: {average!r}.")
+
+    def start(self, source):
+        """The members' states and memories, one after the other."""
+        started = [decoder.start(source) for decoder in self.decoders]
+        return [state for state, _ in started], [memory for _, memory in started]
+
+    def step(self, tokens, position, state, memory):
+        """A `Step` whose logits are the logarithm of the average, in float32."""
+        steps = [
+            decoder.step(tokens, position, *own)
+            for decoder, *own in zip(self.decoders, state, memory, strict=True)
+        ]
+        log_probs = tf.stack([tf.nn.log_softmax(tf.cast(step.logits, tf.float32)) for step in steps])
+        mean = tf.reduce_logsumexp if self.average == "probabilities" else tf.reduce_mean
+        alignment = tf.add_n([tf.cast(step.alignment, tf.float32) for step in steps]) / len(steps)
+        return Step(mean(log_probs, axis=0), [step.state for step in steps], alignment)

@@ -1,0 +1,78 @@
+"""Hypotheses that stay where they are: each goes on by itself until its end token."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_attn.decoding.selected import Selected, count_to_end
+from keras_attn.decoding.task import per_row
+
+
+class Hypotheses(NamedTuple):
+    """What the loop carries for such a strategy."""
+
+    tokens: Any  # [B, N, t]
+    log_probs: Any  # [B, N]
+    finished: Any  # [B, N]
+
+
+class InPlace:
+    """Base of the strategies that neither drop nor copy a hypothesis.
+
+    Derived classes have `num_hypotheses` and `choose(choices, position, task)`, which returns the next
+    tokens, int32 `[B, N]`, and their log-probabilities, float32 `[B, N]`.
+    """
+
+    num_hypotheses = 1
+    needs_alignments = False
+
+    @property
+    def num_live(self):
+        """K, how many hypotheses of a row the decoder is fed."""
+        return self.num_hypotheses
+
+    def begin(self, task, source_length, keep_slots=False):
+        """`Hypotheses` of no token."""
+        shape = tf.stack([task.batch, self.num_hypotheses])
+        return Hypotheses(
+            tokens=tf.zeros([task.batch, self.num_hypotheses, 0], tf.int32),
+            log_probs=tf.zeros(shape),
+            finished=tf.zeros(shape, tf.bool),
+        )
+
+    def advance(self, hypotheses, choices, alignment, position, task):
+        """Appends a token to each hypothesis that has not ended, and 0 to those that have.
+
+        Returns:
+            `Hypotheses`, the tokens `[B, N]`, and None: nothing is to be re-ordered.
+        """
+        tokens, log_probs = self.choose(choices, position, task)
+        over = hypotheses.finished
+        if task.has_row_limits:
+            over |= task.at_limit(position)[:, None]
+        tokens = tf.where(over, 0, tokens)  # [B, N]
+        ended = tf.equal(tokens, task.end_id)
+        if task.has_row_limits:
+            ended &= ~over  # where the end token is 0
+        moved = Hypotheses(
+            tokens=tf.concat([hypotheses.tokens, tokens[..., None]], axis=-1),
+            log_probs=hypotheses.log_probs + tf.where(over, 0.0, log_probs),
+            finished=hypotheses.finished | ended,
+        )
+        return moved, tokens, None
+
+    def is_done(self, hypotheses, position, task):
+        """Boolean `[]`: whether nothing is left to do."""
+        over = hypotheses.finished
+        if task.has_row_limits:
+            over |= task.at_limit(position)[:, None]
+        return tf.reduce_all(over)
+
+    def select(self, hypotheses, task):
+        """All of them, in their order."""
+        tokens = hypotheses.tokens
+        lengths = count_to_end(tokens, task.end_id)
+        if task.has_row_limits:
+            lengths = tf.minimum(lengths, per_row(task.limits, 2, tf.int32))
+        log_probs = hypotheses.log_probs
+        return Selected(tokens, lengths, log_probs, log_probs, hypotheses.finished, None)

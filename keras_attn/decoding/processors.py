@@ -1,0 +1,64 @@
+"""Runs processors over the logits of a step: what changes them, what forbids tokens, what forces them."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_attn.decoding.choices import Choices
+from keras_attn.decoding.task import Task
+
+
+class Partial(NamedTuple):
+    """What processors know of the hypotheses that are being written.
+
+    Attributes:
+        tokens: int32 `[B, K, t]`, written so far, without the start token. 0 in hypotheses that have ended.
+        position: int32 `[]`, t.
+        vocabulary_size: V, an integer or a scalar tensor.
+        task: the `Task`.
+    """
+
+    tokens: Any
+    position: Any
+    vocabulary_size: Any
+    task: Task
+
+
+def choices_of(processors, logits, tokens, position, task):
+    """`Choices` of logits `[B, K, V]`: adjusted, then with what is forbidden at -inf.
+
+    Log-probabilities are those of the adjusted distribution, and what is forbidden keeps its share of it: to
+    forbid a token makes no other more probable. Where nothing else is left, the end token is allowed.
+    """
+    if not processors:
+        return Choices(logits, logits)
+    size = logits.shape[-1] or tf.shape(logits)[-1]
+    partial = Partial(tokens, position, size, task)
+    for processor in _that_have("adjust", processors):
+        logits = processor.adjust(logits, partial)
+    forbidden = None
+    for processor in _that_have("forbid", processors):
+        more = processor.forbid(partial)
+        forbidden = more if forbidden is None else forbidden | more
+    if forbidden is not None:
+        is_end = tf.equal(tf.range(size), task.end_id)  # [V]
+        forbidden &= ~(tf.reduce_all(forbidden, axis=-1, keepdims=True) & is_end)
+    for processor in _that_have("force", processors):
+        forbidden = processor.force(forbidden, partial)
+    if forbidden is None:
+        return Choices(logits, logits)
+    return Choices(tf.where(forbidden, float("-inf"), logits), logits)
+
+
+def check_processors(processors):
+    """Raises where something is no processor."""
+    for processor in processors:
+        if not any(callable(getattr(processor, name, None)) for name in ("adjust", "forbid", "force")):
+            raise TypeError(
+                "`processors` holds something that is no processor. Expected objects with `adjust`, `forbid` "
+                f"or `force`, such as MinimumLength(5). Received: {processor!r}."
+            )
+
+
+def _that_have(name, processors):
+    return [processor for processor in processors if hasattr(processor, name)]

@@ -1,0 +1,40 @@
+"""The hypotheses that a strategy hands out when the loop is over."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class Selected(NamedTuple):
+    """`Decoded`, with the way back to the alignments instead of these themselves.
+
+    Attributes:
+        tokens: int32 `[B, N, T]`.
+        lengths: int32 `[B, N]`.
+        log_probs: float32 `[B, N]`.
+        scores: float32 `[B, N]`.
+        finished: boolean `[B, N]`.
+        slots: int32 `[B, N, T]`, the place of the hypothesis among the live ones at each step; None where
+            hypotheses stay in their places.
+    """
+
+    tokens: Any
+    lengths: Any
+    log_probs: Any
+    scores: Any
+    finished: Any
+    slots: Any
+
+
+def count_to_end(tokens, end_id):
+    """Number of tokens up to and with the first end token; all where there is none.
+
+    Args:
+        tokens: int32 `[..., T]`.
+        end_id: the end token.
+
+    Returns:
+        int32 `[...]`.
+    """
+    ends_before = tf.cumsum(tf.cast(tf.equal(tokens, end_id), tf.int32), axis=-1, exclusive=True)
+    return tf.reduce_sum(tf.cast(tf.equal(ends_before, 0), tf.int32), axis=-1)

@@ -1,0 +1,40 @@
+"""What stays the same while one batch is decoded."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class Task(NamedTuple):
+    """The conditions of one call of `decode`.
+
+    Attributes:
+        end_id: the id that ends a hypothesis.
+        limits: int32 `[]` or `[B]`, the largest number of tokens.
+        source_mask: boolean `[B, S]`, True = not a pad.
+        batch: int32 `[]`, B.
+    """
+
+    end_id: int
+    limits: Any
+    source_mask: Any
+    batch: Any
+
+    @property
+    def has_row_limits(self):
+        """Whether every row has a limit of its own; else the loop's own limit does for all."""
+        return self.limits.shape.rank == 1
+
+    def source_lengths(self):
+        """int32 `[B]`, pads not counted."""
+        return tf.reduce_sum(tf.cast(self.source_mask, tf.int32), axis=1)
+
+    def at_limit(self, length):
+        """Boolean `[]` or `[B]`: whether hypotheses of this length may not grow."""
+        return length >= self.limits
+
+
+def per_row(value, rank, dtype=tf.float32):
+    """A setting, one number or `[B]`, shaped to broadcast to a tensor `[B, ...]` of the given rank."""
+    value = tf.cast(value, dtype) if tf.is_tensor(value) else tf.constant(value, dtype)
+    return value if value.shape.rank == 0 else tf.reshape(value, [-1] + [1] * (rank - 1))

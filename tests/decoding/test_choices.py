@@ -1,0 +1,17 @@
+"""The normalizer of the log-probabilities, with and without forbidden tokens."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attn.decoding import Choices
+
+
+def test_the_normalizer_is_that_of_all_tokens(rng):
+    logits = rng.normal(0, 30, (3, 2, 7)).astype(np.float32)
+    expected = np.logaddexp.reduce(logits, axis=-1)
+    logits = tf.constant(logits)
+    best = tf.reduce_max(logits, axis=-1)
+    np.testing.assert_allclose(Choices(logits, logits).log_normalizer(best), expected, rtol=1e-6)
+    forbidden = tf.where(tf.range(7) < 5, float("-inf"), logits)
+    best = tf.reduce_max(forbidden, axis=-1)  # may be far below the others
+    np.testing.assert_allclose(Choices(forbidden, logits).log_normalizer(best), expected, rtol=1e-6)
