@@ -1,17 +1,17 @@
-"""RNN sequence-to-sequence with attention (Bahdanau, Cho and Bengio 2015)."""
+"""RNN sequence-to-sequence, with attention or without (Bahdanau et al. 2015; Luong et al. 2015)."""
 
 import keras
 from keras import ops
 
-from keras_attn.layers import AttentionRNN, BahdanauAttention
+from keras_attn.models.recurrent_parts import encode, make_parts
 from keras_attn.protocols import Step
-
-PAD_ID = 0
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class RecurrentSeq2Seq(keras.Model):
-    """Bidirectional GRU encoder, Bahdanau attention, GRU decoder.
+    """Recurrent encoder and decoder; as a rule with attention between them.
+
+    By default a bidirectional GRU, Bahdanau's attention and a GRU:
 
     ```
     h     = [GRU→(E_s x); GRU←(E_s x)]                memory
@@ -21,6 +21,11 @@ class RecurrentSeq2Seq(keras.Model):
     logits_t = W_o tanh(W_r [s_t; c_t; E_t y_{t-1}])
     ```
 
+    With `attention=None` the decoder gets one context vector at every step, the encoder's last output
+    [h→_S; h←_1], as before attention (Cho et al. 2014). With `attention="luong"`, `input_feeding=True`,
+    `attention_vector_units` and `readout=None` it is the decoder of Luong et al.; `AttentionCell` has the
+    formulae.
+
     A functional model of `{"source": [B, S], "target": [B, T]}` int32 ids, where `target` begins with the
     start token and id 0 pads; its output is the logits `[B, T, V]` in float32. `start` and `step` run the
     same layers one step at a time (`keras_attn.protocols.Decoder`).
@@ -28,14 +33,57 @@ class RecurrentSeq2Seq(keras.Model):
     Args:
         source_vocabulary_size: number of source ids.
         target_vocabulary_size: V, number of target ids.
-        embedding_dim: width of both embeddings and of the layer before the output.
-        units: width of the decoder's state and of each direction of the encoder.
-        attention_units: width of the attention's hidden layer.
-        dropout: rate on the embeddings, on the memory and before the output.
+        embedding_dim: width of both embeddings.
+        units: width of every recurrent layer's state, in the encoder of each direction.
+        attention_units: width of the hidden layer of Bahdanau's attention and of Luong's "concat".
+        dropout: rate on the embeddings, between the encoder's layers, on the memory and before the output.
+        cell: `"gru"` or `"lstm"`.
+        num_encoder_layers: recurrent layers of the encoder.
+        num_decoder_layers: recurrent layers of the decoder. The lowest one's state asks in Bahdanau's order,
+            the highest one's output in Luong's.
+        bidirectional: whether the encoder reads in both directions, whose outputs are concatenated.
+        residual: whether each recurrent layer but the lowest adds its input to its output.
+        bridge: from the encoder's last states to the decoder's first: `"dense"` for tanh(W x + b), `"copy"`,
+            or `"zero"` for no bridge. Layer by layer from the bottom, where the encoder has fewer its top one
+            again; of two directions the backward one's.
+        attention: `"bahdanau"`, `"luong"`, `"luong_local"` (local-p), None, or any
+            `keras_attn.layers.StepAttention`, of which the model makes a copy.
+        score: of Luong's attention: `"dot"`, `"general"` or `"concat"`.
+        window: of `"luong_local"`.
+        normalize: normalised Bahdanau attention, or Luong's with one learned scale.
+        order: `"bahdanau"`: the previous state asks, the context enters the cell; `"luong"`: the new state
+            asks. None for that of the attention's author; Bahdanau's with your own.
+        input_feeding: whether the attention vector is a further input of the next step.
+        attention_vector_units: width of the attention vector tanh(W [c; s]); None for none.
+        readout: between decoder and logits: `"tanh"`, `"maxout"` (the paper's: the larger of each two units)
+            or None.
+        readout_units: width of the readout; `embedding_dim` when None.
+        tie_target_embedding: whether the logits are made with the target embedding's weights.
+        dtype: dtype policy of the layers; the global one when None.
         **kwargs: of `keras.Model`.
 
-    Differs from the paper: tanh instead of maxout before the output, and GRUs as Keras has them
-    (`reset_after`).
+    Call arguments:
+        inputs: `{"source": [B, S], "target": [B, T]}`, int32.
+
+    Returns:
+        float32 logits `[B, T, V]`.
+
+    Raises:
+        ValueError: for an unknown choice, counts below 1, or widths that do not fit together.
+
+    Example:
+
+    >>> import numpy as np, keras_attn
+    >>> model = keras_attn.models.RecurrentSeq2Seq(17, 19, embedding_dim=5, units=7, attention="luong")
+    >>> source, target = np.array([[5, 9, 2]]), np.array([[1, 4, 8, 11]])
+    >>> tuple(model({"source": source, "target": target}).shape)
+    (1, 4, 19)
+
+    Differs from Bahdanau's paper in GRUs as Keras has them (`reset_after`), from Luong's in having no dropout
+    between the decoder's layers. TensorFlow Addons and KerasHub have parts of such models, or none.
+
+    Reference: Cho et al., EMNLP 2014; Bahdanau, Cho, Bengio, ICLR 2015, appendix A; Luong, Pham, Manning,
+    EMNLP 2015, section 3.
     """
 
     def __init__(
@@ -46,95 +94,106 @@ class RecurrentSeq2Seq(keras.Model):
         units=256,
         attention_units=256,
         dropout=0.0,
+        cell="gru",
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        bidirectional=True,
+        residual=False,
+        bridge="dense",
+        attention="bahdanau",
+        score="general",
+        window=10,
+        normalize=False,
+        order=None,
+        input_feeding=False,
+        attention_vector_units=None,
+        readout="tanh",
+        readout_units=None,
+        tie_target_embedding=False,
+        dtype=None,
         **kwargs,
     ):
-        sizes = {
-            "source_vocabulary_size": source_vocabulary_size,
-            "target_vocabulary_size": target_vocabulary_size,
-            "embedding_dim": embedding_dim,
-            "units": units,
-            "attention_units": attention_units,
-            "dropout": dropout,
-        }
-        parts = _make_parts(**sizes)
+        settings = _settings_among(locals())
+        parts = make_parts(settings)
         source = keras.Input((None,), dtype="int32", name="source")
         target = keras.Input((None,), dtype="int32", name="target")
-        memory, memory_mask, state = _encode(parts, source)
+        memory, memory_mask, state = encode(parts, settings, source)
         embedded = parts["dropout"](parts["target_embedding"](target))
-        attended = parts["decoder"](embedded, memory, memory_mask=memory_mask, initial_state=[state])
-        logits = _predict(parts, attended, embedded)
+        attended = parts["decoder"](embedded, memory, memory_mask=memory_mask, initial_state=state)
+        logits = _predict(parts, settings, attended, embedded)
         super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
         self._parts = parts
-        self._sizes = sizes
+        self._settings = settings
 
-    def start(self, source):
+    def start(self, source, training=None):
         """Encodes the source.
 
         Args:
             source: int32 ids `[B, S]`, padded with 0.
+            training: whether dropout is active.
 
         Returns:
             state, leaves `[B, 1, ...]`, and memory, leaves `[B, S, ...]`.
         """
-        memory, memory_mask, state = _encode(self._parts, source)
-        return [state[:, None]], self._parts["decoder"].prepare_memory(memory, memory_mask)
+        memory, memory_mask, state = encode(self._parts, self._settings, source, training)
+        decoder = self._parts["decoder"]
+        prepared = decoder.prepare_memory(memory, memory_mask)
+        state = decoder.initial_state(prepared, state)
+        return state, prepared | {"no_alignment": ops.zeros_like(source, dtype="float32")}
 
-    def step(self, tokens, position, state, memory):
+    def step(self, tokens, position, state, memory, training=None):
         """Predicts the token after `tokens`.
 
         Args:
             tokens: int32 ids `[B, K]`.
             position: unused: a recurrent state knows where it is.
-            state: list of `[B, K, units]`.
+            state: list of `[B, K, X]`.
             memory: what `start` returned.
+            training: whether dropout is active.
 
         Returns:
-            A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`.
+            A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`: zeros where there is
+            no attention.
         """
-        embedded = self._parts["target_embedding"](tokens)
-        attended, state, _, alignment = self._parts["decoder"].step(embedded, state, memory)
-        return Step(_predict(self._parts, attended, embedded), state, alignment)
+        parts = self._parts
+        embedded = parts["dropout"](parts["target_embedding"](tokens), training=training)
+        attended, state, _, alignment = parts["decoder"].step(embedded, state, memory, training)
+        if self._settings["attention"] is None:
+            alignment = ops.zeros_like(alignment) * memory["no_alignment"][:, None]  # [B, K, S]
+        return Step(_predict(parts, self._settings, attended, embedded, training), state, alignment)
 
     def get_config(self):
         """Everything the constructor takes."""
-        return {"name": self.name, **self._sizes}
+        config = {"name": self.name, **self._settings}
+        if isinstance(self._settings["attention"], keras.layers.Layer):
+            config["attention"] = keras.saving.serialize_keras_object(self._settings["attention"])
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Builds the model anew from its sizes."""
+        """Builds the model anew from its settings; what older files lack has its default."""
+        config = dict(config)
+        if isinstance(config.get("attention"), dict):
+            attention = keras.saving.deserialize_keras_object(config["attention"], custom_objects)
+            config["attention"] = attention
         return cls(**config)
 
 
-def _make_parts(
-    source_vocabulary_size, target_vocabulary_size, embedding_dim, units, attention_units, dropout
-):
-    """The layers, by the names that they have in the model."""
-    layers = keras.layers
-    # cuDNN's op in a SavedModel cannot be loaded where there is no GPU.
-    gru = layers.GRU(units, return_sequences=True, return_state=True, use_cudnn=False)
-    attention = BahdanauAttention(attention_units)
-    return {
-        "source_embedding": layers.Embedding(source_vocabulary_size, embedding_dim, name="source_embedding"),
-        "target_embedding": layers.Embedding(target_vocabulary_size, embedding_dim, name="target_embedding"),
-        "encoder": layers.Bidirectional(gru, name="encoder"),
-        "bridge": layers.Dense(units, activation="tanh", name="bridge"),
-        "decoder": AttentionRNN(layers.GRUCell(units), attention, name="decoder"),
-        "readout": layers.Dense(embedding_dim, activation="tanh", name="readout"),
-        "dropout": layers.Dropout(dropout, name="dropout"),
-        # float32 whatever the policy: log-probabilities are made of these.
-        "logits": layers.Dense(target_vocabulary_size, dtype="float32", name="logits"),
-    }
+def _settings_among(arguments):
+    """The constructor's own arguments of what `locals()` holds, the policy by its name."""
+    settings = {name: x for name, x in arguments.items() if name not in ("self", "kwargs", "__class__")}
+    policy = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
+    return {**settings, "dtype": policy.name}
 
 
-def _encode(parts, source):
-    """Source ids to memory `[B, S, 2 units]`, its mask `[B, S]` and the first state `[B, units]`."""
-    mask = ops.not_equal(source, PAD_ID)
-    embedded = parts["dropout"](parts["source_embedding"](source))
-    memory, _, backward_state = parts["encoder"](embedded, mask=mask)
-    return parts["dropout"](memory), mask, parts["bridge"](backward_state)
-
-
-def _predict(parts, attended, embedded):
-    """`[.., H + M]` and the embedded previous tokens to logits `[.., V]`."""
-    hidden = parts["readout"](ops.concatenate([attended, embedded], axis=-1))
-    return parts["logits"](parts["dropout"](hidden))
+def _predict(parts, settings, attended, embedded, training=None):
+    """The decoder's output `[.., Y]` and the embedded previous tokens to logits `[.., V]`."""
+    hidden = attended
+    if parts["readout"] is not None:
+        hidden = parts["readout"](ops.concatenate([attended, embedded], axis=-1))
+    if settings["readout"] == "maxout":
+        hidden = ops.maximum(hidden[..., 0::2], hidden[..., 1::2])
+    hidden = parts["dropout"](hidden, training=training)
+    if settings["tie_target_embedding"]:
+        return parts["target_embedding"](hidden, reverse=True)
+    return parts["logits"](hidden)

@@ -1,0 +1,232 @@
+"""The Transformer without an encoder: one sequence, each token predicted from those before it."""
+
+import keras
+from keras import ops
+
+from keras_attn.layers import TransformerEncoderBlock
+from keras_attn.models.prompt import (
+    AfterPrompt,
+    PromptedSequence,
+    align_left,
+    align_right,
+    mask_and_positions,
+    some_places,
+)
+from keras_attn.models.token_embedding import PAD_ID
+from keras_attn.models.transformer_parts import (
+    alignment_of,
+    check_alignment,
+    make_blocks,
+    make_embedding,
+    make_logits,
+    make_norm,
+    make_positions,
+    plain_settings,
+    sized_cache,
+)
+from keras_attn.protocols import Step
+from keras_attn.shapes import check_count
+
+SHARING = ("none", "target")
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class TransformerLanguageModel(keras.Model):
+    """A stack of causal self-attention over one sequence: a source (the prompt), then a target.
+
+    ```
+    sequence = source_1 ... source_n target_1 ... target_T
+    h        = blocks(dropout(sqrt(D) E[sequence] + position))     each place sees those up to its own
+    logits_t = h_{n + t} W_o
+    ```
+
+    with a layer normalisation after the stack where `norm_first`. A functional model of `{"source": [B, S],
+    "target": [B, T]}` int32 ids like the encoder-decoder models, so that it trains and decodes with all that
+    they do: `target` begins with the start token, which here divides prompt and continuation, and id 0 pads.
+    The output is the logits of the target's places `[B, T, V]` in float32. A source of length 0, or of
+    nothing but padding, makes it a plain language model of the target. `start` runs the prompt once and
+    keeps its keys and values; `step` goes on one token at a time (`keras_attn.protocols.Decoder`).
+
+    Differs from GPT-2, which has learned positions, GELU and pre-norm
+    (`positions="learned", activation="gelu", norm_first=True`) and dropout on the attention weights.
+
+    Args:
+        vocabulary_size: V.
+        num_layers: number of blocks.
+        embedding_dim: D, the width of everything between the blocks.
+        num_heads: H.
+        hidden_dim: width of the feed-forward layers.
+        dropout: rate on the embedded tokens and on the output of every sublayer.
+        attention_dropout: rate on the attention weights.
+        activation_dropout: rate inside the feed-forward layers.
+        norm_first: pre-norm instead of post-norm.
+        activation: of the feed-forward layers.
+        positions: as of `TransformerSeq2Seq`; a row's positions count from the first token of its prompt.
+        position_options: as of `TransformerSeq2Seq`.
+        share_embeddings: `"target"`: one table for tokens and output; or `"none"`.
+        embedding_scale: whether the embedded tokens are multiplied by sqrt(D).
+        output_bias: whether the logits have a bias.
+        num_key_value_heads: Hkv; `num_heads` when None.
+        implementation: of the self-attention: `"full"`, `"blockwise"` or `"windowed"`.
+        window: for `"windowed"`.
+        alignment_layer: the layer whose attention to the prompt `step` returns, counted from 0, or from the
+            end where negative.
+        alignment_heads: its heads that the alignment is the mean of, a list of numbers; all when None.
+        dtype: dtype policy of the layers; the global one when None.
+        **kwargs: of `keras.Model`.
+
+    Raises:
+        ValueError: for sizes below 1 or names that are unknown.
+
+    Example:
+
+    >>> import keras, keras_attn
+    >>> model = keras_attn.models.TransformerLanguageModel(
+    ...     23, num_layers=1, embedding_dim=6, num_heads=2, hidden_dim=11
+    ... )
+    >>> ids = {"source": keras.ops.array([[5, 7, 2]]), "target": keras.ops.array([[1, 9]])}
+    >>> tuple(model(ids).shape)
+    (1, 2, 23)
+
+    Reference: Liu et al., "Generating Wikipedia by Summarizing Long Sequences", ICLR 2018, section 4.2.3;
+    Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018, section 3.1.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers=6,
+        embedding_dim=512,
+        num_heads=8,
+        hidden_dim=2048,
+        dropout=0.1,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        norm_first=True,
+        activation="relu",
+        positions="sinusoidal",
+        position_options=None,
+        share_embeddings="target",
+        embedding_scale=True,
+        output_bias=False,
+        num_key_value_heads=None,
+        implementation="full",
+        window=None,
+        alignment_layer=-1,
+        alignment_heads=None,
+        dtype=None,
+        **kwargs,
+    ):
+        settings = plain_settings(locals())
+        _check(settings)
+        parts = _make_parts(settings)
+        super().__init__(*_graph(parts), **kwargs)
+        self._parts = parts
+        self._settings = settings
+
+    def start(self, source):
+        """Runs the prompt.
+
+        Args:
+            source: int32 ids `[B, S]`, padded with 0 at the end.
+
+        Returns:
+            state, leaves `[B, 1, Hkv, S, E]`, and memory, leaves `[B, ...]`.
+        """
+        prompt, pads = align_right(some_places(source))
+        mask, positions = mask_and_positions(prompt, pads)
+        hidden, caches = _embed(self._parts, prompt, positions), []
+        for block in self._parts["blocks"]:
+            hidden, cache = block.prefill(hidden, mask)
+            caches.append(cache)
+        return caches, {"prompt_mask": mask, "pads": pads, "source_mask": ops.not_equal(source, PAD_ID)}
+
+    def step(self, tokens, position, state, memory):
+        """Predicts the token after `tokens`.
+
+        Args:
+            tokens: int32 ids `[B, K]`.
+            position: of the tokens in the target, from 0; an integer or a scalar tensor.
+            state: what `start` or the step before returned, leaves `[B, K, Hkv, t, E]`.
+            memory: what `start` returned.
+
+        Returns:
+            A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`: the weights on the
+            prompt, whose sum is less than 1 by those on the target.
+        """
+        length = ops.shape(memory["prompt_mask"])[1]
+        place = length + ops.cast(position, "int32")
+        hidden = _embed(self._parts, tokens, ops.expand_dims(place - memory["pads"], -1), training=False)
+        seen = ops.ones((ops.shape(tokens)[0], ops.shape(state[0]["keys"])[3] + 1 - length), "bool")
+        keep = ops.expand_dims(ops.concatenate([memory["prompt_mask"], seen], axis=1), 1)  # [B, 1, S + t + 1]
+        caches, weights = [], []
+        for block, cache in zip(self._parts["blocks"], state, strict=True):
+            hidden, cache, of_block = block.step(hidden, place, sized_cache(block, cache), keep)
+            caches.append(cache)
+            weights.append(of_block[..., :length])
+        alignment = align_left(alignment_of(self._settings, weights), memory["pads"], memory["source_mask"])
+        return Step(_predict(self._parts, hidden), caches, alignment)
+
+    def get_config(self):
+        """Everything the constructor takes."""
+        return {"name": self.name, **self._settings}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the model anew from its settings."""
+        return cls(**config)
+
+
+def _check(settings):
+    check_count("num_layers", settings["num_layers"])
+    check_alignment(settings, settings["num_layers"])
+    share = settings["share_embeddings"]
+    if share not in SHARING:
+        raise ValueError(
+            f"`share_embeddings` is unknown. Expected one of {SHARING}. Received: share_embeddings={share!r}."
+        )
+
+
+def _make_parts(settings):
+    """The layers, by their role."""
+    size, shared = settings["vocabulary_size"], settings["share_embeddings"] == "target"
+    return {
+        "join": PromptedSequence(dtype=settings["dtype"], name="prompted_sequence"),
+        "after_prompt": AfterPrompt(dtype=settings["dtype"], name="after_prompt"),
+        "embedding": make_embedding(settings, size, "embedding", with_logits=shared),
+        "positions": make_positions(settings, "positions"),
+        "dropout": keras.layers.Dropout(settings["dropout"], dtype=settings["dtype"], name="dropout"),
+        "blocks": make_blocks(
+            TransformerEncoderBlock, settings, settings["num_layers"], "block", causal=True
+        ),
+        "norm": make_norm(settings, "norm"),
+        "logits": None if shared else make_logits(settings, size),
+    }
+
+
+def _graph(parts):
+    """Inputs and output of the functional model: teacher forcing."""
+    source = keras.Input((None,), dtype="int32", name="source")
+    target = keras.Input((None,), dtype="int32", name="target")
+    sequence, mask, positions = parts["join"](source, target)
+    hidden = _embed(parts, sequence, positions)
+    for block in parts["blocks"]:
+        hidden = block(hidden, inputs_mask=mask, use_causal_mask=True)
+    hidden = parts["after_prompt"](hidden, source, target)
+    return {"source": source, "target": target}, _predict(parts, hidden)
+
+
+def _embed(parts, ids, positions, training=None):
+    """Ids `[B, L]` at `positions` to what enters the first block `[B, L, D]`."""
+    hidden = parts["embedding"](ids)
+    if parts["positions"] is not None:
+        hidden = parts["positions"](hidden, positions=positions)
+    return parts["dropout"](hidden, training=training)
+
+
+def _predict(parts, hidden):
+    """What the last block gives `[.., D]` to logits `[.., V]`."""
+    hidden = hidden if parts["norm"] is None else parts["norm"](hidden)
+    if parts["logits"] is None:
+        return parts["embedding"](hidden, reverse=True)
+    return parts["logits"](hidden)

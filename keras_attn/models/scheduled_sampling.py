@@ -1,0 +1,174 @@
+"""Training on the model's own predictions, more and more of them (Bengio et al. 2015)."""
+
+import inspect
+
+import keras
+from keras import ops
+
+from keras_attn.models.token_embedding import PAD_ID
+
+MODES = ("parallel", "sequential")
+CHOICES = ("random", "argmax")
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class ScheduledSampling(keras.Model):
+    """Feeds a decoder its own predictions in the place of true tokens, with a probability that grows.
+
+    ```
+    p_t ~ softmax(logits_{t-1})                           what the model itself would have fed at place t
+    x_t = y_t with probability ε_i, else p_t              i: training steps so far; y_1 and pads stay
+    ```
+
+    and the loss of the logits of x against the true labels; no gradient flows through the choice of p. Wrap
+    a model, then compile and fit the wrapper as you would the model; `model` is trained along, and it is what
+    to save, export and serve. Outside training the wrapper is the model. The weights of both are one.
+
+    `mode="parallel"` makes the p_t of all places in one pass over the true tokens, mixes, and runs a second
+    pass: two passes for any family of models, but p_t has seen nothing but true tokens. In the original,
+    `mode="sequential"`, what is fed at t depends on what was fed before; it costs a loop over the target, and
+    works for models whose state keeps its size, which are the recurrent ones. On JAX the sequential mode
+    needs a model without dropout.
+
+    Args:
+        model: a model of `{"source", "target"}` ids, e.g. `TransformerSeq2Seq`.
+        schedule: ε by the step, e.g. a `TeacherForcingSchedule`; any callable that Keras can serialise.
+        mode: `"parallel"` or `"sequential"`.
+        choice: p_t is drawn at `"random"`, or the `"argmax"`.
+        seed: of the draws.
+        **kwargs: of `keras.Model`.
+
+    Call arguments:
+        inputs: `{"source": [B, S], "target": [B, T]}`, int32.
+        training: whether to sample.
+
+    Returns:
+        float32 logits `[B, T, V]`.
+
+    Raises:
+        ValueError: for an unknown mode or choice, or a sequential mode with a model that cannot do it.
+
+    Example:
+
+    >>> import keras, keras_attn
+    >>> from keras_attn.models import RecurrentSeq2Seq, ScheduledSampling, TeacherForcingSchedule
+    >>> model = RecurrentSeq2Seq(11, 13, embedding_dim=5, units=7)
+    >>> wrapper = ScheduledSampling(model, TeacherForcingSchedule("linear", k=1.0, slope=0.01))
+    >>> wrapper.compile("adam", keras_attn.SequenceCrossentropy(), jit_compile=False)
+    >>> source, target = keras.ops.array([[5, 9, 2]]), keras.ops.array([[1, 4, 8]])
+    >>> history = wrapper.fit({"source": source, "target": target}, target, verbose=0)
+
+    Differs from tfa.seq2seq's `ScheduledEmbeddingTrainingSampler` in having a schedule and a mode for models
+    that are not recurrent.
+
+    Reference: Bengio et al., NeurIPS 2015, section 2; in parallel: Duckworth, Neelakantan, Goodrich, Kaiser,
+    Bengio, "Parallel Scheduled Sampling", 2019; Mihaylova, Martins, "Scheduled Sampling for Transformers",
+    ACL 2019 (student research workshop).
+    """
+
+    def __init__(self, model, schedule, mode="parallel", choice="random", seed=None, **kwargs):
+        super().__init__(**kwargs)
+        for name, value, known in (("mode", mode, MODES), ("choice", choice, CHOICES)):
+            if value not in known:
+                raise ValueError(f"`{name}` is unknown. Expected one of {known}. Received: {name}={value!r}.")
+        if mode == "sequential":
+            _check_sequential(model)
+        self.model = model
+        self.schedule = schedule
+        self.mode = mode
+        self.choice = choice
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+        self.steps = self.add_weight(
+            name="steps", shape=(), dtype="int32", initializer="zeros", trainable=False
+        )
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """See the class."""
+        if not training:
+            return self.model(inputs, training=False)
+        source, target = (ops.convert_to_tensor(inputs[name], dtype="int32") for name in ("source", "target"))
+        probability = self.schedule(self.steps)
+        self.steps.assign_add(1)
+        draws = keras.random.uniform((2, *ops.shape(target)), seed=self.generator)  # [2, B, T]
+        first = ops.arange(ops.shape(target)[1]) == 0
+        true = ops.logical_or(draws[0] < probability, ops.logical_or(target == PAD_ID, first))
+        if self.mode == "sequential":
+            return self._one_by_one(source, target, true, draws[1])
+        logits = self.model({"source": source, "target": target}, training=True)
+        guesses = self._guess(logits, draws[1])  # [B, T], of the next places
+        fed = ops.concatenate([target[:, :1], guesses[:, :-1]], axis=1)
+        mixed = ops.where(true, target, fed)
+        return self.model({"source": source, "target": mixed}, training=True)
+
+    def start(self, source):
+        """That of the model."""
+        return self.model.start(source)
+
+    def step(self, tokens, position, state, memory):
+        """That of the model."""
+        return self.model.step(tokens, position, state, memory)
+
+    def get_config(self):
+        """Everything the constructor takes."""
+        return {
+            "name": self.name,
+            "model": keras.saving.serialize_keras_object(self.model),
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "mode": self.mode,
+            "choice": self.choice,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Makes the model and the schedule from their own configurations first."""
+        config = dict(config)
+        for name in ("model", "schedule"):
+            config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        return cls(**config)
+
+    def _guess(self, logits, draws):
+        """Tokens for logits `[.., V]`: at random by one number of [0, 1) each, or the most probable."""
+        logits = ops.stop_gradient(logits)
+        if self.choice == "argmax":
+            return ops.cast(ops.argmax(logits, axis=-1), "int32")
+        # How many tokens end below the draw, where all stand in a row, as wide as they are probable.
+        below = ops.cumsum(ops.softmax(logits, axis=-1), axis=-1) <= draws[..., None]
+        chosen = ops.sum(ops.cast(below, "int32"), axis=-1)
+        return ops.minimum(chosen, logits.shape[-1] - 1)  # the sum of all may round to less than 1
+
+    def _one_by_one(self, source, target, true, draws):
+        """Logits `[B, T, V]`, each step fed what was true or what the step before predicted."""
+        state, memory = self.model.start(source, training=True)
+        # One tensor: Keras' `scan` in TensorFlow refuses several whose length is not known.
+        known = ops.cast(ops.where(true, target, -1), "float32")
+        rows = ops.transpose(ops.stack([known, draws], axis=-1), (1, 0, 2))  # [T, B, 2]
+
+        def advance(carry, row):
+            state, guess, _ = carry
+            fed = ops.where(row[:, 0] < 0, guess, ops.cast(row[:, 0], "int32"))
+            step = self.model.step(fed[:, None], 0, state, memory, training=True)
+            logits = step.logits[:, 0]
+            carry = (step.state, self._guess(logits, row[:, 1]), logits)
+            return carry, carry
+
+        # `scan` wants what it stacks to look like what it carries.
+        before = ops.zeros((ops.shape(source)[0], self.model.output_shape[-1]), "float32")
+        _, (_, _, logits) = ops.scan(advance, (state, target[:, 0], before), rows)
+        return ops.transpose(logits, (1, 0, 2))  # [B, T, V]
+
+
+def _check_sequential(model):
+    if "training" not in inspect.signature(model.step).parameters:
+        raise ValueError(
+            "mode='sequential' needs a model whose `step` takes `training` and whose state keeps its size. "
+            f"Expected a RecurrentSeq2Seq. Received: {type(model).__name__}. Use mode='parallel'."
+        )
+    if keras.backend.backend() == "jax" and model.get_config().get("dropout"):
+        # Keras' dropout changes its generator's state, which a loop of JAX cannot carry out.
+        raise ValueError(
+            "mode='sequential' cannot drop out on JAX. Expected a model with dropout=0. Received: "
+            f"dropout={model.get_config()['dropout']}. Use mode='parallel', or TensorFlow."
+        )

@@ -1,0 +1,145 @@
+"""What the encoder-decoder and the decoder-only Transformer are made of, from their settings."""
+
+import keras
+from keras import ops
+
+from keras_attn.models.position_schemes import absolute_positions, relative_positions
+from keras_attn.models.token_embedding import TokenEmbedding
+from keras_attn.shapes import check_count
+
+_OF_A_BLOCK = (
+    "num_heads",
+    "hidden_dim",
+    "activation",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "norm_first",
+    "num_key_value_heads",
+    "implementation",
+    "window",
+    "dtype",
+)
+
+
+def plain_settings(arguments):
+    """What a constructor was given, as a configuration can hold it.
+
+    Args:
+        arguments: its `locals()`.
+
+    Returns:
+        A dictionary of the arguments by name, without `self` and `kwargs`.
+    """
+    settings = {name: arguments[name] for name in arguments if name not in ("self", "kwargs", "__class__")}
+    check_count("embedding_dim", settings["embedding_dim"])
+    policy = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
+    activation = keras.activations.serialize(keras.activations.get(settings["activation"]))
+    options = dict(settings["position_options"] or {})
+    return {**settings, "dtype": policy.name, "activation": activation, "position_options": options}
+
+
+def make_embedding(settings, vocabulary_size, name, with_logits=False):
+    """A table of tokens; `with_logits` where it is read backwards too."""
+    return TokenEmbedding(
+        vocabulary_size,
+        settings["embedding_dim"],
+        scale=settings["embedding_scale"],
+        use_bias=with_logits and settings["output_bias"],
+        dtype=settings["dtype"],
+        name=name,
+    )
+
+
+def make_logits(settings, vocabulary_size):
+    """The output of a model that shares no table with it: N(0, 1 / D) at first, as the tables."""
+    return keras.layers.Dense(
+        vocabulary_size,
+        use_bias=settings["output_bias"],
+        kernel_initializer=keras.initializers.RandomNormal(stddev=settings["embedding_dim"] ** -0.5),
+        dtype="float32",  # whatever the policy: log-probabilities are made of these
+        name="logits",
+    )
+
+
+def make_positions(settings, name):
+    """The layer that adds absolute positions, or None."""
+    return absolute_positions(
+        settings["positions"],
+        settings["position_options"],
+        settings["embedding_dim"],
+        dtype=settings["dtype"],
+        name=name,
+    )
+
+
+def make_blocks(block_class, settings, num_layers, name, causal):
+    """The blocks of a stack, `name_0`, `name_1`, ..."""
+    schemes = relative_positions(
+        settings["positions"], settings["position_options"], num_layers, causal, dtype=settings["dtype"]
+    )
+    of_a_block = {key: settings[key] for key in _OF_A_BLOCK}
+    return [
+        block_class(**of_a_block, relative_positions=scheme, name=f"{name}_{layer}")
+        for layer, scheme in enumerate(schemes)
+    ]
+
+
+def make_norm(settings, name):
+    """The normalisation after a stack of pre-norm blocks; None after one of post-norm blocks."""
+    if not settings["norm_first"]:
+        return None
+    return keras.layers.LayerNormalization(epsilon=1e-5, dtype=settings["dtype"], name=name)
+
+
+def check_alignment(settings, num_layers):
+    """Refuses an `alignment_layer` or `alignment_heads` that the model has not."""
+    layer, heads, num_heads = (settings[x] for x in ("alignment_layer", "alignment_heads", "num_heads"))
+    if not -num_layers <= layer < num_layers:
+        raise ValueError(
+            f"`alignment_layer` must be one of the layers. Expected {-num_layers} to {num_layers - 1}. "
+            f"Received: alignment_layer={layer!r}."
+        )
+    if heads is not None and (not heads or not all(head in range(num_heads) for head in heads)):
+        raise ValueError(
+            f"`alignment_heads` must be some of the heads. Expected None or a list of numbers from 0 to "
+            f"{num_heads - 1}. Received: alignment_heads={heads!r}."
+        )
+
+
+def sized_cache(block, cache):
+    """The cache of a block with the sizes that a loop whose time axis grows may have forgotten.
+
+    Args:
+        block: a built block.
+        cache: leaves `[B, K, Hkv, t, E]`.
+
+    Returns:
+        The same, Hkv and E known.
+    """
+    attention = block.self_attention.sublayer
+    sizes = {"keys": attention.key_dim, "values": attention.value_dim}
+    return {name: _sized(leaf, attention.num_key_value_heads, sizes[name]) for name, leaf in cache.items()}
+
+
+def _sized(leaf, num_heads, width):
+    if None not in (leaf.shape[2], leaf.shape[4]):
+        return leaf
+    batch, hypotheses, _, length, _ = ops.shape(leaf)
+    return ops.reshape(leaf, (batch, hypotheses, num_heads, length, width))
+
+
+def alignment_of(settings, weights):
+    """The mean over the chosen heads of the chosen layer.
+
+    Args:
+        settings: of the model.
+        weights: the weights `[B, H, K, S]` of every layer.
+
+    Returns:
+        `[B, K, S]`.
+    """
+    weights = weights[settings["alignment_layer"]]
+    if settings["alignment_heads"] is not None:
+        weights = ops.take(weights, ops.convert_to_tensor(settings["alignment_heads"]), axis=1)
+    return ops.mean(weights, axis=1)

@@ -1,0 +1,301 @@
+"""TransformerSeq2Seq: the invariants of every decoder in every setting, sharing, saving, mixed precision."""
+
+import doctest
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_attn.decoding import decode
+from keras_attn.models import TransformerSeq2Seq, transformer
+
+V, D, H, HIDDEN = 23, 12, 3, 17
+SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
+TARGET = np.array([[1, 7, 7, 19, 4, 8, 5], [1, 10, 3, 3, 22, 6, 6], [1, 21, 4, 0, 0, 0, 0]], np.int32)
+B, T = TARGET.shape
+
+KINDS = {
+    "post_norm": {},
+    "pre_norm": {"norm_first": True, "activation": "gelu"},
+    "learned": {"positions": "learned", "position_options": {"max_length": 13}, "norm_first": True},
+    "shaw": {"positions": "shaw", "position_options": {"max_distance": 2}},
+    "t5": {"positions": "t5", "position_options": {"num_buckets": 8, "max_distance": 11}},
+    "alibi": {"positions": "alibi"},
+    "rotary": {"positions": "rotary", "norm_first": True},
+    "no_positions": {"positions": None, "embedding_scale": False},
+    "grouped": {"num_key_value_heads": 1, "positions": "rotary"},
+    "windowed": {"implementation": "windowed", "window": 2},
+    "inputs_shared": {"share_embeddings": "inputs"},
+    "target_shared": {"share_embeddings": "target", "output_bias": True},
+    "all_shared": {"share_embeddings": "all"},
+}
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+SOME_KINDS = pytest.mark.parametrize("kind", ["post_norm", "learned", "t5"])
+
+
+def make(rng, source_vocabulary_size=V, **settings):
+    """A tiny model whose weights are all random, biases and norms too."""
+    sizes = {"num_encoder_layers": 2, "num_decoder_layers": 2, "embedding_dim": D, "dropout": 0.0}
+    sizes |= {"num_heads": H, "hidden_dim": HIDDEN}
+    model = TransformerSeq2Seq(source_vocabulary_size, V, **{**sizes, **settings})
+    for weight in model.trainable_weights:
+        numbers, kind = rng.normal(size=weight.shape), weight.path.rsplit("/")[-1]
+        spread = {"kernel": 1.5 * weight.shape[0] ** -0.5, "embeddings": 0.5}.get(kind, 0.1)
+        weight.assign(spread * numbers + (kind == "gamma"))
+    return model
+
+
+def call(model, source=SOURCE, target=TARGET):
+    return model({"source": source, "target": target}).numpy()
+
+
+def assert_close(one, other):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+
+
+def test_docstring_example():
+    assert doctest.testmod(transformer) == (0, 4)
+
+
+@EVERY_KIND
+def test_step_by_step_equals_the_full_pass(rng, kind):
+    model = make(rng, **KINDS[kind])
+    logits = call(model)
+    assert logits.shape == (B, T, V)
+    assert logits.dtype == np.float32
+    state, memory = model.start(SOURCE)
+    for position in range(T):
+        step = model.step(TARGET[:, position : position + 1], tf.constant(position), state, memory)
+        state = step.state
+        assert_close(step.logits[:, 0], logits[:, position])
+        np.testing.assert_allclose(np.sum(step.alignment, axis=-1), 1, rtol=1e-5)
+        assert (step.alignment.numpy()[:, 0][SOURCE == 0] == 0).all()
+    assert {leaf.shape[3] for leaf in keras.tree.flatten(state)} == {T}
+
+
+def test_hypotheses_of_a_row_do_not_meet(rng):
+    """K = 2 hypotheses with states of their own equal each of them alone, against one memory."""
+    model = make(rng)
+    state, memory = model.start(SOURCE)
+    first, second = rng.integers(4, V, (2, B, 2))
+    doubled = keras.tree.map_structure(lambda leaf: tf.repeat(leaf, 2, axis=1), state)
+    together = model.step(first, 0, doubled, memory)
+    together = model.step(second, 1, together.state, memory)
+    for k in range(2):
+        alone = model.step(first[:, k : k + 1], 0, state, memory)
+        alone = model.step(second[:, k : k + 1], 1, alone.state, memory)
+        assert_close(together.logits[:, k], alone.logits[:, 0])
+        assert_close(together.alignment[:, k], alone.alignment[:, 0])
+
+
+@SOME_KINDS
+def test_more_padding_changes_nothing(rng, kind):
+    model = make(rng, **KINDS[kind])
+    logits = call(model)
+    assert_close(call(model, np.pad(SOURCE, ((0, 0), (0, 5)))), logits)
+    assert_close(call(model, target=np.pad(TARGET, ((0, 0), (0, 5))))[:, :T], logits)
+
+
+@SOME_KINDS
+def test_future_target_tokens_change_nothing(rng, kind):
+    model = make(rng, **KINDS[kind])
+    logits = call(model)
+    for position in (0, 3, T - 2):
+        changed = TARGET.copy()
+        changed[:, position + 1 :] = (changed[:, position + 1 :] + 5) % V
+        other = call(model, target=changed)
+        assert_close(other[:, : position + 1], logits[:, : position + 1])
+        assert not np.allclose(other[:, position + 1], logits[:, position + 1])
+
+
+def test_permuting_the_batch_permutes_the_result(rng):
+    model, order = make(rng), [2, 0, 1]
+    assert_close(call(model, SOURCE[order], TARGET[order]), call(model)[order])
+
+
+def test_every_source_token_and_its_place_matter(rng):
+    model = make(rng)
+    logits = call(model)
+    for place in range(SOURCE.shape[1]):
+        changed = SOURCE.copy()
+        changed[0, place] = 18
+        assert not np.allclose(call(model, changed)[0], logits[0])
+    assert not np.allclose(call(model, SOURCE[:, ::-1])[0], logits[0])
+    without = make(rng, positions=None)  # attention alone knows no order
+    assert_close(call(without, SOURCE[:, ::-1])[0], call(without)[0])
+
+
+def test_greedy_of_a_batch_is_greedy_of_its_rows(rng):
+    model = make(rng)
+    together = decode(model, SOURCE, 1, 2, 7)
+    for row in range(B):
+        source = SOURCE[row : row + 1, : np.count_nonzero(SOURCE[row])]
+        alone = decode(model, source, 1, 2, 7)
+        length = alone.tokens.shape[-1]
+        np.testing.assert_array_equal(alone.tokens[0], together.tokens[row, :, :length])
+        np.testing.assert_allclose(alone.log_probs[0], together.log_probs[row], rtol=1e-4)
+
+
+def test_decodes_in_a_graph_of_free_shapes(rng):
+    model = make(rng, norm_first=True, num_key_value_heads=1, positions="rotary")
+    signature = [tf.TensorSpec([None, None], tf.int32)]
+    graph = tf.function(lambda source: decode(model, source, 1, 2, 5, return_alignments=True), signature)
+    eager, inside = decode(model, SOURCE, 1, 2, 5, return_alignments=True), graph(SOURCE)
+    np.testing.assert_array_equal(inside.tokens, eager.tokens)
+    np.testing.assert_allclose(inside.log_probs, eager.log_probs, rtol=1e-4)
+    np.testing.assert_allclose(inside.alignments, eager.alignments, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("layer", "heads"), [(-1, None), (0, [2]), (1, [0, 2])])
+def test_alignments_are_those_of_the_chosen_layer_and_heads(rng, layer, heads):
+    model = make(rng, alignment_layer=layer, alignment_heads=heads)
+    weights = []
+    for index in range(2):
+        block = model.get_layer(f"decoder_{index}")
+        attend = block.cross_attention.sublayer.attend
+        block.cross_attention.sublayer.attend = lambda *a, f=attend: weights.append(f(*a)) or weights[-1]
+    state, memory = model.start(SOURCE)
+    step = model.step(TARGET[:, :1], 0, state, memory)
+    expected = weights[layer][1].numpy()[:, heads if heads else [0, 1, 2]].mean(axis=1)
+    np.testing.assert_allclose(step.alignment, expected, rtol=1e-5)
+
+
+def test_pre_norm_has_a_norm_after_each_stack(rng):
+    names = {layer.name for layer in make(rng, norm_first=True).layers}
+    assert {"encoder_norm", "decoder_norm"} <= names
+    assert not {"encoder_norm", "decoder_norm"} & {layer.name for layer in make(rng).layers}
+
+
+@pytest.mark.parametrize(
+    ("share", "tables"),
+    [
+        ("none", {"source_embedding", "target_embedding", "logits"}),
+        ("inputs", {"embedding", "logits"}),
+        ("target", {"source_embedding", "target_embedding"}),
+        ("all", {"embedding"}),
+    ],
+)
+def test_which_tables_there_are(rng, share, tables):
+    weights = make(rng, share_embeddings=share).weights
+    assert {w.path.split("/")[0] for w in weights if V in w.shape} == tables
+
+
+def test_the_first_numbers():
+    keras.utils.set_random_seed(3)
+    sizes = {"embedding_dim": 64, "num_heads": 2, "hidden_dim": 11}
+    model = TransformerSeq2Seq(997, V, 1, 1, **sizes)
+    table = model.get_layer("source_embedding").embeddings.numpy()
+    assert (table[0] == 0).all()
+    assert table[1:].std() == pytest.approx(64**-0.5, rel=0.02)
+    kernel = model.get_layer("logits").kernel.numpy()
+    assert kernel.std() == pytest.approx(64**-0.5, rel=0.1)
+    logits = call(model)
+    assert 0.5 < logits.std() < 2  # neither flat nor sure of anything
+
+
+@pytest.mark.parametrize("kind", ["pre_norm", "learned", "shaw", "t5", "grouped", "target_shared"])
+def test_config_round_trip(rng, kind):
+    model = make(rng, **KINDS[kind])
+    config = keras.saving.serialize_keras_object(model)  # what a file holds
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.get_config() == model.get_config()
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(call(again), call(model))
+
+
+def test_saved_model_is_bit_equal_in_a_fresh_process(rng, predict_in_fresh_process):
+    model = make(rng, positions="t5", share_embeddings="all")
+    (outputs,) = predict_in_fresh_process(model, {"source": SOURCE, "target": TARGET})
+    np.testing.assert_array_equal(outputs, call(model))
+
+
+def test_the_file_holds_each_weight_once_and_the_model_decodes(rng, tmp_path):
+    model = make(rng, positions="t5", share_embeddings="all")  # weights that several layers share
+    model.save(tmp_path / "model.keras")
+    sizes = []
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        archive.extract("model.weights.h5", tmp_path)
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+    assert sorted(sizes) == sorted(int(np.prod(weight.shape)) for weight in model.weights)
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is TransformerSeq2Seq
+    expected = decode(model, SOURCE, 1, 2, 5)
+    np.testing.assert_array_equal(decode(loaded, SOURCE, 1, 2, 5).tokens, expected.tokens)
+
+
+@pytest.mark.parametrize("place", ["dropout", "attention_dropout", "activation_dropout"])
+def test_dropout_acts_in_training_alone(rng, place):
+    model = make(rng, **{place: 0.5})
+    inputs = {"source": SOURCE, "target": TARGET}
+    np.testing.assert_array_equal(model(inputs), model(inputs))
+    assert not np.allclose(model(inputs, training=True), model(inputs, training=True))
+
+
+def test_mixed_precision(rng):
+    exact = make(rng)
+    mixed = make(rng, dtype="mixed_bfloat16")
+    mixed.set_weights(exact.get_weights())
+    assert keras.config.dtype_policy().name == "float32"
+    logits = call(mixed)
+    assert logits.dtype == np.float32
+    assert np.corrcoef(logits.reshape(-1), call(exact).reshape(-1))[0, 1] > 0.99
+    state, memory = mixed.start(SOURCE)
+    step = mixed.step(TARGET[:, :1], 0, state, memory)
+    leaves = keras.tree.flatten([state, step.state])
+    assert {leaf.dtype for leaf in leaves} == {tf.bfloat16}
+    assert step.alignment.dtype == tf.float32
+    np.testing.assert_allclose(step.logits[:, 0], logits[:, 0], atol=0.3)
+    again = TransformerSeq2Seq.from_config(mixed.get_config())
+    assert again.get_layer("encoder_0").dtype_policy.name == "mixed_bfloat16"
+
+
+def test_compiled_by_xla_gives_the_same(rng):
+    model = make(rng, positions="t5")
+    compiled = tf.function(lambda inputs: model(inputs), jit_compile=True)
+    assert_close(compiled({"source": SOURCE, "target": TARGET}), call(model))
+
+
+def test_gradients_reach_every_weight(rng):
+    model = make(rng, norm_first=True, share_embeddings="target", output_bias=True)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model({"source": SOURCE, "target": TARGET})))
+    for weight, gradient in zip(
+        model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True
+    ):
+        numbers = tf.convert_to_tensor(gradient).numpy()
+        assert np.isfinite(numbers).all(), weight.path
+        # A key's bias moves all logits of a query alike, which a softmax does not feel.
+        assert np.abs(numbers).max() > 0 or "key/bias" in weight.path, weight.path
+
+
+WRONG = {
+    "positions": ({"positions": "absolute"}, r"`positions` is unknown. Expected None or one of .*rotary"),
+    "options": ({"positions": None, "position_options": {"base": 3}}, r"`position_options` are settings"),
+    "sharing": ({"share_embeddings": True}, r"`share_embeddings` is unknown. Expected one of .*'all'"),
+    "sizes": (
+        {"share_embeddings": "all", "source_vocabulary_size": 19},
+        r"Expected one vocabulary. Received: 19 source ids and 23 target ids. .*share_embeddings='target'",
+    ),
+    "layer": ({"alignment_layer": 2}, r"`alignment_layer` must be one of .* Expected -2 to 1. Received: .*2"),
+    "heads": ({"alignment_heads": [3]}, r"`alignment_heads` must be some .* from 0 to 2. Received: .*\[3\]"),
+    "no_heads": ({"alignment_heads": []}, r"`alignment_heads` must be some of the heads"),
+    "layers": ({"num_decoder_layers": 0}, r"`num_decoder_layers` must be a whole number of at least 1"),
+    "width": ({"embedding_dim": "7"}, r"`embedding_dim` must be a whole number of at least 1"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_settings(rng, kind):
+    settings, message = WRONG[kind]
+    with pytest.raises(ValueError, match=message):
+        make(rng, **settings)
+
+
+def test_beyond_a_learned_table(rng):
+    model = make(rng, **KINDS["learned"])
+    with pytest.raises(ValueError, match=r"go beyond its table. Expected positions from 0 to 12"):
+        model.start(np.ones((1, 17), np.int32))
