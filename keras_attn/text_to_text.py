@@ -26,6 +26,7 @@ class TextToText:
         target_tokenizer: likewise.
         max_length: largest number of target tokens, the end token counted.
         max_source_length: largest number of source tokens; longer text is an error, never cut silently.
+        strategy: how the output is searched for, e.g. `keras_attn.decoding.BeamSearch(4)`; greedy when None.
 
     Example:
 
@@ -33,12 +34,21 @@ class TextToText:
         translator(["Guten Morgen."])
     """
 
-    def __init__(self, model, source_tokenizer, target_tokenizer, max_length=100, max_source_length=1024):
+    def __init__(
+        self,
+        model,
+        source_tokenizer,
+        target_tokenizer,
+        max_length=100,
+        max_source_length=1024,
+        strategy=None,
+    ):
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.max_length = max_length
         self.max_source_length = max_source_length
+        self.strategy = strategy
 
     def __call__(self, texts):
         """Translates a list of strings and returns a list of strings.
@@ -99,7 +109,8 @@ class TextToText:
             special_ids.START,
             special_ids.END,
             self.max_length,
-            return_alignments=return_alignments,
+            self.strategy,
+            return_alignments,
         )
         empty = tf.equal(source[:, 0], special_ids.END)  # an empty text is nothing but its end token
         return source, decoded, empty

@@ -8,10 +8,10 @@ import numpy as np
 
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.metrics import TokenAccuracy
-from keras_attn.models import RecurrentSeq2Seq
 
 from .batches import Batches
 from .corpus import encode_pairs, train_tokenizers
+from .models import build_model
 
 
 def train(recipe, corpus, run, report=print):
@@ -111,15 +111,7 @@ def _batches(recipe, corpus, tokenizers, report):
 
 
 def _compiled(recipe, tokenizers, steps):
-    options = recipe.model
-    model = RecurrentSeq2Seq(
-        tokenizers[0].vocabulary_size,
-        tokenizers[1].vocabulary_size,
-        embedding_dim=options.embedding_dim,
-        units=options.units,
-        attention_units=options.attention_units,
-        dropout=options.dropout,
-    )
+    model = build_model(recipe.model, *(tokenizer.vocabulary_size for tokenizer in tokenizers))
     warmup_steps = min(recipe.training.warmup_steps, steps // 2)
     learning_rate = keras.optimizers.schedules.CosineDecay(
         0.0,  # a float: with an integer Keras computes the warm-up in integers

@@ -4,8 +4,11 @@ The dataclasses are the whole description; reading, checking, overriding, writin
 (`section`, `recipe_file`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from .model_sections import AnyModel, RecurrentModel, with_preset
 from .section import RecipeError, Section, option
 
 
@@ -67,17 +70,6 @@ class Tokenizer(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model(Section):
-    """The `[model]` section: the family and its widths."""
-
-    kind: str = option("recurrent", choices=("recurrent",))
-    embedding_dim: int = option(256, minimum=1)
-    units: int = option(256, minimum=1)
-    attention_units: int = option(256, minimum=1)
-    dropout: float = option(0.2, minimum=0, below=1)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Training(Section):
     """The `[training]` section: what `fit` is given."""
 
@@ -92,10 +84,12 @@ class Training(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding(Section):
-    """The `[decoding]` section: how long texts may be, in tokens."""
+    """The `[decoding]` section: how long texts may be, in tokens, and how the output is searched for."""
 
     max_length: int = option(100, minimum=1)  # a longer output is cut
     max_source_length: int = option(1024, minimum=1)  # a longer input is refused
+    beam_size: int = option(1, minimum=1)  # 1 is greedy
+    length_penalty: float = option(0.6, minimum=0)  # GNMT's alpha, of a beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +111,28 @@ class Recipe(Section):
 
     data: Data
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
-    model: Model = field(default_factory=Model)
+    model: AnyModel = field(default_factory=RecurrentModel)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
     evaluation: Evaluation = field(default_factory=Evaluation)
+
+    @classmethod
+    def expanded(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Writes out `model.preset`, which says the model's kind and sizes by a name."""
+        model = table.get("model")
+        if not isinstance(model, Mapping) or "preset" not in model:
+            return table
+        try:
+            return {**table, "model": with_preset(model)}
+        except RecipeError as error:
+            raise RecipeError(error.problem, f"model.{error.name}") from None
+
+    def check(self) -> None:
+        """Holds that one vocabulary is asked for where one table serves both sides."""
+        shares = getattr(self.model, "share_embeddings", "") in ("inputs", "all")
+        if (shares or self.model.kind == "language_model") and not self.tokenizer.shared:
+            raise RecipeError(
+                "must be true, because the model has one table of embeddings for source and target. "
+                "Received: false.",
+                "tokenizer.shared",
+            )

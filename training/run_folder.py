@@ -12,6 +12,7 @@ import keras
 import keras_attn.losses
 import keras_attn.metrics
 import keras_attn.models  # noqa: F401
+from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
 from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
 from keras_attn.text_to_text import TextToText
 
@@ -141,7 +142,11 @@ class RunFolder:
                 f"{self.path} has no finished epoch yet. Run keras-attn train with the same recipe first."
             )
         model = keras.models.load_model(self.best_path, compile=False)
-        return TextToText(model, *tokenizers, recipe.decoding.max_length, recipe.decoding.max_source_length)
+        options = recipe.decoding
+        strategy = None  # greedy
+        if options.beam_size > 1:
+            strategy = BeamSearch(options.beam_size, length_penalty=GNMTLengthPenalty(options.length_penalty))
+        return TextToText(model, *tokenizers, options.max_length, options.max_source_length, strategy)
 
     def translations_path(self, part):
         """Where the translations of a part ("test", "validation") are."""

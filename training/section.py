@@ -12,7 +12,13 @@ from typing import Any, Self, get_args
 
 import tomli_w
 
-_TYPE_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+_TYPE_NAMES = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    tuple: "an array",
+}
 _LIMITS = {
     "minimum": ("at least", operator.ge),
     "above": ("more than", operator.gt),
@@ -98,10 +104,12 @@ class Section:
 
 
 def _checked(item: Field, value: Any) -> Any:
-    """The value of a field, an integer made a float where one is asked for."""
+    """The value of a field; an integer becomes a float and an array a tuple where one is asked for."""
     allowed = get_args(item.type) or (item.type,)
     if type(value) is int and float in allowed and int not in allowed:
         value = float(value)
+    if type(value) is list and tuple in allowed:
+        value = tuple(tuple(x) if isinstance(x, list) else x for x in value)  # what is frozen has no lists
     if type(value) not in allowed:
         problem, expected = "has the wrong type", _type_text(allowed)
     elif item.metadata.get("choices") and value not in item.metadata["choices"]:
@@ -161,6 +169,6 @@ def _type_text(allowed: Sequence[type]) -> str:
 
 def value_text(value: Any) -> str:
     """A value as TOML would show it, which is where the reader wrote it."""
-    if isinstance(value, bool | str | int | float):
+    if isinstance(value, bool | str | int | float | tuple):
         return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
     return f"{value!r} ({type(value).__name__})"

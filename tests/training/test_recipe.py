@@ -7,11 +7,11 @@ import tomllib
 import pytest
 
 from keras_attn.training import recipe as recipe_module
+from keras_attn.training.model_sections import ConvolutionalModel, RecurrentModel, TransformerModel
 from keras_attn.training.recipe import (
     Data,
     Decoding,
     Evaluation,
-    Model,
     PairsSpec,
     Recipe,
     Tokenizer,
@@ -50,7 +50,9 @@ def test_defaults():
             character_coverage=1.0,
             byte_fallback=False,
         ),
-        model=Model(kind="recurrent", embedding_dim=256, units=256, attention_units=256, dropout=0.2),
+        model=RecurrentModel(
+            kind="recurrent", embedding_dim=256, units=256, attention_units=256, dropout=0.2, cell="gru"
+        ),
         training=Training(
             epochs=10,
             batch_size=128,
@@ -60,7 +62,7 @@ def test_defaults():
             clip_norm=1.0,
             seed=0,
         ),
-        decoding=Decoding(max_length=100, max_source_length=1024),
+        decoding=Decoding(max_length=100, max_source_length=1024, beam_size=1, length_penalty=0.6),
         evaluation=Evaluation(tokenize="13a"),
     )
 
@@ -100,10 +102,59 @@ def test_from_dict_refuses(text, message):
 
 def test_sections_made_in_python_are_checked_too():
     with pytest.raises(RecipeError, match="`dropout` is out of range"):
-        Model(dropout=1.5)
+        RecurrentModel(dropout=1.5)
     with pytest.raises(RecipeError, match=r"`train` has the wrong type\. Expected a PairsSpec"):
         Data(train="train.tsv")
     with pytest.raises(RecipeError, match="must say where the pairs are"):
         PairsSpec()
     with pytest.raises(RecipeError, match="`epochs` is out of range"):
         dataclasses.replace(Training(), epochs=-1)
+
+
+def test_a_preset_is_written_out():
+    recipe = from_toml(MINIMAL + '[model]\npreset = "transformer_tiny"\ndropout = 0.1\n')
+    assert recipe.model == TransformerModel(
+        num_encoder_layers=4,
+        num_decoder_layers=4,
+        embedding_dim=128,
+        num_heads=4,
+        hidden_dim=256,
+        dropout=0.1,
+    )
+    luong = from_toml(MINIMAL + '[model]\npreset = "luong_2015"\n').model
+    assert (luong.cell, luong.readout, luong.settings()["readout"]) == ("lstm", "none", None)
+    conv = from_toml(MINIMAL + '[model]\npreset = "convs2s_iwslt_de_en"\n').model
+    assert conv.decoder_convolutions == ((256, 3),) * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('preset = "transformer_tin"', "`model.preset` is unknown.* Did you mean 'transformer_tiny'"),
+        ('kind = "transfomer"', '`model.kind` is no known choice. Expected one of "recurrent", "conv'),
+        ('kind = "transformer"\nunits = 3', "`model.units` is unknown"),
+        (
+            'kind = "transformer"\nembedding_dim = 7\nnum_heads = 2',
+            "`model.embedding_dim` must be a",
+        ),
+        ('kind = "transformer"\nshare_embeddings = "all"', "`tokenizer.shared` must be true"),
+        ('kind = "language_model"', "`tokenizer.shared` must be true"),
+        (
+            'kind = "convolutional"\nencoder_convolutions = []',
+            "`model.encoder_convolutions` must hold",
+        ),
+        (
+            'kind = "convolutional"\ndecoder_convolutions = [[3]]',
+            r"\[filters, kernel_size\].* \(3,\)",
+        ),
+        ('kind = "convolutional"\ndecoder_convolutions = 3', "wrong type. Expected an array. Received: 3"),
+    ],
+)
+def test_models_refuse(text, message):
+    with pytest.raises(RecipeError, match=message):
+        from_toml(MINIMAL + "[model]\n" + text + "\n")
+
+
+def test_convolutions_are_frozen():
+    table = {"encoder_convolutions": [[7, 3], [5, 1]]}
+    assert ConvolutionalModel.from_dict(table).encoder_convolutions == ((7, 3), (5, 1))

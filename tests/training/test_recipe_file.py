@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.training.recipe import Data, Model, PairsSpec, Recipe, Tokenizer, Training
+from keras_attn.training.model_sections import ConvolutionalModel, RecurrentModel, TransformerModel
+from keras_attn.training.recipe import Data, PairsSpec, Recipe, Tokenizer, Training
 from keras_attn.training.recipe_file import differences, dump_recipe, load_recipe
 from keras_attn.training.section import RecipeError
 
@@ -112,6 +113,7 @@ specs = st.builds(PairsSpec, path=names, source_column=columns, target_column=co
     PairsSpec, source=names, target=names
 )
 fractions = st.floats(0, 1, exclude_max=True)
+layers = st.lists(st.tuples(st.integers(1, 997), st.integers(1, 7)), min_size=1).map(tuple)
 recipes = st.builds(
     Recipe,
     data=st.builds(
@@ -125,7 +127,9 @@ recipes = st.builds(
     tokenizer=st.builds(
         Tokenizer, kind=st.sampled_from(["sentencepiece", "characters"]), shared=st.booleans()
     ),
-    model=st.builds(Model, dropout=fractions, units=st.integers(1, 997)),
+    model=st.builds(RecurrentModel, dropout=fractions, units=st.integers(1, 997))
+    | st.builds(ConvolutionalModel, decoder_convolutions=layers)
+    | st.builds(TransformerModel, num_key_value_heads=st.none() | st.integers(1, 7)),
     training=st.builds(Training, learning_rate=st.floats(0, exclude_min=True, allow_infinity=False)),
 )
 
