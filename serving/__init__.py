@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
+    "AsyncClient": "async_client",
     "Client": "client",
     "ServerError": "client_errors",
     "GrpcClient": "grpc_client",
@@ -17,7 +18,7 @@ _HOMES = {
 }
 _NEED_TENSORFLOW = {"GrpcClient", "Server"}
 
-__all__ = ["Client", "GrpcClient", "Options", "Server", "ServerError"]
+__all__ = ["AsyncClient", "Client", "GrpcClient", "Options", "Server", "ServerError"]
 
 
 def __getattr__(name: str) -> object:

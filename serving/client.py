@@ -1,47 +1,57 @@
-"""REST client of a model server, standard library only."""
+"""Client of a model server: REST with the standard library only, gRPC where grpcio is installed."""
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
-import threading
 import time
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
+from .client_connection import Connection
 from .client_errors import ServerError
+from .client_json import from_json, to_json
 
 _POLL_S = 0.1
 
 
 class Client:
-    """Talks to one model of a server over REST; keeps a connection alive for each thread.
+    """Talks to one model of a server, from any number of threads; keeps its connections alive.
+
+    Every call is safe to repeat, as a model has no memory of its requests: a connection that fails and a
+    server that is busy are tried again.
 
     Args:
-        rest_url: `http://host:8501`, or with the model: `http://host:8501/v1/models/name`.
+        url: `http://host:8501` or `grpc://host:8500`; over REST also with the model,
+            `http://host:8501/v1/models/name`.
         model_name: model to talk to, where the URL does not name one.
         timeout_s: seconds to wait for an answer.
+        retries: further attempts where the server cannot be reached or is busy.
 
     Raises:
-        ValueError: the URL is not one of an HTTP server.
+        ValueError: the URL is not one of a server.
 
     Example:
         `Client("http://localhost:8501", "translate").predict({"text": ["hello"]})`
     """
 
-    def __init__(self, rest_url: str, model_name: str = "default", timeout_s: float = 60.0):
-        parts = urlsplit(rest_url if "//" in rest_url else f"http://{rest_url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+    def __init__(self, url: str, model_name: str = "default", timeout_s: float = 60.0, retries: int = 2):
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https", "grpc") or not parts.hostname:
             raise ValueError(
-                f"`rest_url` is no address of a server. Expected http://host:port. Received: {rest_url!r}"
+                "`url` is no address of a server. Expected http://host:port or grpc://host:port."
+                f" Received: {url!r}"
             )
         prefix, _, named = parts.path.rstrip("/").partition("/v1/models/")
         self.model_name = unquote(named) or model_name
         self._prefix = prefix
-        self._address = (parts.hostname, parts.port)
-        self._is_https = parts.scheme == "https"
-        self._timeout_s = timeout_s
-        self._local = threading.local()
+        self._grpc = None
+        if parts.scheme == "grpc":
+            from .grpc_client import GrpcClient
+
+            self._grpc = GrpcClient(parts.netloc, self.model_name, timeout_s, retries)
+            return
+        self._http = Connection(parts.hostname, parts.port, parts.scheme == "https", timeout_s, retries)
 
     def predict(
         self,
@@ -50,19 +60,21 @@ class Client:
         instances: list | None = None,
         signature_name: str = "",
         version: int | None = None,
+        label: str = "",
     ) -> object:
         """Runs the model.
 
         Args:
             inputs: column form: input name -> nested lists (or arrays; bytes are sent as base64), or the
                 value of the only input.
-            instances: row form instead: a list with one value or one dict for each row.
+            instances: row form instead, over REST: a list with one value or one dict for each row.
             signature_name: signature to run; empty means `serving_default`.
             version: model version; None means the latest.
+            label: version label, instead of a version.
 
         Returns:
             What the model computed: the value of the only output, or output name -> value; in row form,
-            a list with one entry for each row. Base64 objects are decoded to bytes.
+            a list with one entry for each row. Lists and text over REST, arrays over gRPC.
 
         Raises:
             ServerError: the server refused.
@@ -70,12 +82,53 @@ class Client:
         """
         if (inputs is None) == (instances is None):
             raise TypeError("predict() takes either `inputs` or `instances`. Pass exactly one of them.")
+        if self._grpc:
+            if instances is not None:
+                raise TypeError("`instances` is a form of REST. Pass `inputs` over gRPC.")
+            return self._grpc.predict(inputs, signature_name=signature_name, version=version, label=label)
         key, value = ("inputs", inputs) if instances is None else ("instances", instances)
-        request = {key: _to_json(value)}
-        if signature_name:
-            request["signature_name"] = signature_name
-        reply = self._call("POST", self._path(version) + ":predict", json.dumps(request).encode())
-        return _from_json(reply["predictions" if "predictions" in reply else "outputs"])
+        reply = self._run("predict", {key: to_json(value)}, signature_name, version, label)
+        return from_json(reply["predictions" if "predictions" in reply else "outputs"])
+
+    def classify(
+        self,
+        examples: Sequence[Mapping[str, object]],
+        *,
+        context: Mapping[str, object] | None = None,
+        signature_name: str = "",
+        version: int | None = None,
+        label: str = "",
+    ) -> list[list[tuple[str, float]]]:
+        """Classifies examples.
+
+        Args:
+            examples: feature name -> value or list of values, for each example.
+            context: features that all examples share.
+            signature_name: signature to run; empty means `serving_default`.
+            version: model version; None means the latest.
+            label: version label, instead of a version.
+
+        Returns:
+            label and score of each class, for each example.
+
+        Raises:
+            ServerError: the server refused.
+            OSError: the server cannot be reached.
+        """
+        results = self._examples("classify", examples, context, signature_name, version, label)
+        return [[(name, score) for name, score in classes] for classes in results]
+
+    def regress(
+        self,
+        examples: Sequence[Mapping[str, object]],
+        *,
+        context: Mapping[str, object] | None = None,
+        signature_name: str = "",
+        version: int | None = None,
+        label: str = "",
+    ) -> list[float]:
+        """Returns one number for each example; arguments and errors as those of `classify`."""
+        return self._examples("regress", examples, context, signature_name, version, label)
 
     def status(self, version: int | None = None) -> dict[int, str]:
         """Returns the state of each version: `{2: "AVAILABLE", 1: "END"}`, newest first.
@@ -84,8 +137,7 @@ class Client:
             ServerError: there is no such model or version.
             OSError: the server cannot be reached.
         """
-        reply = self._call("GET", self._path(version))
-        return {int(entry["version"]): entry["state"] for entry in reply["model_version_status"]}
+        return self._status(version, None)
 
     def metadata(self, version: int | None = None) -> dict:
         """Returns the model's signatures: name -> `inputs`, `outputs` and `method_name`.
@@ -94,6 +146,8 @@ class Client:
             ServerError: there is no such model or version.
             OSError: the server cannot be reached.
         """
+        if self._grpc:
+            return self._grpc.metadata(version)
         reply = self._call("GET", self._path(version) + "/metadata")
         return reply["metadata"]["signature_def"]["signature_def"]
 
@@ -112,7 +166,7 @@ class Client:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                states = self.status()
+                states = self._status(None, 0)
                 ready = [version for version, state in states.items() if state == "AVAILABLE"]
                 if ready:
                     return max(ready)
@@ -126,17 +180,51 @@ class Client:
             time.sleep(_POLL_S)
 
     def close(self) -> None:
-        """Closes the calling thread's connection; the next call opens a new one."""
-        connection = self._local.__dict__.pop("connection", None)
-        if connection:
-            connection.close()
+        """Closes the idle connections; over REST, the next call opens a new one."""
+        (self._grpc or self._http).close()
 
-    def _path(self, version: int | None) -> str:
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _examples(
+        self,
+        call: str,
+        examples: Sequence[Mapping[str, object]],
+        context: Mapping[str, object] | None,
+        signature_name: str,
+        version: int | None,
+        label: str,
+    ) -> list:
+        if self._grpc:
+            run = getattr(self._grpc, call)
+            return run(examples, context, signature_name=signature_name, version=version, label=label)
+        request: dict[str, object] = {"examples": to_json(list(examples))}
+        if context is not None:
+            request["context"] = to_json(dict(context))
+        return self._run(call, request, signature_name, version, label)["results"]
+
+    def _status(self, version: int | None, retries: int | None) -> dict[int, str]:
+        if self._grpc:
+            return self._grpc.status(version)
+        reply = self._call("GET", self._path(version), retries=retries)
+        return {int(entry["version"]): entry["state"] for entry in reply["model_version_status"]}
+
+    def _run(self, call: str, request: dict, signature_name: str, version: int | None, label: str) -> dict:
+        if signature_name:
+            request["signature_name"] = signature_name
+        return self._call("POST", f"{self._path(version, label)}:{call}", json.dumps(request).encode())
+
+    def _path(self, version: int | None, label: str = "") -> str:
         path = f"{self._prefix}/v1/models/{quote(self.model_name, safe='')}"
+        if label:
+            return f"{path}/labels/{quote(label, safe='')}"
         return path if version is None else f"{path}/versions/{version}"
 
-    def _call(self, method: str, path: str, body: bytes | None = None) -> dict:
-        status, data = self._send(method, path, body)
+    def _call(self, method: str, path: str, body: bytes | None = None, retries: int | None = None) -> dict:
+        status, data = self._http.send(method, path, body, retries)
         text = data.decode("utf-8", "surrogateescape")
         try:
             reply = json.loads(text, strict=False)
@@ -145,50 +233,3 @@ class Client:
         if status != 200:
             raise ServerError(status, reply.get("error", text) if isinstance(reply, dict) else text)
         return reply
-
-    def _send(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json"} if body else {}
-        is_fresh = not hasattr(self._local, "connection")
-        while True:
-            connection = self._connection()
-            try:
-                connection.request(method, path, body, headers)
-                response = connection.getresponse()
-                return response.status, response.read()
-            except (ConnectionError, http.client.HTTPException):
-                # The server may have closed an idle connection: one new one is tried.
-                self.close()
-                if is_fresh:
-                    raise
-                is_fresh = True
-            except OSError:
-                self.close()
-                raise
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if not hasattr(self._local, "connection"):
-            kind = http.client.HTTPSConnection if self._is_https else http.client.HTTPConnection
-            self._local.connection = kind(*self._address, timeout=self._timeout_s)
-        return self._local.connection
-
-
-def _to_json(value: object) -> object:
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {key: _to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_to_json(item) for item in value]
-    if hasattr(value, "numpy"):  # a TensorFlow tensor
-        return _to_json(value.numpy())
-    return _to_json(value.tolist()) if hasattr(value, "tolist") else value
-
-
-def _from_json(value: object) -> object:
-    if isinstance(value, list):
-        return [_from_json(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {"b64"}:
-        return base64.b64decode(value["b64"])
-    return {key: _from_json(item) for key, item in value.items()}

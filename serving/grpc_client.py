@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,11 +10,13 @@ import numpy as np
 try:
     import grpc
     from tensorflow_serving.apis import (
+        classification_pb2,
         get_model_metadata_pb2,
         get_model_status_pb2,
         model_service_pb2_grpc,
         predict_pb2,
         prediction_service_pb2_grpc,
+        regression_pb2,
     )
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
@@ -23,9 +26,12 @@ except ModuleNotFoundError as error:
     ) from error
 
 import tensorflow as tf
+from google.protobuf import json_format
 from tensorflow.core.framework import types_pb2
 
 from .client_errors import ServerError
+from .client_json import to_json
+from .json_examples import read_examples
 from .signatures import DEFAULT_SIGNATURE
 from .tensor_protos import from_proto, to_proto
 from .version_state import State
@@ -38,17 +44,17 @@ class GrpcClient:
         address: `host:8500`.
         model_name: model to talk to.
         timeout_s: seconds to wait for an answer.
+        retries: further attempts where the server cannot be reached or says that it is busy.
 
     Example:
         `GrpcClient("localhost:8500", "translate").predict({"text": ["hello"]})`
     """
 
-    def __init__(self, address: str, model_name: str = "default", timeout_s: float = 60.0):
+    def __init__(self, address: str, model_name: str = "default", timeout_s: float = 60.0, retries: int = 2):
         self.model_name = model_name
         self._timeout_s = timeout_s
         self._types: dict[tuple[str, int | None], dict[str, int]] = {}
-        unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self._channel = grpc.insecure_channel(address, options=unlimited)
+        self._channel = grpc.insecure_channel(address, options=_channel_options(retries))
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
@@ -58,6 +64,7 @@ class GrpcClient:
         *,
         signature_name: str = "",
         version: int | None = None,
+        label: str = "",
         output_filter: Sequence[str] = (),
     ) -> object:
         """Runs the model.
@@ -67,6 +74,7 @@ class GrpcClient:
                 wants: the first such call asks the server for it.
             signature_name: signature to run; empty means `serving_default`.
             version: model version; None means the latest.
+            label: version label, instead of a version.
             output_filter: outputs to compute; empty means all.
 
         Returns:
@@ -76,7 +84,7 @@ class GrpcClient:
             ServerError: the server refused or cannot be reached.
         """
         request = predict_pb2.PredictRequest(output_filter=list(output_filter))
-        self._address_to(request.model_spec, version)
+        self._address_to(request.model_spec, version, label)
         request.model_spec.signature_name = signature_name
         for name, value in inputs.items():
             if not hasattr(value, "dtype"):
@@ -85,6 +93,55 @@ class GrpcClient:
         response = self._call(self._prediction.Predict, request)
         outputs = {name: from_proto(name, proto) for name, proto in response.outputs.items()}
         return outputs if len(outputs) != 1 else next(iter(outputs.values()))
+
+    def classify(
+        self,
+        examples: Sequence[Mapping[str, object]],
+        context: Mapping[str, object] | None = None,
+        *,
+        signature_name: str = "",
+        version: int | None = None,
+        label: str = "",
+    ) -> list[list[tuple[str, float]]]:
+        """Classifies examples; arguments as those of `Client.classify`.
+
+        Returns:
+            label and score of each class, for each example.
+
+        Raises:
+            ServerError: the server refused or cannot be reached.
+        """
+        request = classification_pb2.ClassificationRequest()
+        self._fill(request, examples, context, signature_name, version, label)
+        result = self._call(self._prediction.Classify, request).result
+        return [[(c.label, c.score) for c in entry.classes] for entry in result.classifications]
+
+    def regress(
+        self,
+        examples: Sequence[Mapping[str, object]],
+        context: Mapping[str, object] | None = None,
+        *,
+        signature_name: str = "",
+        version: int | None = None,
+        label: str = "",
+    ) -> list[float]:
+        """Returns one number for each example; arguments and errors as those of `classify`."""
+        request = regression_pb2.RegressionRequest()
+        self._fill(request, examples, context, signature_name, version, label)
+        return [entry.value for entry in self._call(self._prediction.Regress, request).result.regressions]
+
+    def metadata(self, version: int | None = None) -> dict:
+        """Returns the model's signatures: name -> `inputs`, `outputs` and `method_name`.
+
+        Raises:
+            ServerError: there is no such model or version, or the server cannot be reached.
+        """
+        message = json_format.MessageToDict(
+            self._signatures(version),
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+        )
+        return message["signature_def"]
 
     def status(self, version: int | None = None) -> dict[int, str]:
         """Returns the state of each version: `{2: "AVAILABLE", 1: "END"}`, newest first.
@@ -107,19 +164,41 @@ class GrpcClient:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _address_to(self, spec: object, version: int | None) -> None:
+    def _address_to(self, spec: object, version: int | None, label: str = "") -> None:
         spec.name = self.model_name
-        if version is not None:
+        if label:
+            spec.version_label = label
+        elif version is not None:
             spec.version.value = version
+
+    def _fill(
+        self,
+        request: object,
+        examples: Sequence[Mapping[str, object]],
+        context: Mapping[str, object] | None,
+        signature_name: str,
+        version: int | None,
+        label: str,
+    ) -> None:
+        self._address_to(request.model_spec, version, label)
+        request.model_spec.signature_name = signature_name
+        document = {"examples": to_json(list(examples))}
+        if context is not None:
+            document["context"] = to_json(dict(context))
+        request.input.CopyFrom(read_examples(document))
+
+    def _signatures(self, version: int | None) -> get_model_metadata_pb2.SignatureDefMap:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._address_to(request.model_spec, version)
+        packed = self._call(self._prediction.GetModelMetadata, request).metadata["signature_def"]
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        packed.Unpack(signatures)
+        return signatures
 
     def _input_types(self, signature_name: str, version: int | None) -> dict[str, int]:
         key = (signature_name or DEFAULT_SIGNATURE, version)
         if key not in self._types:
-            request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-            self._address_to(request.model_spec, version)
-            packed = self._call(self._prediction.GetModelMetadata, request).metadata["signature_def"]
-            signatures = get_model_metadata_pb2.SignatureDefMap()
-            packed.Unpack(signatures)
+            signatures = self._signatures(version)
             definition = signatures.signature_def.get(key[0])
             inputs = definition.inputs if definition else {}
             self._types[key] = {name: info.dtype for name, info in inputs.items()}
@@ -141,3 +220,19 @@ def _to_array(value: object, dtype: int | None) -> np.ndarray:
     encoded = np.empty(len(texts), dtype=object)
     encoded[:] = texts
     return encoded.reshape(array.shape)
+
+
+def _channel_options(retries: int) -> list[tuple[str, object]]:
+    """No limits on message sizes, and gRPC's own retries where the server is not reached or busy."""
+    policy = {
+        "maxAttempts": min(retries + 1, 5),  # gRPC knows no more
+        "initialBackoff": "0.1s",
+        "maxBackoff": "5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    if not retries:
+        return [*options, ("grpc.enable_retries", 0)]
+    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
+    return [*options, ("grpc.service_config", config)]

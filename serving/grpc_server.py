@@ -1,41 +1,79 @@
-"""The gRPC services on a port."""
+"""The gRPC services on a port and, on request, on a unix socket."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import grpc
 
-from .grpc_services import Services
-from .listening import port_in_use
+from .access_log import AccessLog
+from .grpc_extras import Health, add_reflection
+from .grpc_methods import SERVICE_NAMES, Method, method_handlers
+from .listening import PortInUse, port_in_use
 
 _INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class GrpcSettings:
+    """Where and how gRPC is served.
+
+    Args:
+        port: port number on all addresses; 0 picks a free one.
+        max_threads: calls that may run at once.
+        socket_path: unix socket to serve on as well; empty means none.
+        credentials: TLS; None means plain text.
+        channel_arguments: settings of the gRPC library, `a=1,b=text`.
+        health: serve `grpc.health.v1.Health`.
+        max_message_bytes: longest request; 0 means what gRPC can carry.
+        max_waiting: calls that may wait for a thread; further ones are refused. None means any number.
+    """
+
+    port: int = 0
+    max_threads: int = 8
+    socket_path: str = ""
+    credentials: grpc.ServerCredentials | None = None
+    channel_arguments: str = ""
+    health: bool = False
+    max_message_bytes: int = 0
+    max_waiting: int | None = None
 
 
 class GrpcServer:
     """Serves TensorFlow Serving's gRPC services.
 
     Args:
-        services: the methods.
-        port: port number on all addresses; 0 picks a free one.
-        max_threads: calls that may run at once.
+        methods: name -> method, see `method_handlers`.
+        settings: where and how.
+        access_log: where calls are written.
 
     Raises:
-        PortInUse: the port cannot be had.
+        PortInUse: the port or the socket cannot be had.
     """
 
-    def __init__(self, services: Services, port: int, max_threads: int):
-        self._executor = ThreadPoolExecutor(max_threads, thread_name_prefix="grpc")
-        options = [
-            ("grpc.max_receive_message_length", _INT32_MAX),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # or a second server would silently share the port
-        ]
-        self._server = grpc.server(self._executor, services.method_handlers(), options=options)
-        try:
-            self.port = self._server.add_insecure_port(f"0.0.0.0:{port}")
-        except RuntimeError as error:
-            raise port_in_use("port", port) from error
+    def __init__(
+        self, methods: Mapping[str, Method], settings: GrpcSettings, access_log: AccessLog | None = None
+    ):
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(settings.max_threads, thread_name_prefix="grpc")
+        most = None if settings.max_waiting is None else settings.max_waiting + settings.max_threads
+        self._server = grpc.server(
+            self._executor,
+            method_handlers(methods, access_log),
+            options=_library_options(settings),
+            maximum_concurrent_rpcs=most,
+        )
+        add_reflection(self._server, SERVICE_NAMES)
+        self._health = Health(self._server) if settings.health else None
+        self.port = self._open()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the services are."""
+        socket_path = self._settings.socket_path
+        return [f"0.0.0.0:{self.port}", *([f"unix:{socket_path}"] if socket_path else [])]
 
     def start(self) -> None:
         """Starts to answer."""
@@ -47,5 +85,50 @@ class GrpcServer:
         Args:
             grace_s: seconds after which running calls are aborted.
         """
+        if self._health:
+            self._health.stop()
         self._server.stop(grace_s).wait(grace_s + 1.0)
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _open(self) -> int:
+        settings = self._settings
+        try:
+            port = self._add(f"0.0.0.0:{settings.port}")
+        except RuntimeError as error:
+            raise port_in_use("port", settings.port) from error
+        if settings.socket_path:
+            try:
+                self._add(f"unix:{settings.socket_path}")
+            except RuntimeError as error:
+                raise PortInUse(
+                    f"cannot listen on the socket {settings.socket_path}."
+                    " Choose another path with --grpc_socket_path."
+                ) from error
+        return port
+
+    def _add(self, address: str) -> int:
+        if self._settings.credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self._settings.credentials)
+
+
+def _library_options(settings: GrpcSettings) -> list[tuple[str, int | str]]:
+    options: dict[str, int | str] = {
+        "grpc.max_receive_message_length": settings.max_message_bytes or _INT32_MAX,
+        "grpc.max_send_message_length": -1,
+        "grpc.so_reuseport": 0,  # or a second server would silently share the port
+    }
+    options.update(parse_channel_arguments(settings.channel_arguments))
+    return list(options.items())
+
+
+def parse_channel_arguments(text: str) -> dict[str, int | str]:
+    """Reads settings of the gRPC library: `a=1,b=text`; what looks like a whole number is one."""
+    arguments: dict[str, int | str] = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        try:
+            arguments[name] = int(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments

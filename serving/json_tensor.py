@@ -95,7 +95,7 @@ def _convert(items: list, info: TensorInfo) -> np.ndarray | None:
         return np.array(items, dtype=np.bool_)
     if info.dtype == types_pb2.DT_STRING and types <= {str, dict}:
         array = np.empty(len(items), dtype=object)
-        array[:] = [_to_bytes(item) for item in items]
+        array[:] = [to_bytes(item) for item in items]
         return array
     if not items:
         return np.empty(0, dtype=tf.dtypes.as_dtype(info.dtype).as_numpy_dtype)
@@ -132,7 +132,7 @@ def _check_element(item: object, info: TensorInfo) -> None:
     fits = _element_check(info.dtype)
     if isinstance(item, dict):
         if info.dtype == types_pb2.DT_STRING:
-            _to_bytes(item)
+            to_bytes(item)
             return
     elif fits is None:
         text = f"Conversion of JSON Value: {dump_json(item)} to type: {info.dtype_name}"
@@ -140,7 +140,7 @@ def _check_element(item: object, info: TensorInfo) -> None:
     elif fits(item):
         return
     raise invalid(
-        f"JSON Value: {dump_json(item)} Type: {_type_name(item)} is not of expected type: {info.dtype_name}"
+        f"JSON Value: {dump_json(item)} Type: {type_name(item)} is not of expected type: {info.dtype_name}"
     )
 
 
@@ -157,7 +157,12 @@ def _element_check(dtype: int) -> Callable[[object], bool] | None:
     return None
 
 
-def _to_bytes(item: str | dict) -> bytes:
+def to_bytes(item: str | dict) -> bytes:
+    """Returns the bytes that a string, or an object with the key `b64`, stands for.
+
+    Raises:
+        ServingError: an object of another form, or text that is no base64.
+    """
     if isinstance(item, str):
         return encode_text(item)
     if not is_base64(item):
@@ -169,7 +174,8 @@ def _to_bytes(item: str | dict) -> bytes:
         raise invalid("Unable to base64 decode") from error
 
 
-def _type_name(item: object) -> str:
+def type_name(item: object) -> str:
+    """Returns the parser's name of a value's type: `Null`, `True`, `Number`, `Array` ..."""
     if item is None or isinstance(item, bool):
         return {None: "Null", True: "True", False: "False"}[item]
     names = {dict: "Object", list: "Array", str: "String"}

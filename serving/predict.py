@@ -10,6 +10,8 @@ from .errors import Code, ServingError, invalid
 from .servable import Servable
 from .signatures import DEFAULT_SIGNATURE, Signature
 
+_METHODS = tuple(f"tensorflow/serving/{call}" for call in ("predict", "classify", "regress"))
+
 
 def find_signature(servable: Servable, name: str) -> Signature:
     """Returns the signature that a request names; an empty name is `serving_default`.
@@ -21,7 +23,18 @@ def find_signature(servable: Servable, name: str) -> Signature:
     signature = servable.signatures.get(name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    if servable.checks_method_names:
+        _check_method_name(servable.signature_defs[name].method_name)
     return signature
+
+
+def _check_method_name(method: str) -> None:
+    if method not in _METHODS:
+        raise ServingError(
+            Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}."
+            f" Was: {method}",
+        )
 
 
 def run_predict(
@@ -46,24 +59,33 @@ def run_predict(
     Raises:
         ServingError: names do not fit the signature, or what the graph reported.
     """
-    _check_number_of_inputs(signature, inputs)
-    _check_input_names(signature, inputs)
+    check_inputs(signature, inputs)
     outputs = _checked_outputs(signature, output_filter)
     return servable.run(signature, inputs, outputs, timeout_ms)
 
 
-def _check_number_of_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None:
+def check_inputs(signature: Signature, inputs: Iterable[str]) -> None:
+    """Checks the names of a request's inputs.
+
+    Raises:
+        ServingError: one is missing, or one too many.
+    """
+    _check_number_of_inputs(signature, set(inputs))
+    _check_input_names(signature, set(inputs))
+
+
+def _check_number_of_inputs(signature: Signature, inputs: set[str]) -> None:
     given, expected = len(inputs), len(signature.inputs)
     if given == expected or (given < expected and signature.defaults):
         return
     raise invalid(
         f"input size does not match signature: {given}!={expected} len({_names(inputs)}) !="
-        f" len({_names(signature.inputs)}). Sent extra: {_names(set(inputs) - set(signature.inputs))}."
-        f" Missing but required: {_names(set(signature.inputs) - set(inputs))}."
+        f" len({_names(signature.inputs)}). Sent extra: {_names(inputs - set(signature.inputs))}."
+        f" Missing but required: {_names(set(signature.inputs) - inputs)}."
     )
 
 
-def _check_input_names(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None:
+def _check_input_names(signature: Signature, inputs: set[str]) -> None:
     defaults = ",".join(sorted(signature.defaults))
     for alias in sorted(signature.inputs):
         if alias not in inputs and alias not in signature.defaults:
@@ -72,7 +94,7 @@ def _check_input_names(signature: Signature, inputs: Mapping[str, np.ndarray]) -
                 f" in request and no default value provided. Inputs expected to be in the request"
                 f" {_names(signature.inputs)}, or default input alias set: {defaults}"
             )
-    unknown = sorted(set(inputs) - set(signature.inputs))
+    unknown = sorted(inputs - set(signature.inputs))
     if unknown:
         raise invalid(
             f"input tensor alias not found in signature: {unknown[0]}. Inputs expected to be in the set"

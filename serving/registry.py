@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from .errors import Code, ServingError, invalid
@@ -34,19 +34,37 @@ class ModelSpec:
 
 
 class Registry:
-    """The models of a server.
+    """The models of a server, found by name, version and label.
 
     Args:
         models: the served models, each with a name of its own.
     """
 
-    def __init__(self, models: list[ServedModel]):
+    def __init__(self, models: Iterable[ServedModel] = ()):
         self._models = {model.name: model for model in models}
+        self._labels: Mapping[str, Mapping[str, int]] = {}
 
     @property
     def models(self) -> list[ServedModel]:
-        """The served models."""
+        """The models that are served or once were."""
         return list(self._models.values())
+
+    def find(self, name: str) -> ServedModel | None:
+        """Returns a model, or None if there never was one of that name."""
+        return self._models.get(name)
+
+    def add(self, model: ServedModel) -> None:
+        """Adds a model; one whose name is taken is replaced."""
+        self._models = {**self._models, model.name: model}
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, int]]:
+        """model name -> label -> version."""
+        return self._labels
+
+    def set_labels(self, labels: Mapping[str, Mapping[str, int]]) -> None:
+        """Replaces all labels at once."""
+        self._labels = labels
 
     @contextlib.contextmanager
     def use(self, spec: ModelSpec) -> Iterator[Servable]:
@@ -55,14 +73,17 @@ class Registry:
         Raises:
             ServingError: NOT_FOUND for an unknown model or version, INVALID_ARGUMENT for an unknown label.
         """
+        version = spec.version
         if spec.label:
-            raise invalid(f"Unrecognized servable version label: {spec.label}")
+            version = self._labels.get(spec.name, {}).get(spec.label)
+            if version is None:
+                raise invalid(f"Unrecognized servable version label: {spec.label}")
         model = self._models.get(spec.name)
-        with model.use(spec.version) if model else contextlib.nullcontext() as servable:
+        with model.use(version) if model else contextlib.nullcontext() as servable:
             if servable is None:
                 wanted = f"Latest({spec.name})"
-                if spec.version is not None:
-                    wanted = f"Specific({spec.name}, {spec.version})"
+                if version is not None:
+                    wanted = f"Specific({spec.name}, {version})"
                 raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
             yield servable
 
@@ -83,7 +104,3 @@ class Registry:
         if not known:
             raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {spec.name}")
         return known
-
-    def poll(self) -> list[str]:
-        """Looks at every base path once; returns a sentence for each version that could not be loaded."""
-        return [problem for model in self._models.values() for problem in model.poll()]

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 
+from .access_log import AccessLog
 from .errors import Code, ServingError
-from .rest_handler import Reply, RestHandler, error_reply
+from .limits import too_large
+from .metric_definitions import REFUSALS, RUNNING
+from .metrics import Metrics
+from .rest_handler import RestHandler
+from .rest_reply import Reply, error_reply, page_reply
+from .side_pages import SidePages
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MAX_INFLATED_BYTES = 100 * 1024 * 1024
+_SILENCE_S = 75.0  # after which a client that stopped in the middle of a body is given up
+
+
+@dataclass(frozen=True)
+class RestLimits:
+    """What the REST API takes on.
+
+    Args:
+        max_bytes: longest body; 0 means any.
+        max_requests: requests that may run or wait at once; 0 means any number.
+    """
+
+    max_bytes: int = 0
+    max_requests: int = 0
 
 
 class RestApp:
@@ -24,51 +46,111 @@ class RestApp:
     Args:
         handler: answers the requests.
         executor: pool in which it does.
+        pages: what is answered outside the API.
+        limits: what is taken on.
+        metrics: where refusals and running requests are counted.
+        access_log: where requests are written.
     """
 
-    def __init__(self, handler: RestHandler, executor: Executor):
+    def __init__(
+        self,
+        handler: RestHandler,
+        executor: Executor,
+        pages: SidePages,
+        limits: RestLimits,
+        metrics: Metrics,
+        access_log: AccessLog,
+    ):
         self._handler = handler
         self._executor = executor
+        self._pages = pages
+        self._limits = limits
+        self._metrics = metrics
+        self._access_log = access_log
+        self._num_requests = 0  # changed by the event loop alone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] != "http":
             return
-        body = await _read_body(receive)
-        if body is None:
-            return
-        loop = asyncio.get_running_loop()
+        begin, path = time.perf_counter(), _full_path(scope)
         try:
-            reply = await loop.run_in_executor(self._executor, self._reply, scope, body)
+            body = await self._read_body(receive)
+        except ServingError as error:
+            self._metrics.increase(REFUSALS, "body")
+            reply, body = Reply(**{**vars(error_reply(error, 413)), "close": True}), b""
+        else:
+            if body is None:
+                await _answer(page_reply(408), send)  # or to nobody: the client went away
+                return
+            reply = self._pages.find(path) or await self._limited(scope, path, body)
+        await _answer(reply, send, scope.get("keeps_alive", False))
+        sizes = {"bytes_in": len(body), "bytes_out": len(reply.body)}
+        peer = (scope.get("client") or ("",))[0].removeprefix("::ffff:")  # IPv4 on a socket for both
+        call = f"{scope['method']} {path}"
+        self._access_log.write("REST", call, reply.status, begin, peer=peer, **sizes)
+
+    async def _limited(self, scope: Scope, path: str, body: bytes) -> Reply:
+        if self._limits.max_requests and self._num_requests >= self._limits.max_requests:
+            self._metrics.increase(REFUSALS, "waiting")
+            text = f"Too many requests wait already. Expected at most {self._limits.max_requests} at once."
+            return error_reply(ServingError(Code.RESOURCE_EXHAUSTED, f"{text} Try again later."))
+        self._num_requests += 1
+        self._metrics.increase(RUNNING, "REST")
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, self._reply, scope, path, body)
         except (asyncio.CancelledError, RuntimeError):  # the grace period, or the pool, has ended
-            reply = error_reply(ServingError(Code.UNAVAILABLE, "The server is shutting down."))
-        headers = [
-            (b"content-type", reply.content_type.encode()),
-            (b"content-length", str(len(reply.body)).encode()),
-        ]
-        if reply.close:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+            return error_reply(ServingError(Code.UNAVAILABLE, "The server is shutting down."))
+        finally:
+            self._num_requests -= 1
+            self._metrics.increase(RUNNING, "REST", by=-1)
 
-    def _reply(self, scope: Scope, body: bytes) -> Reply:
-        path = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        encoding = dict(scope["headers"]).get(b"content-encoding", b"")
-        if b"gzip" in encoding:
+    def _reply(self, scope: Scope, path: str, body: bytes) -> Reply:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if "gzip" in headers.get("content-encoding", ""):
             body = _inflate(body)
-        return self._handler.handle(scope["method"], path.decode("latin-1"), body)
+            if self._limits.max_bytes and len(body) > self._limits.max_bytes:
+                self._metrics.increase(REFUSALS, "body")
+                return error_reply(too_large(len(body), self._limits.max_bytes), 413)
+        return self._handler.handle(scope["method"], path, body, headers)
+
+    async def _read_body(self, receive: Receive) -> bytes | None:
+        """Collects the body; None if the client went away."""
+        chunks, size, most = [], 0, self._limits.max_bytes
+        while True:
+            try:
+                message = await asyncio.wait_for(receive(), _SILENCE_S)
+            except TimeoutError:
+                return None
+            if message["type"] == "http.disconnect":
+                return None
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if most and size > most:
+                raise too_large(size, most)
+            if not message.get("more_body"):
+                return b"".join(chunks)
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """Collects the body; None if the client went away."""
-    chunks = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(chunks)
+def _full_path(scope: Scope) -> str:
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    fragment = b"#" + scope["fragment"] if scope.get("fragment") else b""
+    return (scope["raw_path"] + query + fragment).decode("latin-1")
+
+
+async def _answer(reply: Reply, send: Send, keeps_alive: bool = False) -> None:
+    headers = [
+        (b"content-type", reply.content_type.encode()),
+        (b"content-length", str(len(reply.body)).encode()),
+        *((name.encode(), value.encode()) for name, value in reply.headers),
+    ]
+    if reply.close:
+        headers.append((b"connection", b"close"))
+    elif keeps_alive:  # HTTP/1.0 has to be told
+        headers.append((b"connection", b"keep-alive"))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def _inflate(body: bytes) -> bytes:

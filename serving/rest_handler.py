@@ -1,54 +1,36 @@
-"""The REST API as a function of method, path and body; knows nothing of sockets."""
+"""The REST API as a function of method, path, body and headers; knows nothing of sockets."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 from .errors import Code, ServingError, invalid
+from .inference import run_classify, run_regress
+from .json_examples import read_examples
 from .json_inputs import read_inputs, signature_name
 from .json_outputs import write_outputs, write_predictions
 from .json_parser import encode_text, parse_object
-from .json_text import string_text
+from .json_results import write_classifications, write_regressions
+from .metric_definitions import REQUEST_LATENCY, REQUESTS
+from .metrics import Metrics
 from .model_info import metadata_json, status_json
 from .predict import find_signature, run_predict
 from .registry import ModelSpec, Registry
-from .rest_routes import VersionTooLarge, find_route, is_api_path
+from .rest_reply import Reply, error_reply, page_reply
+from .rest_routes import Route, VersionTooLarge, find_route, is_api_path
 from .servable import Servable
 from .signatures import DEFAULT_SIGNATURE, Signature
 
 _log = logging.getLogger("keras_attn.serving")
-
-_HTTP_STATUS = {
-    Code.OK: 200,
-    Code.CANCELLED: 499,
-    Code.INVALID_ARGUMENT: 400,
-    Code.FAILED_PRECONDITION: 400,
-    Code.OUT_OF_RANGE: 400,
-    Code.UNAUTHENTICATED: 401,
-    Code.PERMISSION_DENIED: 403,
-    Code.NOT_FOUND: 404,
-    Code.ALREADY_EXISTS: 409,
-    Code.ABORTED: 409,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.UNIMPLEMENTED: 501,
-    Code.UNAVAILABLE: 503,
-    Code.DEADLINE_EXCEEDED: 504,
-}
-
-_NOT_FOUND_PAGE = (
-    b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
+_METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
+_CORS = (
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "POST, GET"),
+    ("access-control-allow-headers", "Content-Type"),
 )
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    close: bool = False
 
 
 class RestHandler:
@@ -57,34 +39,64 @@ class RestHandler:
     Args:
         registry: the models.
         timeout_ms: limit of one model run in milliseconds; 0 means none.
+        metrics: where requests are counted.
+        has_cors: let pages from other hosts read the answers.
     """
 
-    def __init__(self, registry: Registry, timeout_ms: int = 0):
+    def __init__(
+        self,
+        registry: Registry,
+        timeout_ms: int = 0,
+        metrics: Metrics | None = None,
+        has_cors: bool = False,
+    ):
         self._registry = registry
         self._timeout_ms = timeout_ms
+        self._metrics = metrics or Metrics()
+        self._has_cors = has_cors
 
-    def handle(self, method: str, path: str, body: bytes) -> Reply:
+    def handle(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Answers one request; whatever goes wrong becomes a reply.
 
         Args:
             method: HTTP method.
             path: raw path with its query string.
             body: request body.
+            headers: request headers, names in lower case.
         """
+        if method not in _METHODS:
+            return page_reply(501)
         if not is_api_path(path):
-            return Reply(404, _NOT_FOUND_PAGE, "text/html", close=True)
+            return page_reply(404)
+        if method == "OPTIONS":
+            origin = (headers or {}).get("origin", "")
+            is_allowed = "http://" in origin or "https://" in origin
+            reply = Reply(200 if is_allowed else 400, b"", "text/html; charset=ISO-8859-1")
+        else:
+            reply = self._reply(method, path, body)
+        return replace(reply, headers=reply.headers + _CORS) if self._has_cors else reply
+
+    def _reply(self, method: str, path: str, body: bytes) -> Reply:
+        begin, name, call, code = time.perf_counter(), "", "", Code.INTERNAL
         try:
-            return Reply(200, self._answer(method, path, body))
+            route = find_route(method, path)
+            name, call = route.spec.name, route.call
+            reply, code = Reply(200, self._answer(route, body)), Code.OK
         except VersionTooLarge:
-            return Reply(400, b"")
+            reply, code = Reply(400, b""), Code.INVALID_ARGUMENT
         except ServingError as error:
-            return error_reply(error)
+            reply, code = error_reply(error), error.code
         except Exception as error:
             _log.exception("A request to %s failed unexpectedly.", path)
-            return error_reply(ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
+            reply = error_reply(ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
+        self._metrics.increase(REQUESTS, name, code.name)
+        if code is Code.OK:
+            api = "" if call in ("status", "metadata") else call
+            microseconds = (time.perf_counter() - begin) * 1e6
+            self._metrics.observe(REQUEST_LATENCY, name, api, "REST", value=microseconds)
+        return reply
 
-    def _answer(self, method: str, path: str, body: bytes) -> bytes:
-        route = find_route(method, path)
+    def _answer(self, route: Route, body: bytes) -> bytes:
         if route.call == "status":
             # A label in the path of a status request is ignored: all versions are returned.
             return encode_text(status_json(self._registry.statuses(replace(route.spec, label=""))))
@@ -93,7 +105,7 @@ class RestHandler:
                 return encode_text(metadata_json(servable))
         if route.call == "predict":
             return self._predict(route.spec, body)
-        raise ServingError(Code.UNIMPLEMENTED, f"Method {route.call} is not implemented. Use :predict.")
+        return self._run_examples(route, body)
 
     def _predict(self, spec: ModelSpec, body: bytes) -> bytes:
         document = parse_object(body)
@@ -104,17 +116,22 @@ class RestHandler:
             outputs = run_predict(servable, signature, inputs, timeout_ms=self._timeout_ms)
         return write_predictions(outputs) if by_row else write_outputs(outputs)
 
+    def _run_examples(self, route: Route, body: bytes) -> bytes:
+        document = parse_object(body)
+        asked = signature_name(document)
+        examples = read_examples(document)
+        with self._registry.use(route.spec) as servable:
+            if route.call == "classify":
+                return write_classifications(run_classify(servable, asked, examples, self._timeout_ms))
+            return write_regressions(run_regress(servable, asked, examples, self._timeout_ms))
+
 
 def _signature(servable: Servable, asked: str) -> Signature:
     """Over REST an unknown signature is an invalid argument, over gRPC a failed precondition."""
     try:
         return find_signature(servable, asked)
     except ServingError as error:
+        if error.code is not Code.FAILED_PRECONDITION:
+            raise
         name = asked or DEFAULT_SIGNATURE
         raise invalid(f'Serving signature name: "{name}" not found in signature def') from error
-
-
-def error_reply(error: ServingError) -> Reply:
-    """Returns the answer to a request that failed."""
-    text = f'{{\n    "error": {string_text(error.message)}\n}}'
-    return Reply(_HTTP_STATUS.get(error.code, 500), text.encode("utf-8", "surrogateescape"))

@@ -5,11 +5,16 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import uvicorn
 
-from .rest_app import RestApp
+from .access_log import AccessLog
+from .metrics import Metrics
+from .rest_app import RestApp, RestLimits
 from .rest_handler import RestHandler
+from .rest_protocol import RestProtocol
+from .side_pages import SidePages
 
 _START_TIMEOUT_S = 30.0
 _KEEP_ALIVE_S = 75  # longer than the idle time after which common proxies give up a connection
@@ -27,35 +32,52 @@ class _ReportingServer(uvicorn.Server):
         self.decided.set()
 
 
+@dataclass(frozen=True)
+class RestSettings:
+    """How REST is served.
+
+    Args:
+        num_threads: requests that may run at once.
+        grace_s: seconds that running requests get when the server stops.
+        max_bytes: longest body; 0 means any.
+        max_waiting: requests that may wait for a thread; None means any number.
+    """
+
+    num_threads: int = 8
+    grace_s: float = 5.0
+    max_bytes: int = 0
+    max_waiting: int | None = None
+
+
 class RestServer:
     """Serves a handler over HTTP/1.1.
 
     Args:
         handler: answers the requests.
         listener: bound socket, see `listening.bind_rest`.
-        num_threads: requests that may run at once.
-        grace_s: seconds that running requests get when the server stops.
+        pages: what is answered outside the API.
+        settings: how.
+        metrics: where refusals and running requests are counted.
+        access_log: where requests are written.
     """
 
-    def __init__(self, handler: RestHandler, listener: socket.socket, num_threads: int, grace_s: float):
+    def __init__(
+        self,
+        handler: RestHandler,
+        listener: socket.socket,
+        pages: SidePages,
+        settings: RestSettings,
+        metrics: Metrics,
+        access_log: AccessLog,
+    ):
         self.port = listener.getsockname()[1]
         self._listener = listener
-        self._grace_s = grace_s
-        self._executor = ThreadPoolExecutor(num_threads, thread_name_prefix="rest")
-        config = uvicorn.Config(
-            RestApp(handler, self._executor),
-            http="httptools",
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            server_header=False,
-            timeout_graceful_shutdown=max(1, round(grace_s)),
-        )
-        self._server = _ReportingServer(config)
+        self._grace_s = settings.grace_s
+        self._executor = ThreadPoolExecutor(settings.num_threads, thread_name_prefix="rest")
+        most = 0 if settings.max_waiting is None else settings.num_threads + settings.max_waiting
+        limits = RestLimits(settings.max_bytes, most)
+        app = RestApp(handler, self._executor, pages, limits, metrics, access_log)
+        self._server = _ReportingServer(_uvicorn_config(app, settings.grace_s))
         self._thread = threading.Thread(target=self._run, name="rest-server", daemon=True)
 
     def start(self) -> None:
@@ -80,3 +102,19 @@ class RestServer:
             self._server.run(sockets=[self._listener])
         finally:
             self._server.decided.set()
+
+
+def _uvicorn_config(app: RestApp, grace_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=RestProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(grace_s)),
+    )

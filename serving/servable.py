@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from .errors import Code, ServingError
-from .session import GraphSession
+from .limits import Limits
+from .metric_definitions import RUNTIME_LATENCY
+from .metrics import Metrics
 from .signatures import Signature, read_signature
 
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """How sessions of loaded models use the processor.
+    """How models are loaded and run.
 
     Args:
         intra_op_threads: threads one op may use; 1 keeps concurrent requests off each other's cores.
         inter_op_threads: ops that may run at once; 0 lets TensorFlow choose.
+        tags: tags of the graph to load from a SavedModel.
+        config: further session settings, a `ConfigProto` in binary form; the thread counts win where they
+            are not 0.
+        checks_method_names: refuse a signature whose `method_name` is not that of the request.
+        writes_tensor_content: answer gRPC requests with `tensor_content` instead of typed values.
+        limits: what one run may cost.
     """
 
     intra_op_threads: int = 1
     inter_op_threads: int = 0
+    tags: tuple[str, ...] = ("serve",)
+    config: bytes = b""
+    checks_method_names: bool = False
+    writes_tensor_content: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+class Session(Protocol):
+    """What runs a graph: a `GraphSession`, or one that collects several requests into a batch."""
+
+    def run(
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout_ms: int = 0
+    ) -> list[np.ndarray]:
+        """Maps tensor names and arrays to the arrays of the tensors in `fetches`."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the session holds."""
+        ...
 
 
 class Servable:
@@ -33,14 +60,30 @@ class Servable:
         name: model name.
         version: version number.
         session: the loaded graph.
+        signature_defs: name -> `SignatureDef` message.
+        settings: how requests are checked and answered.
+        metrics: where runs are counted.
     """
 
-    def __init__(self, name: str, version: int, session: GraphSession):
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        session: Session,
+        signature_defs: Mapping[str, object],
+        settings: SessionSettings | None = None,
+        metrics: Metrics | None = None,
+    ):
+        settings = settings or SessionSettings()
         self.name = name
         self.version = version
+        self.checks_method_names = settings.checks_method_names
+        self.writes_tensor_content = settings.writes_tensor_content
+        self.metrics = metrics or Metrics()
+        self._limits = settings.limits
+        self.signature_defs = signature_defs
+        self.signatures = {key: read_signature(key, value) for key, value in signature_defs.items()}
         self._session = session
-        self.signature_defs = session.meta_graph.signature_def
-        self.signatures = {key: read_signature(key, value) for key, value in self.signature_defs.items()}
 
     def run(
         self,
@@ -66,7 +109,32 @@ class Servable:
         values = {**signature.defaults, **inputs}
         feeds = {signature.inputs[alias].tensor_name: array for alias, array in values.items()}
         fetches = [signature.outputs[alias].tensor_name for alias in outputs]
-        return dict(zip(outputs, self._session.run(feeds, fetches, timeout_ms), strict=True))
+        arrays = self.run_tensors(feeds, fetches, timeout_ms, "Predict")
+        return {alias: arrays[name] for alias, name in zip(outputs, fetches, strict=True)}
+
+    def run_tensors(
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout_ms: int, api: str
+    ) -> dict[str, np.ndarray]:
+        """Runs the graph.
+
+        Args:
+            feeds: tensor name -> array.
+            fetches: tensor names to compute.
+            timeout_ms: limit in milliseconds; 0 means none.
+            api: name of the call under which the time is counted.
+
+        Returns:
+            tensor name -> array.
+
+        Raises:
+            ServingError: what the graph reported.
+        """
+        self._limits.check_inputs(feeds)
+        begin = time.perf_counter()
+        arrays = self._session.run(feeds, fetches, self._limits.run_time_ms(timeout_ms))
+        microseconds = (time.perf_counter() - begin) * 1e6
+        self.metrics.observe(RUNTIME_LATENCY, self.name, api, "TF1", value=microseconds)
+        return dict(zip(fetches, arrays, strict=True))
 
     def close(self) -> None:
         """Frees the graph and its variables."""
@@ -79,26 +147,3 @@ class Loader(Protocol):
     def __call__(self, name: str, version: int, directory: str) -> Servable:
         """Loads `directory` or raises `ServingError`."""
         ...
-
-
-def saved_model_loader(settings: SessionSettings) -> Loader:
-    """Returns the loader of SavedModel directories.
-
-    Args:
-        settings: thread counts of the sessions it makes.
-    """
-
-    def load(name: str, version: int, directory: str) -> Servable:
-        try:
-            session = GraphSession(
-                directory,
-                intra_op_threads=settings.intra_op_threads,
-                inter_op_threads=settings.inter_op_threads,
-            )
-            return Servable(name, version, session)
-        except ServingError:
-            raise
-        except Exception as error:  # whatever a broken model does, the served version must stay
-            raise ServingError(Code.UNKNOWN, f"{type(error).__name__}: {error}") from error
-
-    return load

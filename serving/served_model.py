@@ -10,56 +10,75 @@ from collections.abc import Iterator
 from .errors import ServingError
 from .servable import Loader, Servable
 from .version_dirs import fingerprint, list_versions
-from .version_state import State, VersionEntry, VersionStatus
+from .version_policy import LatestVersions, VersionPolicy
+from .version_state import State, VersionStatus
+from .version_table import Retries, VersionTable
 
 _log = logging.getLogger("keras_attn.serving")
 
 
 class ServedModel:
-    """Keeps the latest version under a base path loaded.
+    """Keeps the versions that a policy chooses under a base path loaded.
 
     Args:
         name: model name.
         base_path: directory whose integer-named children are versions.
         load: makes a servable from a version directory.
+        policy: which versions to serve; None means the latest.
+        retries: what happens to a version that does not load.
     """
 
-    def __init__(self, name: str, base_path: str, load: Loader):
+    def __init__(
+        self,
+        name: str,
+        base_path: str,
+        load: Loader,
+        policy: VersionPolicy | None = None,
+        retries: Retries | None = None,
+    ):
         self.name = name
         self.base_path = base_path
+        self._policy: VersionPolicy | None = policy or LatestVersions()
         self._load = load
         self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
-        self._entries: dict[int, VersionEntry] = {}
+        self._table = VersionTable(name, retries or Retries())
+        self._wanted: dict[int, str] = {}
+        self._last_warning = ""
 
-    def poll(self) -> list[str]:
-        """Looks at the base path once: loads a new latest version, then unloads the others.
+    def configure(self, base_path: str, policy: VersionPolicy | None) -> None:
+        """Changes what is to be served from the next look on.
 
-        The new version is loaded before the old one goes, so both are in memory for a while. A base
-        path that cannot be read changes nothing; one without any version unloads everything.
+        Args:
+            base_path: directory with the versions.
+            policy: which of them to serve; None means none: all are unloaded.
+        """
+        with self._lock:
+            if self._policy is None:  # it comes back: what failed before is tried anew
+                self._table.forget_failed()
+            self.base_path, self._policy = base_path, policy
+
+    def poll(self, look: bool = True) -> list[str]:
+        """Looks at the base path, loads what is new and wanted, then unloads the rest.
+
+        A new version is loaded before an old one goes, so both are in memory for a while. A base path that
+        cannot be read changes nothing; one without any version unloads everything.
+
+        Args:
+            look: False goes by what the last look found, to try again what failed.
 
         Returns:
-            A sentence for each version that could not be loaded in this look.
+            A sentence for each version that could not be loaded in this round.
         """
-        try:
-            found = list_versions(self.base_path)
-        except OSError as error:
-            _log.warning(
-                "Could not read the base path %s of model %s: %s. Nothing was loaded or unloaded.",
-                self.base_path, self.name, error.strerror,
-            )  # fmt: skip
+        if look and not self._look():
             return []
-        if not found:
-            _log.warning(
-                "No versions of model %s found under base path %s. Expected a directory with an integer"
-                " name, such as %s/1, that holds a SavedModel.",
-                self.name, self.base_path, self.base_path,
-            )  # fmt: skip
-        self._forget_removed(found)
-        latest = max(found, default=None)
-        problem = None if latest is None else self._bring_up(latest, found[latest])
-        self._retire_all_but(latest)
-        return [problem] if problem else []
+        wanted = sorted(self._wanted.items(), reverse=True)
+        problems = [problem for version, path in wanted if (problem := self._bring_up(version, path))]
+        self._table.retire_all_but(self._wanted, bool(self._wanted))
+        return problems
+
+    def seconds_to_retry(self) -> float:
+        """Returns when a version is to be tried again; infinity if none is."""
+        return self._table.seconds_to_retry(self._wanted)
 
     @contextlib.contextmanager
     def use(self, version: int | None) -> Iterator[Servable | None]:
@@ -71,17 +90,20 @@ class ServedModel:
         Yields:
             The servable, or None if there is none.
         """
-        entry = self._take(version)
+        entry = self._table.take(version)
         try:
             yield entry.servable if entry else None
         finally:
             if entry:
-                self._give_back(entry)
+                self._table.give_back(entry)
+
+    def is_available(self) -> bool:
+        """Tells whether a version answers."""
+        return any(status.state is State.AVAILABLE for status in self.statuses())
 
     def statuses(self) -> list[VersionStatus]:
         """Returns the status of every version ever seen, newest first."""
-        with self._lock:
-            return [entry.status() for _, entry in sorted(self._entries.items(), reverse=True)]
+        return self._table.statuses()
 
     def close(self, timeout_s: float) -> bool:
         """Unloads every version.
@@ -92,76 +114,53 @@ class ServedModel:
         Returns:
             False if some were still running.
         """
-        self._retire_all_but(None)
-        with self._idle:
-            return self._idle.wait_for(
-                lambda: not any(e.in_flight for e in self._entries.values()), timeout_s
-            )
+        self._wanted = {}
+        self._table.retire_all_but((), wants_any=False)
+        return self._table.wait_until_idle(timeout_s)
 
-    def _is_idle(self) -> bool:
-        return not any(entry.in_flight for entry in self._entries.values())
-
-    def _forget_removed(self, found: dict[int, str]) -> None:
-        """A failed version whose directory went away may be tried again when it comes back."""
+    def _look(self) -> bool:
+        """Finds out which versions are wanted; returns False if that cannot be told."""
         with self._lock:
-            for version, entry in self._entries.items():
-                if version not in found and entry.error is not None:
-                    entry.fingerprint = None
+            base_path, policy = self.base_path, self._policy
+        if policy is None:
+            self._wanted = {}
+            return True
+        try:
+            found = list_versions(base_path)
+        except OSError as error:
+            self._warn(
+                f"Could not read the base path {base_path} of model {self.name}: {error.strerror}."
+                " Nothing was loaded or unloaded."
+            )
+            return False
+        self._table.forget_removed(found)
+        chosen = policy.choose(found)
+        self._wanted = {version: found[version] for version in chosen}
+        if not found:
+            self._warn(
+                f"No versions of model {self.name} found under base path {base_path}. Expected a directory"
+                f" with an integer name, such as {base_path}/1, that holds a SavedModel."
+            )
+        elif not chosen:
+            self._warn(f"Model {self.name} has none of the versions that are asked for: {sorted(found)}.")
+        else:
+            self._last_warning = ""
+        return True
+
+    def _warn(self, text: str) -> None:
+        """Logs a warning once, not in every look that finds the same."""
+        if text != self._last_warning:
+            _log.warning("%s", text)
+        self._last_warning = text
 
     def _bring_up(self, version: int, directory: str) -> str | None:
         """Loads a version that is not loaded yet; returns what was wrong with it."""
-        stamp = fingerprint(directory)
-        with self._lock:
-            entry = self._entries.get(version)
-            if entry and entry.state in (State.LOADING, State.AVAILABLE):
-                return None
-            if entry and entry.error and entry.fingerprint == stamp:
-                return None  # it failed, and its files are the same as then
-            entry = VersionEntry(version, directory, stamp, State.LOADING)
-            self._entries[version] = entry
+        entry = self._table.begin_load(version, directory, fingerprint(directory))
+        if entry is None:
+            return None
         try:
             servable = self._load(self.name, version, directory)
         except ServingError as error:
-            with self._lock:
-                entry.state, entry.error = State.END, error
-            return f"Model {self.name} version {version} could not be loaded: {error}"
-        with self._lock:
-            entry.servable, entry.state = servable, State.AVAILABLE
-        _log.info("Model %s version %d is available.", self.name, version)
+            return self._table.fail_load(entry, error)
+        self._table.finish_load(entry, servable)
         return None
-
-    def _retire_all_but(self, wanted: int | None) -> None:
-        with self._lock:
-            kept = self._entries.get(wanted)
-            if wanted is not None and (kept is None or kept.state is not State.AVAILABLE):
-                return  # the wanted version is not ready: what is served stays
-            retired = [e for e in self._entries.values() if e.state is State.AVAILABLE and e is not kept]
-            for entry in retired:
-                entry.state = State.UNLOADING
-            finished = [entry for entry in retired if entry.in_flight == 0]
-        for entry in finished:
-            self._unload(entry)
-
-    def _take(self, version: int | None) -> VersionEntry | None:
-        with self._lock:
-            ready = [n for n, entry in self._entries.items() if entry.state is State.AVAILABLE]
-            number = max(ready, default=None) if version is None else version
-            if number not in ready:
-                return None
-            entry = self._entries[number]
-            entry.in_flight += 1
-            return entry
-
-    def _give_back(self, entry: VersionEntry) -> None:
-        with self._idle:
-            entry.in_flight -= 1
-            last = entry.in_flight == 0 and entry.state is State.UNLOADING
-            self._idle.notify_all()
-        if last:
-            self._unload(entry)
-
-    def _unload(self, entry: VersionEntry) -> None:
-        entry.servable.close()
-        with self._lock:
-            entry.servable, entry.state = None, State.END
-        _log.info("Model %s version %d was unloaded.", self.name, entry.version)

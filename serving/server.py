@@ -9,11 +9,12 @@ import sys
 from .errors import ServingError
 from .flags import FlagError, check_options, parse_flags, usage
 from .listening import PortInUse
-from .options import Options
+from .options import Options, ignored_options
 from .quiet import import_tensorflow
 from .signals import stop_event
 
 _FAILED = 255
+_log = logging.getLogger("keras_attn.serving")
 
 
 def main(argv: list[str]) -> int:
@@ -30,31 +31,47 @@ def main(argv: list[str]) -> int:
         return 0
     try:
         options, unknown = parse_flags(argv)
-        for argument in unknown:
-            print(f"unknown argument: {argument} (ignored; --help lists the flags)", file=sys.stderr)
+    except FlagError as error:
+        print(usage())
+        print(error, file=sys.stderr)
+        return _FAILED
+    if options.version:
+        _print_versions()
+        return 0
+    if unknown:
+        print(f"unknown argument: {unknown[0]}\n{usage()}", flush=True)
+    return _start(options)
+
+
+def _start(options: Options) -> int:
+    # The log goes to stderr, as the flags promise; how a start ended goes to stdout, as in the stock server.
+    _log_to_stderr()
+    for name, why in ignored_options(options).items():
+        _log.warning("Flag --%s has no effect: %s.", name, why)
+    try:
         check_options(options)
         return _serve(options)
     except (FlagError, PortInUse, ServingError) as error:
         problem = str(error)
     except ModuleNotFoundError as error:
         problem = f"module {error.name!r} is missing. Install it with: pip install 'keras-attn[serve]'"
-    print(f"Failed to start server. Error: {problem}", file=sys.stderr)
+    print(f"Failed to start server. Error: {problem}", flush=True)
     return _FAILED
 
 
 def _serve(options: Options) -> int:
-    _log_to_stderr()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # failures arrive as exceptions
     stop = stop_event()
     import_tensorflow()
     from .running import Server
     from .session import disable_xla
 
-    disable_xla()
-    server = Server(options, rest=bool(options.rest_api_port))
+    if not options.xla_cpu_compilation_enabled:
+        disable_xla()
+    server = Server(options, rest=_has_rest(options))
     try:
         if server.start(stop):
-            _announce(options, server)
+            _announce(server)
             stop.wait()
     finally:
         finished = server.stop()
@@ -65,23 +82,35 @@ def _serve(options: Options) -> int:
     return 0
 
 
-def _announce(options: Options, server: object) -> None:
-    """Tells users, and programs that wait for the line, where the model is served."""
-    model = server.registry.models[0]
-    versions = [status.version for status in model.statuses() if status.state.name == "AVAILABLE"]
-    what = f"model {model.name} version {max(versions)}"
-    print(f"Serving {what} over gRPC at 0.0.0.0:{server.grpc_port}", flush=True)
-    if server.rest_port:
-        print(
-            f"Serving {what} over REST at http://localhost:{server.rest_port}/v1/models/{model.name}",
-            flush=True,
-        )
+def _has_rest(options: Options) -> bool:
+    if options.rest_api_port and options.rest_api_port == options.port:
+        _log.error("REST is off: --rest_api_port is the port of gRPC. Choose another one.")
+        return False
+    return options.rest_api_port != 0
+
+
+def _announce(server: object) -> None:
+    """Tells users, and programs that wait for the line, where the models are served."""
+    for model in server.registry.models:
+        versions = [status.version for status in model.statuses() if status.state.name == "AVAILABLE"]
+        what = f"model {model.name} version {max(versions, default='none yet')}"
+        for address in server.grpc_addresses:
+            print(f"Serving {what} over gRPC at {address}", flush=True)
+        if server.rest_port:
+            url = f"http://localhost:{server.rest_port}/v1/models/{model.name}"
+            print(f"Serving {what} over REST at {url}", flush=True)
+
+
+def _print_versions() -> None:
+    from importlib.metadata import version
+
+    print(f"TensorFlow ModelServer: keras_attn {version('keras-attn')}")
+    print(f"TensorFlow Library: {version('tensorflow')}")
 
 
 def _log_to_stderr() -> None:
-    log = logging.getLogger("keras_attn.serving")
-    if not log.handlers:
+    if not _log.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(handler)
-        log.propagate = False
+        _log.addHandler(handler)
+        _log.propagate = False

@@ -48,6 +48,7 @@ class GraphSession:
         tags: tags of the MetaGraph to load.
         intra_op_threads: threads one op may use; 0 lets TensorFlow choose.
         inter_op_threads: ops that may run at once over all requests; 0 lets TensorFlow choose.
+        config: further settings, a `ConfigProto` in binary form.
 
     Raises:
         ServingError: the directory holds no loadable SavedModel.
@@ -59,15 +60,19 @@ class GraphSession:
         tags: Sequence[str] = ("serve",),
         intra_op_threads: int = 1,
         inter_op_threads: int = 0,
+        config: bytes = b"",
     ):
         _check_saved_model(directory)
-        config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=intra_op_threads,
-            inter_op_parallelism_threads=inter_op_threads,
-            use_per_session_threads=True,
+        settings = tf.compat.v1.ConfigProto.FromString(config)
+        settings.MergeFrom(
+            tf.compat.v1.ConfigProto(
+                intra_op_parallelism_threads=intra_op_threads,
+                inter_op_parallelism_threads=inter_op_threads,
+                use_per_session_threads=True,
+            )
         )
         self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self._session = tf.compat.v1.Session(graph=self._graph, config=settings)
         self._endpoints: dict[str, object] = {}  # looking a tensor up by name costs half a run
         try:
             with self._graph.as_default():
@@ -158,5 +163,7 @@ def _load_error(directory: str | Path, error: Exception) -> ServingError:
             f"SavedModel at {directory} has no variables/variables.index. Expected a complete copy. Copy a"
             " version under another name first, then rename it to its number.",
         )
+    if isinstance(error, OSError) and "Cannot parse file" in str(error):
+        return ServingError(Code.OUT_OF_RANGE, "Read less bytes than requested")
     text = " ".join(str(error).split()) or type(error).__name__
     return ServingError(Code.UNKNOWN, text)

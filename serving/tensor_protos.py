@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
@@ -27,6 +29,7 @@ _FIELDS = {
     types_pb2.DT_COMPLEX64: "scomplex_val",
     types_pb2.DT_COMPLEX128: "dcomplex_val",
 }
+_MOST_EXPANDED = 2**26
 
 
 def from_proto(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
@@ -43,16 +46,32 @@ def from_proto(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
         ServingError: the values do not fit type and shape.
     """
     try:
+        _check_expansion(proto)
         return np.asarray(tf.make_ndarray(proto))
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise invalid(f"tensor parsing error: {alias}") from error
 
 
-def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
+def _check_expansion(proto: tensor_pb2.TensorProto) -> None:
+    """A message may leave out values that repeat the last one: a few bytes could stand for terabytes.
+
+    Raises:
+        ValueError: far more values than are written down.
+    """
+    if proto.tensor_content:
+        return
+    written = len(getattr(proto, _FIELDS.get(proto.dtype, "float_val")))
+    num_elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    if num_elements > max(2 * written, _MOST_EXPANDED):
+        raise ValueError(f"{num_elements} elements of {written} values")
+
+
+def to_proto(array: np.ndarray, as_content: bool = False) -> tensor_pb2.TensorProto:
     """Writes an array with one entry a value in the type's own field, as the stock server replies.
 
     Args:
         array: any array that TensorFlow knows; strings are object arrays of bytes.
+        as_content: write numbers as one block of memory instead, which is shorter and faster.
 
     Returns:
         The message; every value is written, none is folded into "the last one repeats".
@@ -64,7 +83,7 @@ def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
     # An unknown size and a scalar look alike without this: the message must be present in the reply.
     proto.tensor_shape.SetInParent()
     field = _FIELDS.get(dtype)
-    if field is None:
+    if field is None or (as_content and dtype != types_pb2.DT_STRING):
         proto.tensor_content = array.tobytes()
         return proto
     getattr(proto, field).extend(_values(array, field))

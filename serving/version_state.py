@@ -31,7 +31,19 @@ class VersionStatus:
 
 @dataclass
 class VersionEntry:
-    """Bookkeeping of one version; changed only under its model's lock."""
+    """Bookkeeping of one version; changed only under its model's lock.
+
+    Args:
+        version: version number.
+        directory: where it lies.
+        fingerprint: of the files that the last attempt to load read; None before the first.
+        state: where in its life it is.
+        error: why it could not be loaded, once it is given up.
+        servable: the loaded model while there is one.
+        in_flight: requests that use it.
+        failures: attempts that failed so far.
+        retry_at: monotonic time of the next attempt, in seconds.
+    """
 
     version: int
     directory: str
@@ -40,6 +52,8 @@ class VersionEntry:
     error: ServingError | None = None
     servable: Servable | None = None
     in_flight: int = 0
+    failures: int = 0
+    retry_at: float = 0.0
 
     def status(self) -> VersionStatus:
         """Returns what callers are told."""

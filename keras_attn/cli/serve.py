@@ -5,6 +5,12 @@ from pathlib import Path
 import click
 
 
+class NoSavedModelError(click.ClickException):
+    """The newest version is no SavedModel; the server alone would try to load it for minutes."""
+
+    exit_code = 255
+
+
 @click.command(
     "serve",
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
@@ -28,7 +34,7 @@ def _check_base_path(flags):
     from keras_attn.serving.version_dirs import list_versions
 
     try:
-        path = Path(parse_flags(flags)[0].model_base_path)
+        path = Path(parse_flags(flags)[0].model_base_path or "/none")
     except FlagError:
         return  # the server says it better
     expected = "Expected the folder that keras-attn export wrote to, which holds versions named 1, 2, ..."
@@ -36,5 +42,13 @@ def _check_base_path(flags):
         raise click.ClickException(f"{path} is a file. {expected}")
     if (path / "saved_model.pb").exists():
         raise click.ClickException(f"{path} is a version itself. {expected} Give {path.parent}.")
-    if path.is_absolute() and path.is_dir() and any(path.iterdir()) and not list_versions(path):
+    if not (path.is_absolute() and path.is_dir() and any(path.iterdir())):
+        return
+    versions = list_versions(path)
+    if not versions:
         raise click.ClickException(f"{path} holds no SavedModel version. {expected}")
+    latest = Path(versions[max(versions)])
+    if not any(latest.glob("saved_model.*")):
+        raise NoSavedModelError(
+            f"Could not find SavedModel in {latest}: it has no saved_model.pb. {expected}"
+        )

@@ -1,6 +1,7 @@
 """One artefact, one answer: the eager model, REST and gRPC agree on every text, or refuse it alike."""
 
 import json
+import threading
 import urllib.error
 import urllib.request
 
@@ -65,6 +66,39 @@ def test_alignments_are_served(text_to_text, clients):
             assert [as_bytes(row) for row in answer[name]] == eager[name].tolist()
 
 
+def test_requests_that_are_run_together_are_answered_alike(text_to_text, exported, tmp_path):
+    """Session batching: texts of other clients in the batch change nothing."""
+    path = tmp_path / "batching.pbtxt"
+    path.write_text(f"max_batch_size {{ value: {len(TEXTS)} }} batch_timeout_micros {{ value: 200000 }}")
+    options = Options(
+        port=0,
+        rest_api_num_threads=len(TEXTS),
+        model_name="tiny",
+        model_base_path=str(exported.parent),
+        enable_batching=True,
+        enable_model_warmup=False,
+        batching_parameters_file=str(path),
+    )
+    answers = {}
+    with Server(options) as server:
+
+        def ask(text):
+            with Client(f"http://localhost:{server.rest_port}", "tiny") as client:
+                answers[text] = client.predict({"text": [text]})
+
+        threads = [threading.Thread(target=ask, args=(text,)) for text in TEXTS]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        num_runs = server.metrics.total("/tensorflow/serving/batching_session/wrapped_run_count")
+    assert num_runs < len(TEXTS)
+    eager = {name: tensor.numpy() for name, tensor in text_to_text.translate(tf.constant(TEXTS)).items()}
+    for number, text in enumerate(TEXTS):
+        assert as_bytes(answers[text]["text"]) == [eager["text"][number]]
+        np.testing.assert_allclose(answers[text]["score"], [eager["score"][number]], rtol=1e-5, atol=1e-6)
+
+
 def test_text_that_is_too_long_is_refused_and_the_next_one_answered(clients):
     for client, status in zip(clients, (400, "INVALID_ARGUMENT"), strict=True):
         for long in (b"ein Hund " * 300, b"x " * 500_000):
@@ -77,7 +111,7 @@ def test_text_that_is_too_long_is_refused_and_the_next_one_answered(clients):
 def test_raw_bytes_in_a_json_string_are_answered(clients):
     """JSON that is no UTF-8, as `curl` sends it when the file was saved as CP949."""
     rest, _ = clients
-    host, port = rest._address
+    host, port = rest._http.host, rest._http.port
     body = b'{"instances": ["' + "안녕".encode("cp949") + b'"]}'
     request = urllib.request.Request(f"http://{host}:{port}/v1/models/tiny:predict", body)
     with urllib.request.urlopen(request) as response:
@@ -100,7 +134,7 @@ def test_raw_bytes_in_a_json_string_are_answered(clients):
 )
 def test_bad_bodies(clients, body, message):
     rest, _ = clients
-    host, port = rest._address
+    host, port = rest._http.host, rest._http.port
     request = urllib.request.Request(f"http://{host}:{port}/v1/models/tiny:predict", body)
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)

@@ -8,11 +8,12 @@ from keras_attn.serving.quiet import import_tensorflow
 
 tf = import_tensorflow()
 
+from keras_attn.serving.loading import SavedModelLoader  # noqa: E402
 from keras_attn.serving.options import Options  # noqa: E402
 from keras_attn.serving.registry import Registry  # noqa: E402
 from keras_attn.serving.rest_handler import RestHandler  # noqa: E402
 from keras_attn.serving.running import Server  # noqa: E402
-from keras_attn.serving.servable import SessionSettings, saved_model_loader  # noqa: E402
+from keras_attn.serving.servable import SessionSettings  # noqa: E402
 from keras_attn.serving.served_model import ServedModel  # noqa: E402
 
 
@@ -73,6 +74,62 @@ class Integers(tf.Module):
         return {"count": tf.size(ids)}
 
 
+class Loop(tf.Module):
+    """Counts to x: as slow as one likes."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="x")])
+    def call(self, x):
+        return {
+            "y": tf.while_loop(lambda i: tf.reduce_any(i < x), lambda i: (i + 1,), (tf.zeros_like(x),))[0]
+        }
+
+
+def serialized():
+    return tf.TensorSpec([None], tf.string, name="inputs")
+
+
+class Examples(tf.Module):
+    """Signatures over `tf.Example`s with a feature x: a fixed number of classes, x / 2 + 2, and odd ones."""
+
+    def x(self, inputs):
+        default = tf.constant([0.0])
+        return tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([1], tf.float32, default)})["x"]
+
+    @tf.function(input_signature=[serialized()])
+    def call(self, inputs):
+        return {"outputs": self.x(inputs) / 2.0 + 2.0}  # [B, 1]
+
+    @tf.function(input_signature=[serialized()])
+    def classify(self, inputs):
+        x = self.x(inputs)
+        labels = tf.tile([["cold", "안녕", "hot"]], [tf.shape(x)[0], 1])
+        return {"classes": labels, "scores": x * [[-1.0, 0.0, 0.5]]}  # [B, 3]
+
+    @tf.function(input_signature=[serialized()])
+    def scores_alone(self, inputs):
+        return {"scores": self.x(inputs)}
+
+    @tf.function(input_signature=[serialized()])
+    def labels_alone(self, inputs):
+        return {"classes": inputs[:, tf.newaxis]}
+
+    @tf.function(input_signature=[serialized()])
+    def flat(self, inputs):
+        return {"scores": self.x(inputs)[:, 0], "outputs": tf.constant([1.0])}
+
+    @tf.function(input_signature=[serialized()])
+    def whole_numbers(self, inputs):
+        return {"outputs": tf.strings.length(inputs)}
+
+    @tf.function(input_signature=[serialized()])
+    def one_row(self, inputs):
+        return {"outputs": tf.constant([[7.0]])}
+
+    @tf.function(input_signature=[serialized()])
+    def wide(self, inputs):
+        return {"outputs": tf.tile(self.x(inputs), [1, 3])}
+
+
 def save(module, directory, **more):
     """Saves a module with its `call` as `serving_default`."""
     tf.saved_model.save(module, str(directory), signatures={"serving_default": module.call, **more})
@@ -88,17 +145,22 @@ def models(tmp_path_factory):
     save(Shout(), root / "shout" / "1")
     save(WithDefault(), root / "default_input" / "1")
     save(Below10(), root / "below10" / "1")
+    save(Loop(), root / "loop" / "1")
     integers = Integers()
     save(integers, root / "integers" / "1", count=integers.count)
+    examples = Examples()
+    odd = ("classify", "scores_alone", "labels_alone", "flat", "whole_numbers", "one_row", "wide")
+    save(examples, root / "examples" / "1", **{name: getattr(examples, name) for name in odd})
     return {path.name: path for path in root.iterdir()}
 
 
 @pytest.fixture(scope="session")
 def registry(models):
     """A registry with every model loaded."""
-    load = saved_model_loader(SessionSettings(inter_op_threads=1))
+    load = SavedModelLoader(SessionSettings(inter_op_threads=1))
     registry = Registry([ServedModel(name, str(path), load) for name, path in models.items()])
-    registry.poll()
+    for model in registry.models:
+        assert model.poll() == []
     yield registry
     for model in registry.models:
         model.close(5.0)

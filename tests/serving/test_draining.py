@@ -17,7 +17,7 @@ from keras_attn.serving.signatures import Signature, TensorInfo
 class SlowServable:
     """Says when a run has begun, and ends it when it is let go."""
 
-    name, version, signature_defs = "slow", 1, {}
+    name, version, checks_method_names = "slow", 1, False
 
     def __init__(self):
         info = TensorInfo("t:0", types_pb2.DT_FLOAT)
@@ -38,12 +38,13 @@ def slow(tmp_path):
     (tmp_path / "1").mkdir()
     servable = SlowServable()
     registry = Registry([ServedModel("slow", str(tmp_path), lambda *_: servable)])
+    registry.models[0].poll()
     yield servable, registry
     servable.may_end.set()
 
 
 def ask(port, answers):
-    client = Client(f"http://127.0.0.1:{port}", "slow")
+    client = Client(f"http://127.0.0.1:{port}", "slow", retries=0)
     try:
         answers.append(client.predict([1.0]))
     except (ServerError, OSError) as error:
@@ -60,7 +61,7 @@ def test_a_running_request_is_answered(slow):
     asking = threading.Thread(target=ask, args=(server.rest_port, answers))
     stopping = threading.Thread(target=lambda: finished.append(server.stop()))
     asking.start()
-    assert servable.has_begun.wait(60.0)
+    assert servable.has_begun.wait(20.0)
     stopping.start()
     servable.may_end.set()
     asking.join()
@@ -75,7 +76,7 @@ def test_a_request_that_does_not_end_is_dropped(slow):
     answers = []
     asking = threading.Thread(target=ask, args=(server.rest_port, answers))
     asking.start()
-    assert servable.has_begun.wait(60.0)
+    assert servable.has_begun.wait(20.0)
     assert not server.stop()
     asking.join()
     assert str(answers[0]) == "503: The server is shutting down."

@@ -6,7 +6,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from keras_attn.serving.errors import ServingError
-from keras_attn.serving.grpc_services import Services, cut_message
+from keras_attn.serving.grpc_methods import cut_message
+from keras_attn.serving.grpc_services import Services
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,15 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import classification_pb2, predict_pb2
 
+from keras_attn.serving.classify import Classification
 from keras_attn.serving.errors import ServingError
+from keras_attn.serving.json_examples import read_examples
 from keras_attn.serving.json_inputs import read_inputs, signature_name
 from keras_attn.serving.json_outputs import write_outputs, write_predictions
 from keras_attn.serving.json_parser import parse_object
+from keras_attn.serving.json_results import write_classifications, write_regressions
 from keras_attn.serving.signatures import Signature, TensorInfo
 
 RECORDING = Path(__file__).parents[2] / ".." / "shared" / "data" / "rest_vectors" / "json_tensor_cases.json"
@@ -75,4 +78,55 @@ def test_reply(case):
         return
     with pytest.raises(ServingError) as caught:
         write(case)
+    assert (int(caught.value.code), caught.value.message) == (case["result_code"], case["result_message"])
+
+
+@pytest.mark.parametrize("case", cases("classify", "regress"))
+def test_examples(case):
+    def read_body():
+        document = parse_object(case["body"].encode())
+        return signature_name(document), read_examples(document)
+
+    if case["result_code"] != 0:
+        with pytest.raises(ServingError) as caught:
+            read_body()
+        assert (int(caught.value.code), caught.value.message) == (case["result_code"], case["result_message"])
+        return
+    name, examples = read_body()
+    expected = text_format.Parse(case["result"], classification_pb2.ClassificationRequest())
+    assert name == expected.model_spec.signature_name
+    assert examples == expected.input
+
+
+# What was recorded of results was written from these.
+RESULTS = {
+    "cls": [[(b"car", 0.2), (b"", 3.0)], [(b"b", 1e-7)]],
+    "cls0": [],
+    "reg": [3.0, 0.1],
+    "reg0": [],
+}
+
+
+class Ragged(Classification):
+    """A message can hold another number of classes for each example; no graph computes that."""
+
+    def rows(self):
+        for row in self.labels:
+            yield [label for label, _ in row], np.array([score for _, score in row], np.float32)
+
+
+@pytest.mark.parametrize("case", cases("classify_out", "regress_out"))
+def test_results(case):
+    given = RESULTS[case["id"]]
+
+    def write_result():
+        if case["kind"] == "classify_out":
+            return write_classifications(Ragged(len(given), given)).decode()
+        return write_regressions(np.array(given, np.float32)).decode()
+
+    if case["result_code"] == 0:
+        assert write_result() == case["result"]
+        return
+    with pytest.raises(ServingError) as caught:
+        write_result()
     assert (int(caught.value.code), caught.value.message) == (case["result_code"], case["result_message"])

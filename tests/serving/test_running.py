@@ -106,10 +106,13 @@ def test_clients_raise_the_servers_words(rest_client, grpc_client):
 
 def test_a_method_that_is_not_there(server):
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/tensorflow.serving.PredictionService/Dream")(b"")
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
             stub.MultiInference(inference_pb2.MultiInferenceRequest())
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.details() == "ModelSpec has no name specified."
 
 
 def test_a_connection_is_kept_and_gzip_understood(server):

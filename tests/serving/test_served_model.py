@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from keras_attn.serving.errors import Code, ServingError
-from keras_attn.serving.poller import Poller
 from keras_attn.serving.registry import ModelSpec, Registry
 from keras_attn.serving.served_model import ServedModel
+from keras_attn.serving.version_policy import AllVersions, LatestVersions, SpecificVersions
 from keras_attn.serving.version_state import State
+from keras_attn.serving.version_table import Retries
 
 
 class FakeServable:
@@ -157,31 +156,77 @@ def test_registry_errors(model, tmp_path):
         registry.statuses(ModelSpec("m"))
 
 
-def test_start_up_reports_a_broken_version(model, tmp_path):
-    add(tmp_path, 4, is_broken=True)
-    with pytest.raises(ServingError) as caught:
-        Poller(Registry([model]), 1).wait_until_available()
-    assert str(caught.value) == (
-        "UNKNOWN: 1 servable(s) did not become available:"
-        " {{{name: m version: 4} due to error: DATA_LOSS: no good}, }"
-    )
+def test_policies(model, tmp_path):
+    for version in (2, 3, 5, 7):
+        add(tmp_path, version)
+    model.configure(str(tmp_path), LatestVersions(2))
+    model.poll()
+    assert states(model) == {7: State.AVAILABLE, 5: State.AVAILABLE}
+    model.configure(str(tmp_path), SpecificVersions(frozenset({2, 7, 11})))
+    model.poll()
+    assert states(model) == {7: State.AVAILABLE, 5: State.END, 2: State.AVAILABLE}
+    model.configure(str(tmp_path), AllVersions())
+    model.poll()
+    assert set(states(model).values()) == {State.AVAILABLE}
+    assert [servable.version for servable in model._load.loaded] == [7, 5, 2, 5, 3]  # the highest first
+    model.configure(str(tmp_path), None)
+    model.poll()
+    assert set(states(model).values()) == {State.END}
 
 
-def test_start_up_waits_for_a_version(model, tmp_path):
-    poller, done = Poller(Registry([model]), 0.01), []
-    waiting = threading.Thread(target=lambda: done.append(poller.wait_until_available()))
-    waiting.start()
-    add(tmp_path, 1)
-    waiting.join(23.0)
-    assert done == [True]
+def test_none_of_the_versions_that_are_asked_for(model, tmp_path, caplog):
+    add(tmp_path, 2)
+    model.configure(str(tmp_path), SpecificVersions(frozenset({3})))
+    model.poll()
+    assert states(model) == {}
+    assert "has none of the versions that are asked for: [2]" in caplog.text
 
 
-def test_start_up_can_be_given_up(model):
-    stop = threading.Event()
-    stop.set()
-    assert not Poller(Registry([model]), 1).wait_until_available(stop)
+def test_a_warning_is_not_repeated_in_every_look(model, caplog):
+    model.poll()
+    model.poll()
+    assert caplog.text.count("No versions of model m found") == 1
 
 
-def test_start_up_without_polling_does_not_wait(model):
-    with pytest.raises(ServingError, match=r"polling is off\. Set --file_system_poll_wait_seconds"):
-        Poller(Registry([model]), 0).wait_until_available()
+def test_a_version_that_does_not_load_is_tried_again(tmp_path):
+    model = ServedModel("m", str(tmp_path), FakeLoader(tmp_path), retries=Retries(2, 0.0))
+    add(tmp_path, 3, is_broken=True)
+    assert model.poll()[0].endswith("DATA_LOSS: no good (tried again in 0 s, 2 more times at most)")
+    assert states(model) == {3: State.LOADING}
+    assert model.seconds_to_retry() == 0.0
+    assert model.poll(look=False)[0].endswith("1 more times at most)")
+    assert model.poll(look=False)[0].endswith("DATA_LOSS: no good")
+    assert states(model) == {3: State.END}
+    assert model.seconds_to_retry() == float("inf")
+    assert model.poll() == []
+
+
+def test_a_retry_waits_its_time_unless_the_files_change(tmp_path):
+    model = ServedModel("m", str(tmp_path), FakeLoader(tmp_path), retries=Retries(2, 61.0))
+    add(tmp_path, 3, is_broken=True)
+    model.poll()
+    assert model.poll() == []
+    assert 50.0 < model.seconds_to_retry() <= 61.0
+    (tmp_path / "3" / "broken").unlink()
+    model.poll()
+    assert states(model) == {3: State.AVAILABLE}
+
+
+def test_a_newer_version_does_not_wait_for_a_broken_one(tmp_path):
+    model = ServedModel("m", str(tmp_path), FakeLoader(tmp_path), retries=Retries(2, 61.0))
+    add(tmp_path, 3, is_broken=True)
+    model.poll()
+    add(tmp_path, 5)
+    model.poll()
+    assert states(model) == {5: State.AVAILABLE, 3: State.END}
+    assert model.statuses()[1].code is Code.CANCELLED
+
+
+def test_a_model_that_comes_back_is_tried_anew(model, tmp_path):
+    add(tmp_path, 3, is_broken=True)
+    model.poll()
+    model.configure(str(tmp_path), None)
+    model.poll()
+    model.configure(str(tmp_path), LatestVersions())
+    assert model.statuses() == []
+    assert len(model.poll()) == 1

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.serving.errors import Code, ServingError
-from keras_attn.serving.servable import SessionSettings, saved_model_loader
+from keras_attn.serving.loading import SavedModelLoader
 from keras_attn.serving.session import GraphSession
 
 
@@ -74,7 +74,7 @@ def test_a_directory_without_a_saved_model(tmp_path):
 def test_a_broken_saved_model_is_one_line(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"\x00broken")
     with pytest.raises(ServingError) as caught:
-        saved_model_loader(SessionSettings())("m", 1, str(tmp_path))
+        SavedModelLoader()("m", 1, str(tmp_path))
     assert "\n" not in caught.value.message
 
 

@@ -35,3 +35,12 @@ def test_values_that_do_not_fit():
     proto.tensor_shape.dim[0].size = 5
     with pytest.raises(ServingError, match="tensor parsing error: words"):
         from_proto("words", proto)
+
+
+def test_a_few_bytes_cannot_stand_for_terabytes():
+    proto = to_proto(np.array([7.0], np.float32))
+    proto.tensor_shape.dim[0].size = 5
+    assert from_proto("x", proto).tolist() == [7.0] * 5  # the last value repeats
+    proto.tensor_shape.dim[0].size = 2**40
+    with pytest.raises(ServingError, match="INVALID_ARGUMENT: tensor parsing error: x"):
+        from_proto("x", proto)

@@ -1,0 +1,174 @@
+"""Queues of requests that are run in batches, by threads that all queues share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .batch_tensors import Feeds
+from .batching_parameters import BatchingParameters
+from .errors import Code, ServingError, invalid
+
+
+@dataclass
+class Task:
+    """One request, or a part of one, that waits for its batch.
+
+    Args:
+        feeds: tensor name -> array.
+        size: rows.
+        timeout_ms: limit in milliseconds from `enqueued_at` on; 0 means none.
+    """
+
+    feeds: Feeds
+    size: int
+    timeout_ms: int = 0
+    enqueued_at: float = field(default_factory=time.monotonic)
+    outputs: list[np.ndarray] = field(default_factory=list)
+    error: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class _Batch:
+    tasks: list[Task] = field(default_factory=list)
+    size: int = 0
+    opened_at: float = 0.0
+
+
+class BatchQueue:
+    """Requests of one kind: the same tensors in and out. Made by `BatchScheduler.queue`.
+
+    Args:
+        parameters: sizes and waiting times.
+        process: runs a batch, and sets `outputs` of every task.
+        changed: condition of the scheduler; its lock guards the batches.
+    """
+
+    def __init__(
+        self,
+        parameters: BatchingParameters,
+        process: Callable[[list[Task]], None],
+        changed: threading.Condition,
+    ):
+        self.process = process
+        self._parameters = parameters
+        self._changed = changed
+        self._batches: deque[_Batch] = deque([_Batch()])
+
+    def add(self, task: Task) -> None:
+        """Puts a task into the last batch, or into a new one where it does not fit.
+
+        Raises:
+            ServingError: the task is too large, or too many batches wait already.
+        """
+        limit = self._parameters.execution_size
+        if task.size > limit:
+            raise invalid(f"Task size {task.size} is larger than maximum input batch size {limit}")
+        with self._changed:
+            if self._batches[-1].size + task.size > limit:
+                self._check_room()
+                self._batches.append(_Batch())
+            batch = self._batches[-1]
+            batch.opened_at = batch.opened_at if batch.tasks else task.enqueued_at
+            batch.tasks.append(task)
+            batch.size += task.size
+            self._changed.notify_all()
+
+    def take(self, now: float) -> list[Task]:
+        """Returns the tasks of a batch that is full or has waited long enough; none if there is none."""
+        first = self._batches[0]
+        is_closed = len(self._batches) > 1 or first.size >= self._parameters.execution_size
+        if not first.tasks or not (is_closed or now >= self._due(first)):
+            return []
+        self._batches.popleft()
+        if not self._batches:
+            self._batches.append(_Batch())
+        return first.tasks
+
+    def next_due(self) -> float | None:
+        """Returns when the open batch has waited long enough; None if nothing waits."""
+        return self._due(self._batches[0]) if self._batches[0].tasks else None
+
+    def _due(self, batch: _Batch) -> float:
+        return batch.opened_at + self._parameters.batch_timeout_micros / 1e6
+
+    def _check_room(self) -> None:
+        most = self._parameters.max_enqueued_batches
+        if len(self._batches) >= most:
+            raise ServingError(
+                Code.UNAVAILABLE,
+                "The batch scheduling queue to which this task was submitted is full; currently"
+                f" {len(self._batches)} batches enqueued and max_enqueued_batches is {most}",
+            )
+
+
+class BatchScheduler:
+    """Threads that run the batches of all queues in turn.
+
+    Args:
+        num_threads: batches that may run at once.
+    """
+
+    def __init__(self, num_threads: int):
+        self._changed = threading.Condition()
+        self._queues: list[BatchQueue] = []
+        self._threads: list[threading.Thread] = []
+        self._num_threads = num_threads
+        self._is_stopped = False
+
+    def queue(self, parameters: BatchingParameters, process: Callable[[list[Task]], None]) -> BatchQueue:
+        """Returns a new queue; `process` runs one of its batches."""
+        queue = BatchQueue(parameters, process, self._changed)
+        with self._changed:
+            self._queues.append(queue)
+            if not self._threads:
+                self._start_threads()
+        return queue
+
+    def drop(self, queue: BatchQueue) -> None:
+        """Forgets a queue that gets no more tasks."""
+        with self._changed:
+            self._queues.remove(queue)
+
+    def stop(self) -> None:
+        """Ends the threads once they have run what they took."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+
+    def _start_threads(self) -> None:
+        for number in range(self._num_threads):
+            thread = threading.Thread(target=self._run, name=f"batch-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            queue, tasks = work
+            try:
+                queue.process(tasks)
+            except Exception as error:  # each caller gets it, and the thread goes on
+                for task in tasks:
+                    task.error = error
+            finally:
+                for task in tasks:
+                    task.done.set()
+
+    def _next(self) -> tuple[BatchQueue, list[Task]] | None:
+        with self._changed:
+            while not self._is_stopped:
+                now = time.monotonic()
+                for position, queue in enumerate(self._queues):
+                    if tasks := queue.take(now):
+                        # The next look begins behind this queue, so that none is left waiting.
+                        self._queues = self._queues[position + 1 :] + self._queues[: position + 1]
+                        return queue, tasks
+                dues = [due for queue in self._queues if (due := queue.next_due()) is not None]
+                self._changed.wait(max(0.0, min(dues) - now) if dues else None)
+        return None

@@ -1,0 +1,101 @@
+"""HTTP connections of a client: kept alive, shared by all threads, with retries; standard library only."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+
+_BUSY = (429, 503)
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+
+class Connection:
+    """Sends requests to one server.
+
+    What the server answers is returned, whatever its status. A connection that cannot be made or breaks,
+    and an answer that says "too busy" (429, 503), are tried again after a pause, or after what the answer's
+    Retry-After says. A time-out is not: the server may still be at work on the first request.
+
+    Args:
+        host: host name.
+        port: port number; None means the scheme's own.
+        is_https: speak TLS.
+        timeout_s: seconds to wait for an answer.
+        retries: further attempts after the first.
+    """
+
+    def __init__(self, host: str, port: int | None, is_https: bool, timeout_s: float, retries: int):
+        self.host = host
+        self.port = port
+        self._kind = http.client.HTTPSConnection if is_https else http.client.HTTPConnection
+        self._timeout_s = timeout_s
+        self._retries = retries
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, retries: int | None = None
+    ) -> tuple[int, bytes]:
+        """Sends a request.
+
+        Args:
+            method: HTTP method; the request must be safe to repeat.
+            path: path with its escapes.
+            body: JSON text.
+            retries: further attempts after the first; None means those of the connection.
+
+        Returns:
+            Status and body of the answer.
+
+        Raises:
+            OSError: the server cannot be reached, or does not answer in time.
+            http.client.HTTPException: what answers does not speak HTTP.
+        """
+        left = self._retries if retries is None else retries
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                status, data, wait_s = self._attempt(method, path, body)
+                if status not in _BUSY or not left:
+                    return status, data
+            except (ConnectionError, http.client.HTTPException):
+                if not left:
+                    raise
+                wait_s = None
+            time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
+            pause_s, left = pause_s * 2, left - 1
+
+    def close(self) -> None:
+        """Closes the connections that are idle; the next request opens a new one."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _attempt(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes, float | None]:
+        with self._lock:
+            kept = self._idle.pop() if self._idle else None
+        if kept:
+            try:
+                return self._exchange(kept, method, path, body)
+            except (ConnectionError, http.client.HTTPException):
+                pass  # the server may have closed it while it was idle: a new one is tried at once
+        fresh = self._kind(self.host, self.port, timeout=self._timeout_s)
+        return self._exchange(fresh, method, path, body)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+    ) -> tuple[int, bytes, float | None]:
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            response = connection.getresponse()
+            data = response.read()
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            self._idle.append(connection)
+        after = response.headers.get("Retry-After", "")
+        return response.status, data, float(after) if after.isdigit() else None

@@ -1,0 +1,89 @@
+"""Plain functions as gRPC methods: deadlines in, statuses out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
+
+from .access_log import AccessLog
+from .errors import Code, ServingError
+
+_log = logging.getLogger("keras_attn.serving")
+_STATUS = {status.value[0]: status for status in grpc.StatusCode}
+_MAX_ERROR_BYTES = 1024
+# A call without a deadline reports one at the end of time.
+_NO_DEADLINE_S = 10 * 365 * 24 * 3600
+_FILES = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
+
+SERVICE_NAMES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
+
+Method = Callable[[object, int], object]
+
+
+def method_handlers(
+    methods: Mapping[str, Method], access_log: AccessLog | None = None
+) -> list[grpc.GenericRpcHandler]:
+    """Returns what a `grpc.Server` needs; methods that are not given answer UNIMPLEMENTED.
+
+    Args:
+        methods: name of a method of `PredictionService` or `ModelService` -> function of a request and a
+            limit in milliseconds, 0 for none.
+        access_log: where calls are written.
+    """
+    access_log = access_log or AccessLog("")
+    handlers = []
+    for file in _FILES:
+        for service in file.services_by_name.values():
+            calls = {
+                method.name: _unary(methods[method.name], method, access_log)
+                for method in service.methods
+                if method.name in methods
+            }
+            handlers.append(grpc.method_handlers_generic_handler(service.full_name, calls))
+    return handlers
+
+
+def _unary(run: Method, descriptor: MethodDescriptor, access_log: AccessLog) -> grpc.RpcMethodHandler:
+    """Wraps a method so that its deadline is passed on and its errors become gRPC statuses."""
+
+    def call(request: object, context: grpc.ServicerContext) -> object:
+        begin = time.perf_counter()
+        try:
+            response = run(request, _timeout_ms(context))
+            access_log.write("GRPC", descriptor.name, "OK", begin, peer=context.peer())
+            return response
+        except ServingError as error:
+            failure = error
+        except Exception as error:
+            _log.exception("A gRPC request failed unexpectedly.")
+            failure = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+        access_log.write("GRPC", descriptor.name, failure.code.name, begin, peer=context.peer())
+        context.abort(_STATUS[int(failure.code)], cut_message(failure.message))
+        return None
+
+    return grpc.unary_unary_rpc_method_handler(
+        call,
+        request_deserializer=descriptor.input_type._concrete_class.FromString,
+        response_serializer=lambda response: response.SerializeToString(),
+    )
+
+
+def _timeout_ms(context: grpc.ServicerContext) -> int:
+    remaining_s = context.time_remaining()
+    if remaining_s is None or remaining_s > _NO_DEADLINE_S:
+        return 0
+    # 0 would mean no limit: a deadline that has passed still gets a millisecond.
+    return max(1, int(remaining_s * 1000))
+
+
+def cut_message(message: str) -> str:
+    """Shortens an error text to what the stock server puts into a status: 1024 bytes and a mark."""
+    data = message.encode("utf-8", "replace")
+    if len(data) <= _MAX_ERROR_BYTES:
+        return data.decode()
+    return data[:_MAX_ERROR_BYTES].decode("utf-8", "ignore") + "...TRUNCATED"

@@ -1,0 +1,84 @@
+"""From a SavedModel directory to a servable."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from .errors import Code, ServingError
+from .metric_definitions import LOAD_ATTEMPTS, LOAD_LATENCY
+from .metrics import Metrics
+from .servable import Servable, Session, SessionSettings
+from .session import GraphSession
+from .warmup import warm_up
+
+_log = logging.getLogger("keras_attn.serving")
+
+Wrap = Callable[[Session, str], Session]
+
+
+def _as_it_is(session: Session, directory: str) -> Session:
+    return session
+
+
+@dataclass
+class SavedModelLoader:
+    """Loads SavedModel directories.
+
+    Args:
+        settings: how models are run.
+        metrics: where loads and runs are counted.
+        wrap: puts a session that collects requests around that of a version, given its directory.
+        warmup_repeats: how often a version's warm-up records are replayed; 0 never.
+        max_loads: versions that may be loaded at once; 0 any number.
+    """
+
+    settings: SessionSettings = field(default_factory=SessionSettings)
+    metrics: Metrics = field(default_factory=Metrics)
+    wrap: Wrap = _as_it_is
+    warmup_repeats: int = 1
+    max_loads: int = 0
+
+    def __post_init__(self):
+        self._slots = threading.BoundedSemaphore(self.max_loads) if self.max_loads else nullcontext()
+
+    def __call__(self, name: str, version: int, directory: str) -> Servable:
+        """Loads one version.
+
+        Raises:
+            ServingError: whatever was wrong with it.
+        """
+        begin = time.perf_counter()
+        try:
+            with self._slots:
+                servable = self._load(name, version, directory)
+        except Exception as error:  # whatever a broken model does, the served version must stay
+            self.metrics.increase(LOAD_ATTEMPTS, directory, "fail")
+            if isinstance(error, ServingError):
+                raise
+            raise ServingError(Code.UNKNOWN, f"{type(error).__name__}: {error}") from error
+        self.metrics.increase(LOAD_ATTEMPTS, directory, "success")
+        self.metrics.increase(LOAD_LATENCY, directory, by=int((time.perf_counter() - begin) * 1e6))
+        return servable
+
+    def _load(self, name: str, version: int, directory: str) -> Servable:
+        settings = self.settings
+        graph = GraphSession(
+            directory, settings.tags, settings.intra_op_threads, settings.inter_op_threads, settings.config
+        )
+        session: Session = graph
+        try:
+            session = self.wrap(graph, directory)
+            signature_defs = graph.meta_graph.signature_def
+            servable = Servable(name, version, session, signature_defs, settings, self.metrics)
+            replayed = warm_up(servable, directory, self.warmup_repeats) if self.warmup_repeats else 0
+        except BaseException:
+            session.close()
+            raise
+        if replayed:
+            _log.info("Model %s version %d: %d warm-up requests were replayed.", name, version, replayed)
+        return servable

@@ -1,0 +1,87 @@
+"""Requests recorded with a model, replayed before its version is announced."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import prediction_log_pb2
+
+from . import inference_messages
+from .errors import Code, ServingError, invalid
+from .metric_definitions import WARMUP_LATENCY, WARMUP_RECORDS
+from .servable import Servable
+
+_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_MAX_RECORDS = 1000
+_DAMAGE = re.compile(r"(?:corrupted|truncated) record at \d+")
+_RUNS = {
+    "predict_log": inference_messages.predict,
+    "classify_log": inference_messages.classify,
+    "regress_log": inference_messages.regress,
+    "multi_inference_log": inference_messages.multi_inference,
+}
+
+
+def warm_up(servable: Servable, directory: str, repeats: int = 1) -> int:
+    """Replays `assets.extra/tf_serving_warmup_requests` of a version, if there is one.
+
+    Args:
+        servable: the version.
+        directory: its directory.
+        repeats: how often each record is replayed.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        ServingError: a record is no request, or its request failed: the version must not be announced.
+    """
+    path = os.path.join(directory, _FILE)
+    if not os.path.exists(path):
+        return 0
+    begin, status, number = time.perf_counter(), Code.INTERNAL, 0
+    try:
+        for number, record in enumerate(_records(path), 1):
+            if number > _MAX_RECORDS:
+                raise invalid(f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {path}")
+            for _ in range(repeats):
+                _replay(servable, record)
+        status = Code.OK
+    except ServingError as error:
+        status = error.code
+        raise
+    finally:
+        microseconds = (time.perf_counter() - begin) * 1e6
+        servable.metrics.observe(WARMUP_LATENCY, directory, status.name, value=microseconds)
+        servable.metrics.increase(WARMUP_RECORDS, directory, status.name, by=number)
+    return number
+
+
+def _records(path: str) -> Iterator[bytes]:
+    try:
+        yield from tf.data.TFRecordDataset(path).as_numpy_iterator()
+    except tf.errors.OpError as error:
+        damage = _DAMAGE.search(error.message)
+        raise ServingError(
+            Code(error.error_code),
+            f"{damage[0] if damage else error.message}."
+            " Please verify your warmup data is in TFRecord format.",
+        ) from error
+
+
+def _replay(servable: Servable, record: bytes) -> None:
+    """Runs one record. Its model name and version are not looked at: it came with this version."""
+    try:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        raise invalid(f"Failed to parse warmup record: {record[:64]!r}") from error
+    kind = log.WhichOneof("log_type")
+    if kind not in _RUNS:
+        number = log.DESCRIPTOR.fields_by_name[kind].number if kind else 0
+        raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")
+    _RUNS[kind](servable, getattr(log, kind).request)

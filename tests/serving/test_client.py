@@ -1,0 +1,160 @@
+"""The clients against servers that misbehave, and against each other."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from keras_attn.serving import AsyncClient, Client, ServerError
+from keras_attn.serving.client_json import from_json, to_json
+
+OK = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"outputs": [7]}'
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 0\r\n\r\n"
+TOO_MANY = b'HTTP/1.1 429 No\r\nContent-Length: 14\r\nRetry-After: 0\r\n\r\n{"error": "no"}'[:-1]
+
+
+@pytest.fixture
+def scripted():
+    """A server that answers each connection's first request with the next of some texts, then hangs up."""
+    listeners = []
+
+    def serve(*answers):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+        seen = []
+
+        def run():
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    seen.append(b"")
+                    while not seen[-1].endswith(b"}"):
+                        seen[-1] += connection.recv(65536)
+                    connection.sendall(answer)
+            listener.close()
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}", seen
+
+    yield serve
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.mark.parametrize("first", [BUSY, b"", b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"])
+def test_what_may_succeed_is_tried_again(scripted, first):
+    url, seen = scripted(first, OK)
+    with Client(url, "m") as client:
+        assert client.predict([1]) == [7]
+    assert len(seen) == 2
+    assert seen[0] == seen[1]
+
+
+def test_retries_end(scripted):
+    url, seen = scripted(TOO_MANY, TOO_MANY, TOO_MANY, OK)
+    with Client(url, "m", retries=2) as client, pytest.raises(ServerError, match="429: "):
+        client.predict([1])
+    assert len(seen) == 3
+    url, seen = scripted(BUSY, OK)
+    with Client(url, "m", retries=0) as client, pytest.raises(ServerError, match="503: Service Unavailable"):
+        client.predict([1])
+    assert len(seen) == 1
+
+
+def test_a_server_that_is_not_there():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with (
+        Client(f"http://127.0.0.1:{port}", "m", retries=1) as client,
+        pytest.raises(ConnectionRefusedError),
+    ):
+        client.predict([1])
+
+
+def test_a_time_out_is_not_tried_again():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(url, "m", timeout_s=0.1) as client, pytest.raises(TimeoutError):
+            client.predict([1])
+        silent.settimeout(5.0)
+        silent.accept()[0].close()
+        silent.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            silent.accept()
+
+
+@pytest.fixture(params=["REST", "gRPC"])
+def client_of(request, server):
+    clients = []
+    url = f"http://localhost:{server.rest_port}"
+    if request.param == "gRPC":
+        url = f"grpc://localhost:{server.grpc_port}"
+
+    def make(model):
+        clients.append(Client(url, model))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def test_one_client_for_both_roads(client_of):
+    half = client_of("half")
+    assert list(half.predict({"x": [1.0]})) == [3.5]
+    assert list(half.predict({"x": [1.0]}, version=7)) == [3.5]
+    assert half.status() == {7: "AVAILABLE"}
+    assert half.metadata()["serving_default"]["inputs"]["x"]["dtype"] == "DT_FLOAT"
+    assert half.wait_until_available() == 7
+    with pytest.raises(ServerError, match="Unrecognized servable version label: stable"):
+        half.predict({"x": [1.0]}, label="stable")
+
+
+def test_examples_on_both_roads(client_of):
+    client = client_of("examples")
+    assert client.regress([{"x": 2.0}, {"x": [-4.0]}]) == [3.0, 0.0]
+    assert client.regress([{}], context={"x": 4.0}) == [4.0]
+    (classes,) = client.classify([{"x": 2.0}], signature_name="classify")
+    assert classes == [("cold", -2.0), ("안녕", 0.0), ("hot", 1.0)]
+    with pytest.raises(ServerError, match="No signature was found with the name: s"):
+        client.classify([{"x": 2.0}], signature_name="s")
+
+
+def test_rows_are_a_form_of_rest(server):
+    with (
+        Client(f"grpc://localhost:{server.grpc_port}", "half") as client,
+        pytest.raises(TypeError, match=r"`instances` is a form of REST\. Pass `inputs` over gRPC"),
+    ):
+        client.predict(instances=[1.0])
+
+
+def test_asyncio(server):
+    async def ask():
+        async with AsyncClient(f"http://localhost:{server.rest_port}", "half", max_calls=3) as client:
+            answers = await asyncio.gather(*(client.predict([value]) for value in range(11)))
+            return (
+                answers,
+                await client.status(),
+                await client.metadata(),
+                await client.wait_until_available(),
+            )
+
+    answers, status, metadata, version = asyncio.run(ask())
+    assert answers == [[value / 2 + 3] for value in range(11)]
+    assert (status, list(metadata)[-1:], version) == ({7: "AVAILABLE"}, list(metadata)[-1:], 7)
+
+
+def test_examples_in_asyncio(server):
+    async def ask():
+        async with AsyncClient(f"http://localhost:{server.rest_port}", "examples") as client:
+            regressed = await client.regress([{"x": 2.0}])
+            return regressed, await client.classify([{"x": 2.0}], signature_name="scores_alone")
+
+    assert asyncio.run(ask()) == ([3.0], [[("", 2.0)]])
+
+
+def test_values():
+    assert from_json(to_json({"a": (b"\xff", [1])})) == {"a": [b"\xff", [1]]}
