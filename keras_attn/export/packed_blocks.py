@@ -1,0 +1,168 @@
+"""The blocks of a packed Transformer: those of the model, in fewer and larger products."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attn.export.packed_layers import PackedDense, PackedNorm, attend, join_heads, split_heads
+
+
+class PackedResidual:
+    """`x + f(norm(x))` with `norm_first`, `norm(x + f(x))` without; `x` stays float32.
+
+    Args:
+        residual: a built `ResidualConnection`.
+    """
+
+    def __init__(self, residual):
+        layer = residual.normalization
+        self.norm_first = residual.norm_first
+        gain, offset = layer.gamma.numpy(), layer.beta.numpy()
+        # Before a product, gain and offset become part of its weights.
+        self.norm = PackedNorm(*((None, None) if self.norm_first else (gain, offset)), layer.epsilon)
+        self.folded = (gain, offset) if self.norm_first else None
+
+    def dense(self, layers, dtype, scales=None):
+        """One product in place of several dense layers that read the same normalised rows.
+
+        Args:
+            layers: built `keras.layers.Dense`, side by side in the result.
+            dtype: of the product.
+            scales: a factor for each of them; 1 when None.
+        """
+        scales = scales or [1.0] * len(layers)
+        pairs = list(zip(layers, scales, strict=True))
+        kernel = np.concatenate([layer.kernel.numpy() * scale for layer, scale in pairs], axis=1)
+        bias = np.concatenate([_bias(layer) * scale for layer, scale in pairs])
+        if self.folded is not None:
+            gain, offset = self.folded
+            kernel, bias = kernel * gain[:, None], bias + offset @ kernel
+        return PackedDense(kernel, bias, dtype)
+
+    def before(self, rows):
+        """What enters the sublayer."""
+        return self.norm(rows) if self.norm_first else rows
+
+    def after(self, rows, outputs):
+        """What leaves the connection; `rows` as they were before `before`."""
+        total = tf.cast(outputs, tf.float32) + rows
+        return total if self.norm_first else self.norm(total)
+
+
+class PackedFeedForward:
+    """The feed-forward layer with its residual connection.
+
+    Args:
+        residual: a built `ResidualConnection` around a `PositionwiseFeedForward`.
+        dtype: of the products.
+    """
+
+    def __init__(self, residual, dtype):
+        layer = residual.sublayer
+        self.residual = PackedResidual(residual)
+        self.activation = layer.activation
+        self.hidden = self.residual.dense([layer.hidden], dtype)
+        self.output = _plain(layer.output_projection, dtype)
+
+    def __call__(self, rows):
+        """`[R, D]` to `[R, D]`."""
+        hidden = self.activation(self.hidden(self.residual.before(rows)))
+        return self.residual.after(rows, self.output(hidden))
+
+
+class PackedSelfAttention:
+    """Self-attention with its residual connection; query, key and value are one product.
+
+    Args:
+        residual: a built `ResidualConnection` around a `MultiHeadAttention`.
+        dtype: of the products, and of the cache.
+    """
+
+    def __init__(self, residual, dtype):
+        layer = residual.sublayer
+        self.dtype = dtype
+        self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
+        self.residual = PackedResidual(residual)
+        projections = [layer.query_projection, layer.key_projection, layer.value_projection]
+        self.projection = self.residual.dense(projections, dtype, [1.0 / math.sqrt(self.key_dim), 1.0, 1.0])
+        self.output = _plain(layer.output_projection, dtype)
+
+    def __call__(self, rows, mask, hidden):
+        """A whole sequence `[B S, D]`; `mask` `[B, S]`, `hidden` of `hidden_keys`."""
+        batch = tf.shape(mask)[0]
+        heads = [split_heads(part, batch, self.num_heads) for part in self._project(rows)]  # [B, H, S, E]
+        queries, keys, values = heads
+        context, _ = attend(queries, keys, keep_values(values, mask), hidden)
+        return self.residual.after(rows, self.output(join_heads(context)))
+
+    def empty_cache(self, batch):
+        """Keys and values `[B, 1, H, 0, E]`."""
+        shape = tf.stack([batch, 1, self.num_heads, 0, self.key_dim])
+        return {name: tf.zeros(shape, self.dtype) for name in ("keys", "values")}
+
+    def step(self, rows, live, length, cache):
+        """One step of `[B K, D]` against a cache `[B, K, H, t, E]`; `live` is K and `length` t + 1."""
+        queries, *new = self._project(rows)
+        shape = [-1, live, self.num_heads, 1, self.key_dim]
+        cache = {
+            name: tf.concat([cache[name], tf.reshape(part, shape)], axis=3)  # [B, K, H, t + 1, E]
+            for name, part in zip(("keys", "values"), new, strict=True)
+        }
+        merged = [-1, self.num_heads, length, self.key_dim]
+        keys, values = (tf.reshape(cache[name], merged) for name in ("keys", "values"))
+        queries = tf.reshape(queries, [-1, self.num_heads, 1, self.key_dim])
+        context, _ = attend(queries, keys, values)  # [B K, H, 1, E]
+        context = tf.reshape(context, [-1, self.num_heads * self.key_dim])
+        return self.residual.after(rows, self.output(context)), cache
+
+    def _project(self, rows):
+        return tf.split(self.projection(self.residual.before(rows)), 3, axis=-1)
+
+
+class PackedCrossAttention:
+    """Attention to the memory with its residual connection.
+
+    Args:
+        residual: a built `ResidualConnection` around a `MultiHeadAttention`.
+        dtype: of the products.
+    """
+
+    def __init__(self, residual, dtype):
+        layer = residual.sublayer
+        self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
+        self.residual = PackedResidual(residual)
+        self.query = self.residual.dense([layer.query_projection], dtype, [1.0 / math.sqrt(self.key_dim)])
+        memory = [layer.key_projection, layer.value_projection]
+        kernel = np.concatenate([part.kernel.numpy() for part in memory], axis=1)
+        self.memory = PackedDense(kernel, np.concatenate([_bias(part) for part in memory]), dtype)
+        self.output = _plain(layer.output_projection, dtype)
+
+    def prepare(self, rows, mask):
+        """Keys `[B, H, E, S]`, as the product with the queries wants them, and values `[B, H, S, E]`."""
+        batch = tf.shape(mask)[0]
+        keys, values = (
+            split_heads(part, batch, self.num_heads) for part in tf.split(self.memory(rows), 2, axis=-1)
+        )
+        keys = tf.transpose(keys, [0, 1, 3, 2])  # [B, H, E, S]
+        return {"keys": keys, "values": keep_values(values, mask)}
+
+    def step(self, rows, live, memory, hidden):
+        """K queries a row, `[B K, D]`, to one memory; also the weights `[B, H, K, S]`."""
+        queries = tf.reshape(self.query(self.residual.before(rows)), [-1, live, self.num_heads, self.key_dim])
+        queries = tf.transpose(queries, [0, 2, 1, 3])  # [B, H, K, E]
+        context, weights = attend(queries, memory["keys"], memory["values"], hidden, transposed=True)
+        return self.residual.after(rows, self.output(join_heads(context))), weights
+
+
+def keep_values(values, mask):
+    """Values `[B, H, S, E]`, 0 where the mask `[B, S]` is False."""
+    return tf.where(mask[:, None, :, None], values, tf.zeros([], values.dtype))
+
+
+def _plain(layer, dtype):
+    return PackedDense(layer.kernel.numpy(), _bias(layer), dtype)
+
+
+def _bias(layer):
+    return np.zeros(layer.kernel.shape[1], "float32") if layer.bias is None else layer.bias.numpy()

@@ -1,0 +1,221 @@
+"""A Transformer made ready for fast decoding: the same numbers from fewer operations."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
+from keras_attn.export.packed_layers import PackedLogits, PackedNorm, StoredOnce, hidden_keys
+from keras_attn.models import TransformerSeq2Seq
+from keras_attn.models.token_embedding import PAD_ID
+from keras_attn.positions import sinusoids
+from keras_attn.protocols import Step
+
+DTYPES = ("float32", "bfloat16")
+_POSITIONS = ("sinusoidal", "learned", None)
+
+
+class PackedTransformer:
+    """Decodes as a `TransformerSeq2Seq` does, from a copy of its weights: made at export, for speed alone.
+
+    ```
+    [q, k, v] = x [W_q / sqrt(E), W_k, W_v]                      one product instead of three
+    norm(x) W + b = n(x) (g W) + (b + o W)                       pre-norm: gain g and offset o are folded
+    ```
+
+    where n(x) has mean 0 and variance 1. Products are of rows `[B K, D]` with weights that are constants of
+    the graph; the memory is projected once and never tiled. With `dtype="float32"` the logits are those of
+    the model up to rounding. With `"bfloat16"` products, cache and logits are bfloat16, and the residual
+    path, the normalisations and the softmax float32: faster where the processor multiplies bfloat16 itself
+    (AMX), and with two to three significant digits.
+
+    Later changes of the model's weights do not reach it. A `keras_attn.protocols.Decoder`.
+
+    Args:
+        model: a `TransformerSeq2Seq`, post- or pre-norm, with sinusoidal, learned or no positions.
+        dtype: `"float32"` or `"bfloat16"`. Default `"float32"`.
+
+    Raises:
+        ValueError: for a model that it cannot decode, or another `dtype`.
+
+    Example:
+
+    >>> import keras_attn, tensorflow as tf
+    >>> from keras_attn.export.packed_transformer import PackedTransformer
+    >>> model = keras_attn.models.TransformerSeq2Seq(
+    ...     19, 23, num_encoder_layers=1, num_decoder_layers=1, embedding_dim=6, num_heads=2, hidden_dim=11
+    ... )
+    >>> packed = PackedTransformer(model)
+    >>> state, memory = packed.start(tf.constant([[5, 7, 2]]))
+    >>> packed.step(tf.constant([[1]]), 0, state, memory).logits.shape.as_list()
+    [1, 1, 23]
+    """
+
+    def __init__(self, model, dtype="float32"):
+        settings = _settings_of(model, dtype)
+        self._dtype = dtype
+        self._width = settings["embedding_dim"]
+        self._scale = math.sqrt(self._width) if settings["embedding_scale"] else 1.0
+        self._alignment = settings["alignment_layer"], settings["alignment_heads"]
+        self._target_size = settings["target_vocabulary_size"]
+        self._source_positions = _positions(model, settings, "source_positions")
+        self._target_positions = _positions(model, settings, "target_positions")
+        self._encoder = [
+            (PackedSelfAttention(block.self_attention, dtype), PackedFeedForward(block.feed_forward, dtype))
+            for block in _blocks(model, settings, "encoder")
+        ]
+        self._decoder = [
+            (
+                PackedSelfAttention(block.self_attention, dtype),
+                PackedCrossAttention(block.cross_attention, dtype),
+                PackedFeedForward(block.feed_forward, dtype),
+            )
+            for block in _blocks(model, settings, "decoder")
+        ]
+        self._norms = [_last_norm(model, settings, f"{side}_norm") for side in ("encoder", "decoder")]
+        self._tables, self._logits = _tables(model, settings, dtype)
+
+    def start(self, source):
+        """Encodes the source and projects it for every layer of the decoder.
+
+        Args:
+            source: int32 ids `[B, S]`, padded with 0; every row has at least one that is not 0.
+
+        Returns:
+            state, leaves `[B, 1, H, 0, E]`, and memory, leaves `[B, ...]`.
+
+        Raises:
+            tf.errors.InvalidArgumentError: for a row of nothing but padding.
+        """
+        mask = _checked_mask(source)
+        hidden = hidden_keys(mask)
+        rows = self._embed(0, source)  # [B, S, D]
+        rows = self._source_positions(rows, tf.range(tf.shape(source)[1]))
+        rows = tf.reshape(rows, [-1, self._width])  # [B S, D]
+        for attention, feed_forward in self._encoder:
+            rows = feed_forward(attention(rows, mask, hidden))
+        rows = rows if self._norms[0] is None else self._norms[0](rows)
+        memory = {
+            "mask": mask,
+            "hidden": hidden,
+            "layers": [cross.prepare(rows, mask) for _, cross, _ in self._decoder],
+        }
+        batch = tf.shape(source)[0]
+        return [attention.empty_cache(batch) for attention, _, _ in self._decoder], memory
+
+    def step(self, tokens, position, state, memory):
+        """Predicts the token after `tokens`.
+
+        Args:
+            tokens: int32 ids `[B, K]`.
+            position: of the tokens in the target, from 0; an integer or a scalar tensor.
+            state: what `start` or the step before returned, leaves `[B, K, H, t, E]`.
+            memory: what `start` returned.
+
+        Returns:
+            A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`.
+        """
+        live = tokens.shape[1] or tf.shape(tokens)[1]
+        length = tf.shape(state[0]["keys"])[3] + 1
+        rows = self._embed(1, tf.reshape(tokens, [-1]))  # [B K, D]
+        rows = self._target_positions(rows, tf.convert_to_tensor(position, tf.int32))
+        caches, weights = [], []
+        for layers, cache, projected in zip(self._decoder, state, memory["layers"], strict=True):
+            attention, cross, feed_forward = layers
+            rows, cache = attention.step(rows, live, length, cache)
+            rows, of_layer = cross.step(rows, live, projected, memory["hidden"])
+            rows = feed_forward(rows)
+            caches.append(cache)
+            weights.append(of_layer)
+        rows = rows if self._norms[1] is None else self._norms[1](rows)
+        logits = tf.reshape(self._logits(rows), [-1, live, self._target_size])  # [B, K, V]
+        return Step(tf.cast(logits, tf.float32), caches, self._align(weights, memory["mask"]))
+
+    def _embed(self, side, tokens):
+        return tf.cast(tf.gather(self._tables[side](), tokens), tf.float32) * self._scale
+
+    def _align(self, weights, mask):
+        """The mean over the chosen heads of the chosen layer, `[B, K, S]`."""
+        layer, heads = self._alignment
+        weights = weights[layer] if heads is None else tf.gather(weights[layer], heads, axis=1)
+        return tf.where(mask[:, None, :], tf.reduce_mean(weights, axis=1), 0.0)
+
+
+def _checked_mask(source):
+    """Which ids are no padding; can be had only if every row has one."""
+    mask = tf.not_equal(source, PAD_ID)  # [B, S]
+    # The model gives such a row zeros, biases left out. To do so here would cost at every step.
+    check = tf.debugging.Assert(
+        tf.reduce_all(tf.reduce_any(mask, axis=1)),
+        [
+            "`source` has a row of nothing but padding. Expected at least one id that is not 0, such as the "
+            "end token, in every row. Received:",
+            source,
+        ],
+    )
+    with tf.control_dependencies([] if check is None else [check]):  # eagerly, it has raised by now
+        return tf.identity(mask)
+
+
+def _settings_of(model, dtype):
+    """The settings of a model that can be packed."""
+    if dtype not in DTYPES:
+        raise ValueError(f"`dtype` is unknown. Expected one of {DTYPES}. Received: dtype={dtype!r}.")
+    if not isinstance(model, TransformerSeq2Seq):
+        raise ValueError(
+            "`model` cannot be packed. Expected a TransformerSeq2Seq. "
+            f"Received: {type(model).__name__}. Decode the model itself."
+        )
+    settings = model.get_config()
+    possible = {
+        "positions": settings["positions"] in _POSITIONS,
+        "num_key_value_heads": settings["num_key_value_heads"] in (None, settings["num_heads"]),
+        "window": settings["window"] is None,
+    }
+    for name in (name for name, fits in possible.items() if not fits):
+        raise ValueError(
+            f"A model with this `{name}` cannot be packed. Expected positions of {_POSITIONS}, as many key "
+            f"as query heads, and no window. Received: {name}={settings[name]!r}. Decode the model itself."
+        )
+    return settings
+
+
+def _blocks(model, settings, side):
+    return [model.get_layer(f"{side}_{layer}") for layer in range(settings[f"num_{side}_layers"])]
+
+
+def _last_norm(model, settings, name):
+    if not settings["norm_first"]:
+        return None
+    layer = model.get_layer(name)
+    return PackedNorm(layer.gamma.numpy(), layer.beta.numpy(), layer.epsilon)
+
+
+def _positions(model, settings, name):
+    """What adds the positions `[]` or `[T]` to embedded tokens `[..., D]`."""
+    if settings["positions"] is None:
+        return lambda rows, positions: rows
+    layer = model.get_layer(name)
+    if settings["positions"] == "learned":
+        table = StoredOnce(layer.embeddings.numpy(), "float32")
+        return lambda rows, positions: rows + tf.gather(table(), positions)
+    width, layout = settings["embedding_dim"], layer.layout
+    return lambda rows, positions: rows + sinusoids(positions, width, layout)
+
+
+def _tables(model, settings, dtype):
+    """The tables of source and target, and what makes logits; what the model shares is stored once."""
+    share = settings["share_embeddings"]
+    names = ("embedding",) * 2 if share in ("inputs", "all") else ("source_embedding", "target_embedding")
+    layers = [model.get_layer(name) for name in names]
+    tables = [StoredOnce(layer.embeddings.numpy(), dtype) for layer in dict.fromkeys(layers)]
+    size = settings["target_vocabulary_size"]
+    if share in ("target", "all"):
+        layer, kernel = layers[-1], tables[-1]
+    else:
+        layer = model.get_layer("logits")
+        kernel = layer.kernel.numpy()
+    bias = np.zeros(size, "float32") if layer.bias is None else layer.bias.numpy()
+    transposed = isinstance(kernel, StoredOnce)
+    return (tables[0], tables[-1]), PackedLogits(kernel, bias, dtype, transposed)

@@ -1,0 +1,30 @@
+"""CTranslate2 with the weights of ours."""
+
+import ctranslate2
+from timing import NEW_TOKENS, cell, report, sources
+
+
+def main(cell):
+    translator = ctranslate2.Translator(
+        f"{cell.folder}/ctranslate2-{cell.size}-{cell.beam}",
+        compute_type=cell.kind,
+        inter_threads=1,
+        intra_threads=cell.threads,
+    )
+    words = [[f"w{i}" for i in row] for row in sources(cell)]
+
+    def decode():
+        results = translator.translate_batch(
+            words,
+            beam_size=cell.beam,
+            max_decoding_length=NEW_TOKENS,
+            min_decoding_length=NEW_TOKENS,
+            max_batch_size=0,
+            return_scores=True,
+        )
+        return len(results[0].hypotheses[0])
+
+    report(cell, decode)
+
+
+main(cell())

@@ -1,0 +1,179 @@
+"""PackedTransformer: the same tokens and numbers as the model, from the same weights, each stored once."""
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_attn.decoding import BeamSearch, Greedy, decode
+from keras_attn.export import packed_layers
+from keras_attn.export.ops import check_ops
+from keras_attn.export.packed_transformer import PackedTransformer
+from keras_attn.models import TransformerSeq2Seq
+
+SOURCE_SIZE, V, D, H, HIDDEN = 29, 23, 15, 3, 17
+START, END, LONGEST = 1, 2, 11
+SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
+KINDS = {
+    "post_norm": {},
+    "pre_norm": {"norm_first": True, "activation": "gelu"},
+    "learned": {"positions": "learned", "position_options": {"max_length": 13}, "norm_first": True},
+    "no_positions": {"positions": None, "embedding_scale": False, "output_bias": True},
+    "halves": {"position_options": {"layout": "halves"}, "alignment_layer": 0, "alignment_heads": [2, 0]},
+    "inputs_shared": {"share_embeddings": "inputs"},
+    "target_shared": {"share_embeddings": "target", "output_bias": True},
+    "all_shared": {"share_embeddings": "all", "norm_first": True},
+}
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+
+
+def make(rng, random_biases=True, **settings):
+    """A tiny model; biases and norms are random too, or as they are at first."""
+    shared = settings.get("share_embeddings") in ("inputs", "all")
+    sizes = {"num_encoder_layers": 2, "num_decoder_layers": 3, "embedding_dim": D, "dropout": 0.1}
+    sizes |= {"num_heads": H, "hidden_dim": HIDDEN}
+    model = TransformerSeq2Seq(V if shared else SOURCE_SIZE, V, **{**sizes, **settings})
+    for weight in model.trainable_weights:
+        kind = weight.path.rsplit("/")[-1]
+        if kind in ("kernel", "embeddings"):
+            weight.assign(rng.normal(0, 1.5 * weight.shape[0] ** -0.5, weight.shape))
+        elif random_biases:
+            weight.assign(rng.normal(kind == "gamma", 0.3, weight.shape))
+    return model
+
+
+def run(decoder, strategy, source=SOURCE):
+    return decode(decoder, tf.constant(source), START, END, LONGEST, strategy, return_alignments=True)
+
+
+def assert_same(decoded, other, atol=1e-4):
+    for name in ("tokens", "lengths", "finished"):
+        np.testing.assert_array_equal(getattr(decoded, name), getattr(other, name))
+    for name in ("log_probs", "scores", "alignments"):
+        np.testing.assert_allclose(getattr(decoded, name), getattr(other, name), rtol=1e-5, atol=atol)
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(5, num_hypotheses=3)], ids=["greedy", "beam"])
+def test_decodes_as_the_model(rng, kind, strategy):
+    model = make(rng, **KINDS[kind])
+    assert_same(run(PackedTransformer(model), strategy), run(model, strategy))
+
+
+@EVERY_KIND
+def test_logits_and_alignments_of_every_step(rng, kind):
+    model = make(rng, **KINDS[kind])
+    packed = PackedTransformer(model)
+    source = tf.constant(SOURCE)
+    states, memories = zip(*(decoder.start(source) for decoder in (model, packed)), strict=True)
+    states = [tf.nest.map_structure(lambda leaf: tf.repeat(leaf, 7, axis=1), state) for state in states]
+    for position in range(5):
+        tokens = tf.constant(rng.integers(0, V, (3, 7)), tf.int32)
+        theirs = model.step(tokens, position, states[0], memories[0])
+        ours = packed.step(tokens, position, states[1], memories[1])
+        np.testing.assert_allclose(ours.logits, theirs.logits, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(ours.alignment, theirs.alignment, rtol=0, atol=1e-5)
+        states = [theirs.state, ours.state]
+
+
+def test_many_rows_take_the_other_product(rng, monkeypatch):
+    model = make(rng)
+    packed, reference = PackedTransformer(model), run(model, BeamSearch(5))
+    for many in (1, 1000):
+        monkeypatch.setattr(packed_layers, "_MANY_ROWS", many)
+        assert_same(run(packed, BeamSearch(5)), reference)
+
+
+def test_padding_changes_nothing(rng):
+    packed = PackedTransformer(make(rng))
+    padded = np.pad(SOURCE, [[0, 0], [0, 6]])
+    decoded, other = run(packed, BeamSearch(3)), run(packed, BeamSearch(3), padded)
+    assert_same(decoded, other._replace(alignments=other.alignments[..., :5]))
+    assert np.all(other.alignments[..., 5:] == 0)
+
+
+def test_biases_of_zeros_stay_in_the_graph(rng):
+    """Without them the products lose the layout of constant weights."""
+    model = make(rng, random_biases=False)
+    packed = PackedTransformer(model)
+    assert_same(run(packed, Greedy()), run(model, Greedy()))
+    assert np.all(packed._logits.bias().numpy() != 0)
+
+
+def test_bfloat16(rng):
+    model = make(rng, norm_first=True)
+    packed = PackedTransformer(model, "bfloat16")
+    _, memory = model.start(tf.constant(SOURCE))
+    state, packed_memory = packed.start(tf.constant(SOURCE))
+    assert {leaf.dtype for leaf in tf.nest.flatten(state)} == {tf.bfloat16}
+    tokens = tf.constant(rng.integers(3, V, (3, 1)), tf.int32)
+    ours = packed.step(tokens, 0, state, packed_memory)
+    theirs = model.step(tokens, 0, model.start(tf.constant(SOURCE))[0], memory)
+    assert ours.logits.dtype == ours.alignment.dtype == tf.float32
+    spread = np.std(theirs.logits)
+    assert np.max(np.abs(ours.logits - theirs.logits)) < 0.1 * spread
+    assert run(packed, BeamSearch(3)).tokens.shape[0] == 3
+
+
+def test_later_weights_do_not_reach_it(rng):
+    model = make(rng)
+    packed = PackedTransformer(model)
+    before = run(packed, Greedy())
+    for weight in model.weights:
+        weight.assign(weight * 2)
+    assert_same(run(packed, Greedy()), before)
+
+
+@pytest.mark.parametrize("kind", ["post_norm", "all_shared"])
+def test_saved_model_holds_each_weight_once_and_no_variable(rng, kind, tmp_path):
+    model = make(rng, embedding_dim=123, hidden_dim=331, **KINDS[kind])
+    packed = PackedTransformer(model)
+    signature = tf.TensorSpec([None, None], tf.int32, name="source")
+
+    def function(strategy):
+        def decoded(source):
+            result = decode(packed, source, START, END, LONGEST, strategy)
+            return {"tokens": result.tokens, "scores": result.scores}
+
+        return tf.function(decoded, input_signature=[signature], autograph=False)
+
+    signatures = {"greedy": function(Greedy()), "beam": function(BeamSearch(3))}
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures=signatures)
+    check_ops(tmp_path)
+    size = (tmp_path / "saved_model.pb").stat().st_size
+    weights = 4 * sum(np.prod(weight.shape) for weight in model.weights)
+    assert weights < size < 1.3 * weights
+    names = [name for name, _ in tf.train.list_variables(str(tmp_path / "variables" / "variables"))]
+    assert names == ["_CHECKPOINTABLE_OBJECT_GRAPH"]
+    loaded = tf.saved_model.load(str(tmp_path))
+    for name, strategy in (("greedy", Greedy()), ("beam", BeamSearch(3))):
+        answer, expected = loaded.signatures[name](tf.constant(SOURCE)), run(model, strategy)
+        np.testing.assert_array_equal(answer["tokens"], expected.tokens)
+        np.testing.assert_allclose(answer["scores"], expected.scores, atol=1e-4)
+
+
+def test_a_row_of_nothing_but_padding(rng):
+    packed = PackedTransformer(make(rng))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a row of nothing but padding"):
+        packed.start(tf.constant([[5, 2], [0, 0]]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"positions": "t5"}, "this `positions` cannot be packed. .*Received: positions='t5'"),
+        ({"num_key_value_heads": 1}, "this `num_key_value_heads` .*Received: num_key_value_heads=1"),
+        ({"implementation": "windowed", "window": 2}, "this `window` cannot be packed. .*Received: window=2"),
+    ],
+)
+def test_what_cannot_be_packed(rng, settings, message):
+    with pytest.raises(ValueError, match=message):
+        PackedTransformer(make(rng, **settings))
+
+
+def test_other_models_and_dtypes(rng):
+    with pytest.raises(ValueError, match=r"Expected a TransformerSeq2Seq\. Received: int"):
+        PackedTransformer(7)
+    with pytest.raises(ValueError, match=re.escape("`dtype` is unknown. Expected one of ('float32', 'bfl")):
+        PackedTransformer(make(rng), "float16")
