@@ -40,13 +40,6 @@ def split_heads(tensor, num_heads):
     return ops.swapaxes(ops.reshape(tensor, (batch, length, num_heads, width // num_heads)), 1, 2)
 
 
-def append_step(cache, heads):
-    """`[B, K, Hkv, t, E]` and `[B K, Hkv, 1, E]` to `[B, K, Hkv, t + 1, E]`."""
-    batch, hypotheses, num_heads, _, width = ops.shape(cache)
-    heads = ops.reshape(heads, (batch, hypotheses, num_heads, 1, width))
-    return ops.concatenate([cache, heads], axis=3)
-
-
 def merge_hypotheses(cache):
     """`[B, K, Hkv, t, E]` to `[B K, Hkv, t, E]`."""
     batch, hypotheses, *rest = ops.shape(cache)

@@ -35,6 +35,34 @@ class Decoder(Protocol):
         """Feeds `tokens` `[B, K]`, the ones at `position` (a scalar from 0), and predicts the next ones."""
 
 
+class Extension(NamedTuple):
+    """What `ExtendableDecoder.extend` returns for n tokens a hypothesis.
+
+    Attributes:
+        logits: `[B, K, n, V]`: at place i, those that `step` would give after the first i + 1 tokens.
+        extended: what `rewind` makes a state of; of the decoder's own making.
+        alignment: `[B, K, n, S]` float32, the attention weights of each place.
+    """
+
+    logits: Any
+    extended: Any
+    alignment: Any
+
+
+class ExtendableDecoder(Decoder, Protocol):
+    """A decoder that can run several given tokens in one pass, and take back the last of them.
+
+    For those whose pass over n tokens is cheaper than n steps; `keras_attn.decoding.speculative_greedy` asks
+    it of its target.
+    """
+
+    def extend(self, tokens: Any, position: Any, state: Any, memory: Any) -> Extension:
+        """Feeds `tokens` `[B, K, n]`, the first of them at `position`: the same as n calls of `step`."""
+
+    def rewind(self, extended: Any, count: Any) -> Any:
+        """The state after the first `count` (a scalar, 0 to n) of the tokens, as if none had followed."""
+
+
 class Strategy(Protocol):
     """How hypotheses are searched for, e.g. `keras_attn.decoding.BeamSearch`.
 

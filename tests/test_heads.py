@@ -5,7 +5,6 @@ import pytest
 
 from keras_attn.heads import (
     aligned_positions,
-    append_step,
     both_masks,
     four_axes,
     keep_of_heads,
@@ -29,13 +28,10 @@ def test_positions_end_together():
     assert np.asarray(key_positions).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_append_and_merge():
-    cache = np.zeros((B, 3, HEADS, 4, 5))
-    heads = np.arange(B * 3 * HEADS * 5).reshape(B * 3, HEADS, 1, 5)
-    longer = append_step(cache, heads)
-    assert longer.shape == (B, 3, HEADS, 5, 5)
-    np.testing.assert_array_equal(np.asarray(longer)[..., -1:, :].reshape(heads.shape), heads)
-    np.testing.assert_array_equal(np.asarray(merge_hypotheses(longer))[:, :, -1:], heads)
+def test_hypotheses_become_rows():
+    cache = np.arange(B * 3 * HEADS * 4 * 5).reshape(B, 3, HEADS, 4, 5)
+    merged = np.asarray(merge_hypotheses(cache))
+    np.testing.assert_array_equal(merged, cache.reshape(B * 3, HEADS, 4, 5))
 
 
 def test_no_mask_at_all():

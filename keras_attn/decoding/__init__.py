@@ -15,6 +15,7 @@ from keras_attn.decoding.relative_length import RelativeLength
 from keras_attn.decoding.repetition_penalty import RepetitionPenalty
 from keras_attn.decoding.sampling import Sampling
 from keras_attn.decoding.scoring import Scored, score
+from keras_attn.decoding.speculative import speculative_greedy
 from keras_attn.decoding.suppressed_tokens import SuppressedTokens
 from keras_attn.decoding.target_prefix import TargetPrefix
 
@@ -38,4 +39,5 @@ __all__ = [
     "coverage_penalty",
     "decode",
     "score",
+    "speculative_greedy",
 ]

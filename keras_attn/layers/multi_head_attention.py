@@ -4,25 +4,16 @@ import keras
 from keras import ops
 
 from keras_attn.blockwise import blockwise_attention
-from keras_attn.heads import (
-    aligned_positions,
-    append_step,
-    both_masks,
-    four_axes,
-    keep_of_heads,
-    merge_hypotheses,
-    zero_unseen,
-)
+from keras_attn.heads import aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
 from keras_attn.implementations import check_call
-from keras_attn.layers.attention_heads import AttentionHeads
+from keras_attn.layers.cached_attention import CachedAttention
 from keras_attn.lost_masks import require_mask
 from keras_attn.masks import seen_queries, seen_under_padding
-from keras_attn.scores import grouped_dot_logits, grouped_weighted_sum, softmax_of_kept
 from keras_attn.windowed import windowed_attention
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class MultiHeadAttention(AttentionHeads):
+class MultiHeadAttention(CachedAttention):
     """Scaled dot-product attention, several times side by side, each over projections of its own.
 
     For every head h, with g the head of keys and values that it uses:
@@ -153,60 +144,6 @@ class MultiHeadAttention(AttentionHeads):
         seen = seen_queries(keep)
         return self._join_heads(context, seen), zero_unseen(weights, seen)
 
-    def empty_cache(self, batch_size, num_hypotheses):
-        """The cache of `step` before the first step.
-
-        Args:
-            batch_size: B.
-            num_hypotheses: K.
-
-        Returns:
-            A dictionary of `"keys"` `[B, K, Hkv, 0, E]` and `"values"` `[B, K, Hkv, 0, Ev]`.
-        """
-        shape = (batch_size, num_hypotheses, self.num_key_value_heads, 0)
-        return {
-            "keys": ops.zeros((*shape, self.key_dim), self.compute_dtype),
-            "values": ops.zeros((*shape, self.value_dim), self.compute_dtype),
-        }
-
-    def step(self, inputs, position, cache, keep=None):
-        """One step of causal self-attention of K hypotheses a row, each with a past of its own; no dropout.
-
-        Args:
-            inputs: `[B, K, D]`.
-            position: of the inputs in their sequence, a whole number or scalar tensor; t when the cache
-                began empty.
-            cache: what `empty_cache` or the step before returned, leaves `[B, K, Hkv, t, ...]`.
-            keep: boolean that broadcasts to `[B, K, t + 1]`, True = keep: which of the cached places and of
-                the input itself, the last, are seen (those of padding in a prompt are not); None for all.
-
-        Returns:
-            outputs `[B, K, D]`, the new cache with leaves `[B, K, Hkv, t + 1, ...]` and the float32 weights
-            `[B, H, K, t + 1]`.
-        """
-        batch, hypotheses, width = ops.shape(inputs)
-        rows = ops.reshape(inputs, (batch * hypotheses, 1, width))
-        position = ops.reshape(ops.cast(position, "int32"), (1,))
-        queries, keys, values = self._project(rows, rows, rows, position, position)
-        cache = {
-            "keys": append_step(cache["keys"], keys),
-            "values": append_step(cache["values"], values),
-        }
-        length = ops.shape(cache["keys"])[3]
-        key_positions = ops.arange(length) + (position - length + 1)
-        if keep is not None:
-            keep = ops.broadcast_to(ops.cast(keep, "bool"), (batch, hypotheses, length))
-            keep = ops.reshape(keep, (batch * hypotheses, 1, 1, length))
-        if self.window is not None:
-            keep = both_masks(keep, four_axes(key_positions >= position - self.window))
-        context, weights = self._attend_heads(
-            queries, *map(merge_hypotheses, cache.values()), keep, position, key_positions
-        )
-        seen = seen_queries(keep)
-        outputs = ops.reshape(self._join_heads(context, seen), (batch, hypotheses, -1))
-        weights = ops.reshape(zero_unseen(weights, seen), (batch, hypotheses, self.num_heads, length))
-        return outputs, cache, ops.swapaxes(weights, 1, 2)
-
     def compute_output_spec(
         self,
         query,
@@ -231,24 +168,6 @@ class MultiHeadAttention(AttentionHeads):
             return output
         shape = (query.shape[0], self.num_heads, query.shape[1], value.shape[1])
         return output, keras.KerasTensor(shape, dtype="float32")
-
-    def _attend_heads(
-        self, queries, keys, values, keep, query_positions=None, key_positions=None, training=False
-    ):
-        """The one place where weights are made and used: context `[B, H, T, Ev]`, weights `[B, H, T, S]`.
-
-        What a query has that sees nothing is left to `zero_unseen`.
-        """
-        logits = grouped_dot_logits(queries, keys)
-        positions = self.relative_positions
-        if positions is not None:
-            logits = _add(logits, positions.logits(queries, query_positions, key_positions))
-        weights = softmax_of_kept(logits, keep)
-        dropped = self.dropout_layer(weights, training=training)
-        context = grouped_weighted_sum(dropped, values)
-        if positions is not None:
-            context = _add(context, positions.context(dropped, query_positions, key_positions))
-        return context, weights
 
     def _attend_in_blocks(self, heads, query_mask, key_mask, attention_mask, use_causal_mask, training):
         """The context without a `[T, S]` tensor, and which queries see a key."""
@@ -284,8 +203,3 @@ def _seen(heads, keep, query_mask, key_mask, attention_mask, use_causal_mask):
         return seen_queries(keep)
     lengths = (ops.shape(x)[2] for x in heads[:2])
     return seen_under_padding(*lengths, query_mask, key_mask, use_causal_mask)
-
-
-def _add(tensor, addend):
-    """`addend` may be None and of another dtype; the sum has float32 where one of them does."""
-    return tensor if addend is None else ops.add(tensor, addend)

@@ -162,13 +162,40 @@ class TransformerDecoderBlock(TransformerBlock):
             outputs `[B, K, D]`, the new cache with leaves `[B, K, Hkv, t + 1, E]`, and the float32 weights on
             the memory `[B, H, K, S]`.
         """
-        own, cross = self.self_attention, self.cross_attention
+        own = self.self_attention
         inputs = ops.cast(inputs, self.compute_dtype)
         attended, cache, _ = own.sublayer.step(own.before(inputs), position, cache, keep)
-        hidden = own.after(inputs, attended)
-        attended, weights = cross.sublayer.attend(cross.before(hidden), memory, memory_keep)
-        hidden = cross.after(hidden, attended)
-        return self.feed_forward(hidden), cache, weights
+        outputs, weights = self._after_self_attention(inputs, attended, memory, memory_keep)
+        return outputs, cache, weights
+
+    def extend(self, inputs, position, cache, memory, memory_keep=None, keep=None):
+        """n steps of K hypotheses a row in one pass, without dropout.
+
+        Args:
+            inputs: `[B, K, n, D]`.
+            position: of the first of the inputs in their sequence, a whole number or a scalar tensor.
+            cache: what `empty_cache`, `step`, `extend` or `rewind` returned, leaves `[B, K, Hkv, t, E]`.
+            memory: what `prepare_memory` returned; its batch is B, not B x K.
+            memory_keep: boolean that broadcasts to `[B, K n, S]`, True = keep, or None.
+            keep: boolean that broadcasts to `[B, K, t + n]`, True = keep, or None for all.
+
+        Returns:
+            outputs `[B, K, n, D]`, the new cache with leaves `[B, K, Hkv, t + n, E]`, and the float32 weights
+            on the memory `[B, H, K, n, S]`.
+        """
+        own = self.self_attention
+        inputs = ops.cast(inputs, self.compute_dtype)
+        attended, cache, _ = own.sublayer.extend(own.before(inputs), position, cache, keep)
+        shape = ops.shape(inputs)  # to the memory, K n places are as good as K n hypotheses
+        places = (shape[0], shape[1] * shape[2], shape[3])
+        rows = (ops.reshape(x, places) for x in (inputs, attended))  # [B, K n, D]
+        outputs, weights = self._after_self_attention(*rows, memory, memory_keep)
+        weights = ops.reshape(weights, (shape[0], self.num_heads, *shape[1:3], ops.shape(weights)[-1]))
+        return ops.reshape(outputs, shape), cache, weights
+
+    def rewind(self, cache, num_dropped):
+        """The cache as it was before its last `num_dropped` places came."""
+        return self.self_attention.sublayer.rewind(cache, num_dropped)
 
     def compute_output_spec(
         self, inputs, memory, *args, memory_mask=None, memory_attention_mask=None, **kwargs
@@ -182,3 +209,10 @@ class TransformerDecoderBlock(TransformerBlock):
         rows = (inputs.shape[0], self.num_heads, inputs.shape[1])
         lengths = (inputs.shape[1], memory.shape[1])
         return outputs, *(keras.KerasTensor((*rows, length), dtype="float32") for length in lengths)
+
+    def _after_self_attention(self, inputs, attended, memory, memory_keep):
+        """The rest of a step of N places: outputs `[B, N, D]` and weights on the memory `[B, H, N, S]`."""
+        own, cross = self.self_attention, self.cross_attention
+        hidden = own.after(inputs, attended)
+        attended, weights = cross.sublayer.attend(cross.before(hidden), memory, memory_keep)
+        return self.feed_forward(cross.after(hidden, attended)), weights

@@ -152,6 +152,30 @@ class TransformerEncoderBlock(TransformerBlock):
         hidden = own.after(inputs, attended)
         return self.feed_forward(hidden), cache, weights
 
+    def extend(self, inputs, position, cache, keep=None):
+        """n causal steps of K hypotheses a row in one pass, without dropout.
+
+        Args:
+            inputs: `[B, K, n, D]`.
+            position: of the first of the inputs in their sequence, a whole number or a scalar tensor.
+            cache: what `empty_cache`, `prefill`, `step`, `extend` or `rewind` returned, leaves
+                `[B, K, Hkv, t, E]`.
+            keep: boolean that broadcasts to `[B, K, t + n]`: which places count, True = keep; None for all.
+
+        Returns:
+            outputs `[B, K, n, D]`, the new cache with leaves `[B, K, Hkv, t + n, E]`, and the float32 weights
+            `[B, H, K, n, t + n]`.
+        """
+        own = self.self_attention
+        inputs = ops.cast(inputs, self.compute_dtype)
+        attended, cache, weights = own.sublayer.extend(own.before(inputs), position, cache, keep)
+        hidden = own.after(inputs, attended)
+        return self.feed_forward(hidden), cache, weights
+
+    def rewind(self, cache, num_dropped):
+        """The cache as it was before its last `num_dropped` places came."""
+        return self.self_attention.sublayer.rewind(cache, num_dropped)
+
     def compute_output_spec(
         self,
         inputs,

@@ -22,9 +22,10 @@ from keras_attn.models.transformer_parts import (
     make_norm,
     make_positions,
     plain_settings,
+    rewound,
     sized_cache,
 )
-from keras_attn.protocols import Step
+from keras_attn.protocols import Extension, Step
 from keras_attn.shapes import check_count
 
 SHARING = ("none", "target")
@@ -157,8 +158,7 @@ class TransformerLanguageModel(keras.Model):
         length = ops.shape(memory["prompt_mask"])[1]
         place = length + ops.cast(position, "int32")
         hidden = _embed(self._parts, tokens, ops.expand_dims(place - memory["pads"], -1), training=False)
-        seen = ops.ones((ops.shape(tokens)[0], ops.shape(state[0]["keys"])[3] + 1 - length), "bool")
-        keep = ops.expand_dims(ops.concatenate([memory["prompt_mask"], seen], axis=1), 1)  # [B, 1, S + t + 1]
+        keep = _seen_places(memory, ops.shape(state[0]["keys"])[3] + 1)
         caches, weights = [], []
         for block, cache in zip(self._parts["blocks"], state, strict=True):
             hidden, cache, of_block = block.step(hidden, place, sized_cache(block, cache), keep)
@@ -166,6 +166,49 @@ class TransformerLanguageModel(keras.Model):
             weights.append(of_block[..., :length])
         alignment = align_left(alignment_of(self._settings, weights), memory["pads"], memory["source_mask"])
         return Step(_predict(self._parts, hidden), caches, alignment)
+
+    def extend(self, tokens, position, state, memory):
+        """Predicts the token after each of n tokens, in one pass: the same as n calls of `step`.
+
+        Args:
+            tokens: int32 ids `[B, K, n]`.
+            position: of the first of them in the target, from 0; an integer or a scalar tensor.
+            state: what `start`, `step` or `rewind` returned, leaves `[B, K, Hkv, t, E]`.
+            memory: what `start` returned.
+
+        Returns:
+            An `Extension` of logits `[B, K, n, V]`, what `rewind` takes, and the alignment `[B, K, n, S]`.
+        """
+        batch, hypotheses, num_tokens = ops.shape(tokens)
+        length = ops.shape(memory["prompt_mask"])[1]
+        place = length + ops.cast(position, "int32")
+        positions = place + ops.arange(num_tokens, dtype="int32") - memory["pads"][:, None, None]  # [B, 1, n]
+        hidden = _embed(self._parts, tokens, positions, training=False)
+        keep = _seen_places(memory, ops.shape(state[0]["keys"])[3] + num_tokens)
+        caches, weights = [], []
+        for block, cache in zip(self._parts["blocks"], state, strict=True):
+            hidden, cache, of_block = block.extend(hidden, place, sized_cache(block, cache), keep)
+            caches.append(cache)
+            weights.append(of_block[..., :length])
+        alignment = alignment_of(self._settings, weights)  # [B, K, n, P]
+        alignment = ops.reshape(alignment, (batch, hypotheses * num_tokens, length))
+        alignment = align_left(alignment, memory["pads"], memory["source_mask"])
+        alignment = ops.reshape(alignment, (batch, hypotheses, num_tokens, ops.shape(alignment)[-1]))
+        return Extension(
+            _predict(self._parts, hidden), {"caches": caches, "num_tokens": num_tokens}, alignment
+        )
+
+    def rewind(self, extended, count):
+        """The state after some of the tokens that `extend` was given.
+
+        Args:
+            extended: of the `Extension` that `extend` returned.
+            count: how many of the n tokens stay, 0 to n; an integer or a scalar tensor.
+
+        Returns:
+            A state, leaves `[B, K, Hkv, t + count, E]`.
+        """
+        return rewound(self._parts["blocks"], extended, count)
 
     def get_config(self):
         """Everything the constructor takes."""
@@ -222,6 +265,13 @@ def _embed(parts, ids, positions, training=None):
     if parts["positions"] is not None:
         hidden = parts["positions"](hidden, positions=positions)
     return parts["dropout"](hidden, training=training)
+
+
+def _seen_places(memory, length):
+    """Which of `length` places are no padding of the prompt: boolean `[B, 1, length]`."""
+    mask = memory["prompt_mask"]
+    seen = ops.ones((ops.shape(mask)[0], length - ops.shape(mask)[1]), "bool")
+    return ops.expand_dims(ops.concatenate([mask, seen], axis=1), 1)
 
 
 def _predict(parts, hidden):

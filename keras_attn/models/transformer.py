@@ -14,9 +14,10 @@ from keras_attn.models.transformer_parts import (
     make_norm,
     make_positions,
     plain_settings,
+    rewound,
     sized_cache,
 )
-from keras_attn.protocols import Step
+from keras_attn.protocols import Extension, Step
 from keras_attn.shapes import check_count
 
 SHARING = ("none", "inputs", "target", "all")
@@ -158,6 +159,43 @@ class TransformerSeq2Seq(keras.Model):
             caches.append(cache)
             weights.append(of_block)
         return Step(_predict(parts, hidden), caches, alignment_of(self._settings, weights))
+
+    def extend(self, tokens, position, state, memory):
+        """Predicts the token after each of n tokens, in one pass: the same as n calls of `step`.
+
+        Args:
+            tokens: int32 ids `[B, K, n]`.
+            position: of the first of them in the target, from 0; an integer or a scalar tensor.
+            state: what `start`, `step` or `rewind` returned, leaves `[B, K, Hkv, t, E]`.
+            memory: what `start` returned.
+
+        Returns:
+            An `Extension` of logits `[B, K, n, V]`, what `rewind` takes, and the alignment `[B, K, n, S]`.
+        """
+        parts, keep = self._parts, ops.expand_dims(memory["mask"], 1)
+        hidden = parts["target_embedding"](tokens)
+        if parts["target_positions"] is not None:
+            hidden = parts["target_positions"](hidden, start_position=position)
+        caches, weights = [], []
+        for block, cache, projected in zip(parts["decoder"], state, memory["layers"], strict=True):
+            cache = sized_cache(block, cache)
+            hidden, cache, of_block = block.extend(hidden, position, cache, projected, keep)
+            caches.append(cache)
+            weights.append(of_block)
+        extended = {"caches": caches, "num_tokens": ops.shape(tokens)[2]}
+        return Extension(_predict(parts, hidden), extended, alignment_of(self._settings, weights))
+
+    def rewind(self, extended, count):
+        """The state after some of the tokens that `extend` was given.
+
+        Args:
+            extended: of the `Extension` that `extend` returned.
+            count: how many of the n tokens stay, 0 to n; an integer or a scalar tensor.
+
+        Returns:
+            A state, leaves `[B, K, Hkv, t + count, E]`.
+        """
+        return rewound(self._parts["decoder"], extended, count)
 
     def get_config(self):
         """Everything the constructor takes."""

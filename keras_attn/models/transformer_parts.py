@@ -122,6 +122,21 @@ def sized_cache(block, cache):
     return {name: _sized(leaf, attention.num_key_value_heads, sizes[name]) for name, leaf in cache.items()}
 
 
+def rewound(blocks, extended, count):
+    """The caches after some of the tokens that a model's `extend` was given.
+
+    Args:
+        blocks: the built blocks of the decoder.
+        extended: a dictionary of `"caches"`, one a block, and `"num_tokens"`, n.
+        count: how many of the n tokens stay.
+
+    Returns:
+        A list of one cache for each block.
+    """
+    dropped = extended["num_tokens"] - count
+    return [block.rewind(cache, dropped) for block, cache in zip(blocks, extended["caches"], strict=True)]
+
+
 def _sized(leaf, num_heads, width):
     if None not in (leaf.shape[2], leaf.shape[4]):
         return leaf
@@ -134,10 +149,10 @@ def alignment_of(settings, weights):
 
     Args:
         settings: of the model.
-        weights: the weights `[B, H, K, S]` of every layer.
+        weights: the weights `[B, H, K, S]`, or `[B, H, K, n, S]`, of every layer.
 
     Returns:
-        `[B, K, S]`.
+        `[B, K, S]`, or `[B, K, n, S]`.
     """
     weights = weights[settings["alignment_layer"]]
     if settings["alignment_heads"] is not None:
