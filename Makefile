@@ -12,9 +12,9 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-# PyTorch and JAX, which some tests compare with. The pinned PyTorch may bring its CUDA packages on Linux.
+# PyTorch, JAX and CTranslate2, which some tests compare with. The pinned PyTorch may bring its CUDA packages on Linux.
 peers: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,peers]'
 
