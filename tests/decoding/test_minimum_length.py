@@ -24,7 +24,7 @@ def test_a_length_for_every_row(partial):
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(3, 3), Sampling(seed=3)])
-@pytest.mark.parametrize("minimum", [1, 4, np.array([2, 5, 3], np.int32), RelativeLength(1, 1)], ids=str)
+@pytest.mark.parametrize("minimum", [1, 4, np.array([2, 5, 3], np.int32), RelativeLength(1, 1)])
 def test_no_hypothesis_is_shorter(remembering, rng, strategy, minimum):
     tables = rng.normal(size=(4, 11, 7)) + 15.0 * np.eye(7)[END]
     processors = [MinimumLength(tf.constant(minimum) if isinstance(minimum, np.ndarray) else minimum)]
