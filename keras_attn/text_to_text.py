@@ -3,12 +3,9 @@
 import tensorflow as tf
 
 from keras_attn.decoding import decode
+from keras_attn.empty_batch import answer_any_batch
 from keras_attn.text import special_ids
-
-# No SentencePiece piece and no character needs more bytes than this, so longer text is surely too long and is
-# refused before it is split.
-_MAX_BYTES_PER_TOKEN = 64
-_TOO_LONG = "`text` is too long"
+from keras_attn.token_ids import TOO_LONG, named_pieces, token_ids, without_end
 
 
 class TextTooLongError(ValueError):
@@ -59,11 +56,12 @@ class TextToText:
         try:
             translated = self.translate(tf.constant(list(texts), tf.string))["text"].numpy()
         except tf.errors.InvalidArgumentError as error:
-            if _TOO_LONG not in error.message:
+            too_long = f"`text` {TOO_LONG}"
+            if too_long not in error.message:
                 raise
             # The graph's message is one line among those of TensorFlow.
-            line = next(line for line in error.message.splitlines() if _TOO_LONG in line)
-            raise TextTooLongError(line[line.index(_TOO_LONG) :].replace("]", "").replace("[", "")) from None
+            line = next(line for line in error.message.splitlines() if too_long in line)
+            raise TextTooLongError(line[line.index(too_long) :].replace("]", "").replace("[", "")) from None
         return [text.decode() for text in translated]
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
@@ -77,10 +75,7 @@ class TextToText:
             A dictionary of `text`, strings `[B]`, and `score`, float32 `[B]`: the log-probability of the
             target tokens, the end token counted. Text with nothing but space gives "" and 0.
         """
-        _, decoded, empty = self._decode(text)
-        ids = _without_end(decoded)
-        translated = tf.where(empty, "", self.target_tokenizer.decode(ids))
-        return {"text": translated, "score": tf.where(empty, 0.0, decoded.log_probs[:, 0])}
+        return answer_any_batch(self.translated, {"text": text}, {"text": ""})
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def align(self, text):
@@ -94,54 +89,40 @@ class TextToText:
             float32 `[B, T, S]`, whose rows sum to 1. The last piece of each side is the end token, written
             `</s>`; places after it are "" and 0.
         """
-        source, decoded, _ = self._decode(text, return_alignments=True)
+        return answer_any_batch(self.aligned, {"text": text}, {"text": ""})
+
+    def translated(self, text):
+        """`translate` without a graph of its own, for at least one text."""
+        source = self.source_ids(text)
+        decoded = self.decoded(source)
+        empty = is_empty(source)
+        translated = self.target_tokenizer.decode(without_end(decoded.tokens[:, 0]))
         return {
-            "source_pieces": _named(self.source_tokenizer, source),
-            "target_pieces": _named(self.target_tokenizer, decoded.tokens[:, 0]),
+            "text": tf.where(empty, "", translated),
+            "score": tf.where(empty, 0.0, decoded.log_probs[:, 0]),
+        }
+
+    def aligned(self, text, processors=()):
+        """`align` without a graph of its own, for at least one text; processors are those of `decode`."""
+        source = self.source_ids(text)
+        decoded = self.decoded(source, return_alignments=True, processors=processors)
+        return {
+            "source_pieces": named_pieces(self.source_tokenizer, source),
+            "target_pieces": named_pieces(self.target_tokenizer, decoded.tokens[:, 0]),
             "alignment": decoded.alignments[:, 0],
         }
 
-    def _decode(self, text, return_alignments=False):
-        source = self._source_ids(text)
-        decoded = decode(
-            self.model,
-            source,
-            special_ids.START,
-            special_ids.END,
-            self.max_length,
-            self.strategy,
-            return_alignments,
-        )
-        empty = tf.equal(source[:, 0], special_ids.END)  # an empty text is nothing but its end token
-        return source, decoded, empty
+    def source_ids(self, text):
+        """Strings `[B]` to int32 ids `[B, S]`, each row ended by the end token and padded with 0."""
+        return token_ids(self.source_tokenizer, text, self.max_source_length)
 
-    def _source_ids(self, text):
-        """Text `[B]` to ids `[B, S]`, each row ended by the end token and padded with 0."""
-        text = _at_most(text, tf.strings.length(text), "bytes", self.max_source_length * _MAX_BYTES_PER_TOKEN)
-        ids = self.source_tokenizer.encode(text)
-        lengths = tf.cast(ids.row_lengths(), tf.int32)
-        lengths = _at_most(lengths, lengths, "tokens", self.max_source_length)
-        ends = tf.fill(tf.stack([ids.nrows(), 1]), special_ids.END)
-        ids = tf.concat([ids, ends], axis=1)
-        # The shape is given so that an empty batch has a source axis too.
-        longest = tf.reduce_max(tf.concat([lengths, [0]], axis=0)) + 1
-        return ids.to_tensor(special_ids.PAD, shape=tf.stack([tf.shape(text)[0], longest]))
+    def decoded(self, source, max_length=None, strategy=None, **options):
+        """`keras_attn.decoding.decode` of source ids `[B, S]`, with this object's settings by default."""
+        max_length = self.max_length if max_length is None else max_length
+        strategy = self.strategy if strategy is None else strategy
+        return decode(self.model, source, special_ids.START, special_ids.END, max_length, strategy, **options)
 
 
-def _at_most(tensor, sizes, unit, limit):
-    """`tensor`, which can be had only if no size `[B]` is over the limit."""
-    message = f"{_TOO_LONG}: expected at most {limit} {unit}. Split it into sentences. Received:"
-    check = tf.debugging.Assert(tf.reduce_all(sizes <= limit), [message, tf.reduce_max(sizes)])
-    with tf.control_dependencies([] if check is None else [check]):  # eagerly, it has raised by now
-        return tf.identity(tensor)
-
-
-def _without_end(decoded):
-    """The best hypotheses as ragged ids, the end token left out."""
-    tokens = decoded.tokens[:, 0]  # [B, T]
-    return tf.ragged.boolean_mask(tokens, tokens > special_ids.END)
-
-
-def _named(tokenizer, ids):
-    """Pieces of dense ids `[B, T]`, the end token as `</s>`."""
-    return tf.where(tf.equal(ids, special_ids.END), "</s>", tokenizer.pieces(ids))
+def is_empty(source):
+    """Boolean `[B]`: whether source ids `[B, S]` are those of an empty text, nothing but its end token."""
+    return tf.equal(source[:, 0], special_ids.END)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+_FORMATS = ("saved_model", "ctranslate2")
+
 
 @click.command("export")
 @click.argument("run")
@@ -11,18 +13,46 @@ import click
     "--to", "base_path", metavar="FOLDER", help="The base path. Default: exports/ and the run's name."
 )
 @click.option("--version", type=click.IntRange(min=1), help="Default: one above the highest there.")
-def command(run, base_path, version):
-    """Write RUN, a run folder, as a SavedModel version that TensorFlow Serving serves."""
+@click.option("--format", "kind", type=click.Choice(_FORMATS), default=_FORMATS[0], show_default=True)
+@click.option("--beam-size", type=click.IntRange(min=1), help="Of n_best. Default: the run's own, or 4.")
+@click.option("--num-hypotheses", type=click.IntRange(min=1), help="Of n_best. Default: the beam size.")
+@click.option("--in-graph-batching", is_flag=True, help="Join concurrent requests in any server.")
+@click.option("--packed", type=click.Choice(["float32", "bfloat16"]), help="A Transformer packed for speed.")
+def command(run, base_path, version, kind, **options):
+    """Write RUN, a run folder, as a version of a TensorFlow Serving model, or as a CTranslate2 model."""
     from keras_attn.serving.quiet import import_tensorflow
 
     import_tensorflow()
-    from keras_attn.export import export
     from keras_attn.training.run_folder import RunFolder
 
+    if kind == "ctranslate2" and any(options.values()):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise click.UsageError(f"{names} are of saved_model.")
     run = RunFolder(run)
-    text_to_text = run.text_to_text()
     base_path = Path(base_path or Path("exports") / run.path.resolve().name).absolute()
-    path = export(text_to_text, base_path, version)
+    write = _saved_model if kind == "saved_model" else _ctranslate2
+    write(run, base_path, version, **options)
+
+
+def _saved_model(run, base_path, version, beam_size, num_hypotheses, in_graph_batching, packed):
+    from keras_attn.export import InGraphBatching, export
+
+    text_to_text = run.text_to_text()
+    batching = InGraphBatching() if in_graph_batching else None
+    recipe = (run.path / "recipe.toml").read_text(encoding="utf-8")
+    path = export(text_to_text, base_path, version, beam_size, num_hypotheses, batching, recipe, packed)
     click.echo(f"Exported {path}")
+    click.echo(f"Check: keras-attn verify {path} --run {run.path}")
     flags = f"--model_name={base_path.name} --model_base_path={base_path} --rest_api_port=8501"
     click.echo(f"Next: keras-attn serve {flags}")
+
+
+def _ctranslate2(run, base_path, version, **options):
+    from keras_attn.export.ctranslate2_version import export_ctranslate2
+
+    try:
+        path = export_ctranslate2(run.text_to_text(), base_path, version)
+    except (ImportError, ValueError) as error:  # what CTranslate2 cannot say, or it is not installed
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Exported {path}")
+    click.echo(f'Next: ctranslate2.Translator("{path}")')

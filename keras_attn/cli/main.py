@@ -13,6 +13,7 @@ _COMMANDS = {
     "evaluate": "Translate the held-out pairs of a run and score them.",
     "translate": "Translate texts with a trained run.",
     "export": "Write a run as a version of a TensorFlow Serving model.",
+    "verify": "Prove that an export answers the same whichever way it is asked.",
     "serve": "Serve exported models over REST and gRPC.",
     "query": "Ask a server over REST or gRPC.",
 }
@@ -20,6 +21,7 @@ _COMMANDS = {
 _USERS_ERRORS = {
     "builtins.FileExistsError",
     "keras_attn.export.ops.UnservableOpError",
+    "keras_attn.export.verification.VerificationError",
     "keras_attn.serving.client_errors.ServerError",
     "keras_attn.text_to_text.TextTooLongError",
     "keras_attn.training.text_files.DataError",

@@ -2,16 +2,54 @@
 
 import tensorflow as tf
 
+from keras_attn.export.extra_assets import write_extra_assets
 from keras_attn.export.ops import check_ops
+from keras_attn.export.packed_transformer import PackedTransformer
 from keras_attn.export.publish import next_version, published
+from keras_attn.export.questions import example_texts, questions
+from keras_attn.export.service import Service
+from keras_attn.export.signatures import signature_functions
+from keras_attn.export.verification import TOLERANCE, VerificationError, check_graph, check_ways
+from keras_attn.export.ways import EagerWay, SessionWay
+from keras_attn.text_to_text import TextToText
+
+# One that decodes and one that is told what to decode: all weights and both tokenizers take part.
+_QUICKLY_CHECKED = ("serving_default", "score")
+# TensorFlow rounds bfloat16 elsewhere in a graph than eagerly, so that what is decoded may differ.
+_ROUGHLY_CHECKED, _ROUGH_TOLERANCE = ("score",), 0.1
 
 
-def export(text_to_text, base_path, version=None):
+def export(
+    text_to_text,
+    base_path,
+    version=None,
+    beam_size=None,
+    num_hypotheses=None,
+    batching=None,
+    recipe=None,
+    packed=None,
+):
     """Exports a SavedModel with the tokenizer, the decoding loop and the detokenizer inside.
 
-    Signatures: `serving_default` takes `text` (strings `[B]`) and returns `text` (strings `[B]`) and `score`
-    (float32 `[B]`); `align` takes the same and returns `source_pieces`, `target_pieces` and `alignment`, as
-    `TextToText.align` describes them. Nothing but TensorFlow and tensorflow-text is needed to run it.
+    ```
+    serving_default  text                                    -> text, score
+    n_best           text, max_length, length_penalty, target_prefix
+                                                             -> text, score, log_prob, length, finished [B, N]
+    sample           text, temperature, top_k, top_p, seed, max_length, target_prefix
+                                                             -> text, log_prob, length, finished
+    score            text, target           -> log_prob, perplexity, length, token_log_probs, target_pieces
+    align            text, target           -> source_pieces, target_pieces, alignment
+    decode_ids       ids, lengths, max_length                -> ids, lengths, score, finished
+    encode           text                                    -> states, lengths
+    ```
+
+    Every input and output has the batch first; `Service` describes them. What stands behind `text`, but for
+    the target of `score`, may be left out where the server fills in defaults. Nothing but TensorFlow and
+    tensorflow-text is needed to run it.
+
+    Beside the graph stand `assets.extra/tf_serving_warmup_requests`, which a server replays before it
+    announces the version; `batching_params.pbtxt` for its batching; and `assets.extra/keras_attn/` with
+    `manifest.json` and the tokenizers.
 
     The version is written beside `base_path`, checked, and renamed into it: a server that watches the base
     path never sees half of it, and nothing is left behind when the export fails or is interrupted.
@@ -20,35 +58,78 @@ def export(text_to_text, base_path, version=None):
         text_to_text: a `keras_attn.text_to_text.TextToText`.
         base_path: the folder that holds the versions of this model.
         version: a whole number; one above the highest in `base_path` when None.
+        beam_size: of `n_best`; that of the model's own beam search when None, or else 4.
+        num_hypotheses: N of `n_best`; `beam_size` when None.
+        batching: an `InGraphBatching`, to join concurrent requests inside the graph; None for no such thing.
+        recipe: text of the recipe that the model was trained by; it goes into the manifest.
+        packed: `"float32"` or `"bfloat16"`, to write a `TransformerSeq2Seq` as a `PackedTransformer`: faster,
+            with float32 outputs either way; None for the model as it is.
 
     Returns:
         The path of the new version.
 
     Raises:
         FileExistsError: if the version is there already.
+        VerificationError: if a Session on the written graph does not answer like the model itself.
         UnservableOpError: if the graph holds an op that TensorFlow Serving does not run.
+        ValueError: for sizes that no beam search has, and a model that cannot be packed.
     """
+    if packed is not None:
+        text_to_text = packed_text_to_text(text_to_text, packed)
+    service = Service(text_to_text, beam_size, num_hypotheses)
     version = next_version(base_path) if version is None else version
     with published(base_path, version) as (temporary, final):
-        tf.saved_model.save(_servable(text_to_text), str(temporary), signatures=_signatures(text_to_text))
-        check_ops(temporary)
+        signatures = signature_functions(service, batching)
+        module = _servable(text_to_text, signatures.values())
+        tf.saved_model.save(module, str(temporary), signatures=signatures)
+        check_ops(temporary)  # before anything is run
+        _check_answers(temporary, service, rough=packed == "bfloat16")
+        write_extra_assets(temporary, service, batching, {"recipe": recipe, "packed": packed})
     return final
 
 
-def _signatures(text_to_text):
-    return {
-        "serving_default": text_to_text.translate.get_concrete_function(),
-        "align": text_to_text.align.get_concrete_function(),
-    }
+def packed_text_to_text(text_to_text, dtype):
+    """The same `TextToText` with its model packed; see `PackedTransformer`."""
+    return TextToText(
+        PackedTransformer(text_to_text.model, dtype),
+        text_to_text.source_tokenizer,
+        text_to_text.target_tokenizer,
+        text_to_text.max_length,
+        text_to_text.max_source_length,
+        text_to_text.strategy,
+    )
 
 
-def _servable(text_to_text):
-    """What the SavedModel tracks: raw TensorFlow variables and the tokenizers, not the Keras model.
+def _check_answers(folder, service, rough):
+    """The quick part of `keras-attn verify`: what goes in and out, and a Session against the eager model."""
+    inner = service.text_to_text
+    texts = example_texts(inner.source_tokenizer, inner.max_source_length, lengths=(5,))
+    tokenizers = inner.source_tokenizer, inner.target_tokenizer
+    asked = questions(texts, texts[::-1], tokenizers, inner.max_length)
+    session = SessionWay(folder)
+    try:
+        ways, batches = [EagerWay(service), session], [list(range(len(texts)))]
+        names, tolerance = (_ROUGHLY_CHECKED, _ROUGH_TOLERANCE) if rough else (_QUICKLY_CHECKED, TOLERANCE)
+        requests = {name: asked[name] for name in names}
+        checks = [*check_graph(folder), *check_ways(ways, requests, batches, tolerance)[1:]]
+    finally:
+        session.close()
+    problems = [f"{check.name}: {problem}" for check in checks for problem in check.problems]
+    if problems:
+        raise VerificationError(f"The export is not what it should be. {'; '.join(problems)}.")
+
+
+def _servable(text_to_text, functions):
+    """What the SavedModel tracks: the variables that the graphs read, and the tokenizers, not the model.
 
     A `tf.Module` that holds a Keras 3 model saves copies of its variables, and TensorFlow Serving does not
     find the ones that the functions captured (tensorflow issue 72963).
     """
     module = tf.Module()
-    module.weights = [weight.value for weight in text_to_text.model.weights]
+    found = {}
+    for function in functions:
+        for variable in function.get_concrete_function().graph.variables:
+            found.setdefault(id(variable), variable)
+    module.weights = list(found.values())
     module.tokenizers = [text_to_text.source_tokenizer, text_to_text.target_tokenizer]
     return module

@@ -4,11 +4,15 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_attn.export.answers import as_arrays, differences, rows_of
+from keras_attn.export.service import Service
+from keras_attn.export.signatures import signature_defaults
 from keras_attn.serving import Client, GrpcClient, Options, Server, ServerError
 
 # What people type and what breaks things: nothing, spaces, Hangul composed and not, emoji with joiners,
@@ -147,3 +151,65 @@ def test_an_empty_batch_over_grpc_is_an_empty_answer(clients):
     _, grpc = clients
     answer = grpc.predict({"text": np.array([], dtype=object)})
     assert {name: value.shape for name, value in answer.items()} == {"text": (0,), "score": (0,)}
+
+
+@pytest.mark.parametrize("signature", ["n_best", "sample", "align", "encode"])
+def test_options_that_are_left_out_are_filled_in_by_the_server(text_to_text, clients, signature):
+    service = Service(text_to_text)
+    defaults = signature_defaults(service, signature)
+    text = np.array(TEXTS[:3], object)
+    eager = as_arrays(service.answer(signature, {"text": tf.constant(text), **defaults}))
+    for client in clients:
+        answer = client.predict({"text": text}, signature_name=signature)
+        assert differences(eager, as_arrays(answer)) == []
+
+
+@pytest.fixture(scope="module")
+def batching_client(exported):
+    """A server that joins requests, with the settings that the export brings."""
+    options = Options(
+        port=0,
+        model_name="tiny",
+        model_base_path=str(exported.parent),
+        enable_batching=True,
+        batching_parameters_file=str(exported / "batching_params.pbtxt"),
+    )
+    with Server(options) as server, GrpcClient(f"localhost:{server.grpc_port}", "tiny") as grpc:
+        yield grpc
+
+
+def test_a_server_that_joins_requests_gives_every_row_its_own_answer(text_to_text, batching_client):
+    service = Service(text_to_text)
+    text = np.array(["안녕하세요".encode(), b"ein Hund", b"3"], object)
+    inputs = {"text": text, "max_length": np.array([13, 5, 2], np.int32)}
+    inputs |= {"length_penalty": np.array([0, 1, 2], np.float32), "target_prefix": np.array([b"", b"", b"H"])}
+    ids = {"lengths": np.array([1, 3, 2], np.int32), "max_length": np.array([13, 7, 2], np.int32)}
+    widths = [np.array([[9]]), np.array([[12, 7, 8]]), np.array([[5, 31]])]
+    padded = np.array([[9, 9, 9], [12, 7, 8], [5, 31, 5]], np.int32)
+    best = as_arrays(service.answer("n_best", inputs))
+    decoded = as_arrays(service.answer("decode_ids", {"ids": padded, **ids}))
+
+    def ask(row):
+        one = {key: array[row : row + 1] for key, array in inputs.items()}
+        of_ids = {key: array[row : row + 1] for key, array in ids.items()}
+        of_ids["ids"] = widths[row].astype(np.int32)  # joined, they are padded with their own first id
+        answers = (
+            batching_client.predict(one, signature_name="n_best"),
+            batching_client.predict(of_ids, signature_name="decode_ids"),
+        )
+        return [as_arrays(answer) for answer in answers]
+
+    rows = [0, 1, 2, 1, 0, 2]
+    with ThreadPoolExecutor(len(rows)) as pool:
+        answers = list(pool.map(ask, rows))
+    for row, (of_text, of_ids) in zip(rows, answers, strict=True):
+        assert differences(rows_of(best, [row]), of_text) == []
+        assert differences(rows_of(decoded, [row]), of_ids) == []
+
+
+def test_a_default_is_one_value_so_that_joined_requests_are_of_one_row(batching_client):
+    """What a server that joins requests does with defaults: right for one text, an error for several."""
+    one = batching_client.predict({"text": np.array([b"Hund"], object)}, signature_name="n_best")
+    assert one["text"].shape[0] == 1
+    with pytest.raises(ServerError, match="must have equal 0th-dimension size"):
+        batching_client.predict({"text": np.array([b"Hund", b"x"], object)}, signature_name="n_best")

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn.export import UnservableOpError, check_ops
+from keras_attn.export.ops import least_server_version, ops_of
 
 
 def compiled(x):
@@ -83,3 +85,39 @@ def test_several_problems_are_named_at_once(tmp_path):
 
 def test_our_own_export_passes(exported):
     assert check_ops(str(exported)) is None
+
+
+def written(folder, *ops):
+    """A `saved_model.pb` with a function that holds these ops, whether or not there are such."""
+    saved = saved_model_pb2.SavedModel()
+    function = saved.meta_graphs.add().graph_def.library.function.add()
+    function.signature.name = "body"
+    for op in ops:
+        function.node_def.add(name=op.lower(), op=op)
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return folder
+
+
+@pytest.mark.parametrize("op", ["GatherTreeOfMine", "Foo>Bar"])
+def test_ops_that_nobody_links_are_named_with_their_function(tmp_path, op):
+    with pytest.raises(
+        UnservableOpError, match=f"op {op} in function body: TensorFlow Serving does not link it"
+    ):
+        check_ops(written(tmp_path, "MatMul", op))
+
+
+def test_ops_of_the_core_and_of_tensorflow_text_pass(tmp_path):
+    check_ops(written(tmp_path, "While", "BatchFunction", "SentencepieceTokenizeOp", "_FusedMatMul"))
+
+
+def test_the_least_server_version_is_that_of_the_newest_op():
+    assert least_server_version(["MatMul", "While"]) == "2.16"
+    assert least_server_version(["MatMul", "DecodeWebP"]) == "2.20"
+    assert least_server_version(["DecodeJxl", "DecodeWebP", "CheckPinned"]) == "2.21"
+
+
+def test_ops_are_collected_from_functions_too(tmp_path):
+    content = (written(tmp_path, "MatMul", "Sin") / "saved_model.pb").read_bytes()
+    graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].graph_def
+    graph.node.add(name="x", op="Placeholder")
+    assert ops_of(graph) == {"MatMul", "Sin", "Placeholder"}

@@ -1,5 +1,11 @@
 """A version appears whole or not at all."""
 
+import errno
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from keras_attn.export.publish import next_version, published
@@ -100,3 +106,33 @@ def test_a_relative_base_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert publish("tiny", 1) == tmp_path / "tiny" / "1"
     assert everything_in(tmp_path) == ["tiny", *(f"tiny/{name}" for name in everything_in(tmp_path / "tiny"))]
+
+
+def test_a_full_disk_leaves_nothing(base, tmp_path, monkeypatch):
+    """A disk may say that it is full only when it is told to keep what was written."""
+    publish(base, 1)
+    before = everything_in(tmp_path)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        publish(base, 2)
+    assert everything_in(tmp_path) == before
+
+
+def test_a_killed_process_leaves_no_version_and_nothing_in_the_way_of_the_next(base):
+    script = (
+        "import os, signal, sys\n"
+        "from keras_attn.export.publish import published\n"
+        "with published(sys.argv[1], 2) as (temporary, _):\n"
+        "    (temporary / 'saved_model.pb').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    publish(base, 1)
+    killed = subprocess.run([sys.executable, "-c", script, base], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in base.iterdir()] == ["1"]
+    assert all(path.name.startswith(".") for path in base.parent.iterdir() if path != base)
+    assert publish(base, 2) == base / "2"

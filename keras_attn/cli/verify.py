@@ -1,0 +1,160 @@
+"""`keras-attn verify`."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+
+@click.command("verify")
+@click.argument("export", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="The run folder it came from: asks its model too."
+)
+@click.option(
+    "--inputs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Texts, one a line."
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=1e-5,
+    show_default=True,
+    help="Of numbers, of the larger of 1 and their own size.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
+def command(export, run, inputs, tolerance, as_json):
+    """Prove that EXPORT, a version or a base path, answers the same whichever way it is asked."""
+    from keras_attn.serving.quiet import import_tensorflow
+
+    import_tensorflow()
+    folder = _version_folder(export)
+    texts = inputs and [line for line in inputs.read_bytes().splitlines() if line.strip()]
+    report = _verify(folder, run, texts, tolerance)
+    click.echo(json.dumps(report, indent=1, ensure_ascii=False) if as_json else _readable(report))
+    if not report["passed"]:
+        raise click.exceptions.Exit(1)
+
+
+def _version_folder(path):
+    """The version itself, or the highest one of a base path."""
+    if (path / "saved_model.pb").exists():
+        return path
+    versions = [child for child in path.iterdir() if child.name.isdecimal() and child.is_dir()]
+    if not versions:
+        raise click.ClickException(
+            f"{path} holds no SavedModel. Expected a version folder with saved_model.pb, or a base path with "
+            "versions. Give what keras-attn export has written."
+        )
+    return max(versions, key=lambda child: int(child.name))
+
+
+def _verify(folder, run, texts, tolerance):
+    from keras_attn.export.extra_assets import read_manifest
+    from keras_attn.export.verification import batches_of, check_graph, check_ways
+    from keras_attn.export.ways import disable_xla
+
+    xla_is_off = disable_xla()
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise click.ClickException(
+            f"{folder} has no manifest, so that its signatures are not known. Expected an export of this "
+            "version of keras-attn. Export the run again."
+        )
+    checks = check_graph(folder)
+    skipped = [] if run else ["eager: give the run folder with --run to ask its model too"]
+    if not xla_is_off:
+        skipped.append("XLA disabled: this platform's TensorFlow has no switch; the op check looked for it")
+    eager = [_eager_way(run, manifest)] if run else []
+    with ExitStack() as stack:
+        try:
+            ways = eager + _written_ways(stack, folder)
+            requests = _requests(folder, manifest, ways[0], texts)
+            count = len(next(iter(requests.values()))["text"])
+            checks += check_ways(ways, requests, batches_of(count), tolerance)
+        except _cannot_load() as error:
+            from keras_attn.export.verification import Check
+
+            checks.append(Check("loads and answers", (str(error),)))
+    return _report(folder, manifest, checks, skipped)
+
+
+def _cannot_load():
+    import tensorflow as tf
+
+    from keras_attn.cli.server_ways import ServerFailedError
+
+    return (ServerFailedError, tf.errors.OpError, OSError, ValueError)
+
+
+def _eager_way(run, manifest):
+    from keras_attn.export.saved_model import packed_text_to_text
+    from keras_attn.export.service import Service
+    from keras_attn.export.ways import EagerWay
+    from keras_attn.training.run_folder import RunFolder
+
+    decoding, text_to_text = manifest["decoding"], RunFolder(run).text_to_text()
+    if manifest["packed"]:
+        text_to_text = packed_text_to_text(text_to_text, manifest["packed"])
+    return EagerWay(Service(text_to_text, decoding["n_best_beam_size"], decoding["num_hypotheses"]))
+
+
+def _written_ways(stack, folder):
+    from keras_attn.cli.server_ways import server_ways
+    from keras_attn.export.ways import LoadedWay, SessionWay
+
+    session = SessionWay(folder)
+    stack.callback(session.close)
+    return [LoadedWay(folder), session, *stack.enter_context(server_ways(folder))]
+
+
+def _requests(folder, manifest, way, texts):
+    from keras_attn.export.extra_assets import load_tokenizer
+    from keras_attn.export.questions import example_texts, questions
+
+    tokenizers = [load_tokenizer(folder, manifest, side) for side in ("source", "target")]
+    decoding = manifest["decoding"]
+    texts = texts or example_texts(tokenizers[0], decoding["max_source_length"])
+    questioned = questions(texts, texts[::-1], tokenizers, decoding["max_length"])
+    answers = way.ask("serving_default", questioned["serving_default"])["text"]
+    questioned = questions(texts, list(answers[::-1]), tokenizers, decoding["max_length"])
+    return {name: inputs for name, inputs in questioned.items() if name in manifest["signatures"]}
+
+
+def _report(folder, manifest, checks, skipped):
+    return {
+        "export": str(folder),
+        "passed": all(check.passed for check in checks),
+        "checks": [
+            {
+                "name": check.name,
+                "passed": check.passed,
+                "count": check.count,
+                "problems": list(check.problems),
+            }
+            for check in checks
+        ],
+        "skipped": skipped,
+        "signatures": sorted(manifest["signatures"]),
+        "num_ops": len(manifest["ops"]),
+        "least_server_version": manifest["least_server_version"],
+    }
+
+
+def _readable(report):
+    lines = [
+        f"{report['export']}",
+        f"  {len(report['signatures'])} signatures: {', '.join(report['signatures'])}",
+        f"  {report['num_ops']} ops; TensorFlow Serving {report['least_server_version']} or newer",
+        "",
+    ]
+    for check in report["checks"]:
+        mark = "same" if check["passed"] and check["count"] else "fine" if check["passed"] else "WRONG"
+        count = f"{check['count']} answers" if check["count"] else ""
+        lines.append(f"  {mark:6} {check['name']:34} {count}".rstrip())
+        lines += [f"         {problem}" for problem in check["problems"][:5]]
+        more = len(check["problems"]) - 5
+        lines += [f"         ... and {more} more"] if more > 0 else []
+    lines += [f"  -      {sentence}" for sentence in report["skipped"]]
+    verdict = "All ways give the same answers." if report["passed"] else "NOT the same, or not to be served."
+    return "\n".join([*lines, "", f"  {verdict}"])

@@ -1,0 +1,95 @@
+"""What an export holds beside the SavedModel: manifest, tokenizers, warm-up requests, batching settings."""
+
+import json
+from pathlib import Path
+
+from keras_attn.export.manifest import make_manifest
+from keras_attn.export.warmup import warmup_requests, write_warmup_requests
+from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+
+EXTRA_PATH = Path("assets.extra") / "keras_attn"
+MANIFEST_PATH = EXTRA_PATH / "manifest.json"
+# Where a server with `--enable_per_model_batching_parameters` looks; others are given the path.
+BATCHING_PATH = Path("batching_params.pbtxt")
+
+
+def write_extra_assets(folder, service, batching, notes):
+    """Writes all of them.
+
+    Args:
+        folder: the folder of the version, with its `saved_model.pb`.
+        service: the `Service` that was exported.
+        batching: the `InGraphBatching` that it was exported with, or None.
+        notes: a dictionary of what else the manifest is to say.
+    """
+    folder = Path(folder)
+    (folder / EXTRA_PATH).mkdir(parents=True)
+    tokenizers = _save_tokenizers(folder / EXTRA_PATH, service.text_to_text)
+    requests = warmup_requests(service)
+    write_warmup_requests(folder, requests)
+    (folder / BATCHING_PATH).write_text(batching_parameters(batching), encoding="utf-8")
+    manifest = make_manifest(folder, service, batching) | {
+        **notes,
+        "tokenizers": tokenizers,
+        "warmup_requests": len(requests),
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    (folder / MANIFEST_PATH).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder):
+    """The manifest of an export, or None where there is none: another program wrote it."""
+    path = Path(folder) / MANIFEST_PATH
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def load_tokenizer(folder, manifest, side):
+    """The tokenizer of an export.
+
+    Args:
+        folder: of the version.
+        manifest: what `read_manifest` returned.
+        side: "source" or "target".
+
+    Returns:
+        A `keras_attn.protocols.Tokenizer`.
+    """
+    known = {kind.kind: kind for kind in (CharacterTokenizer, SentencePieceTokenizer)}
+    described = manifest["tokenizers"][side]
+    return known[described["kind"]].load(Path(folder) / EXTRA_PATH / described["file"])
+
+
+def batching_parameters(batching):
+    """Settings of the server's own batching, text of a `BatchingParameters`.
+
+    Ids are masked by their lengths, so that requests may be padded to be joined. A run costs the same for any
+    number of rows that it is not asked for, so there are no fixed sizes. Answers of a request that is split
+    might be of different lengths, so none is. Where batches form in the graph already, the server is told not
+    to wait for more.
+    """
+    size, wait = (32, 2000) if batching is None else (batching.max_batch_size, 0)
+    return "\n".join(
+        [
+            f"max_batch_size {{ value: {size} }}",
+            f"batch_timeout_micros {{ value: {wait} }}",
+            "max_enqueued_batches { value: 100 }",
+            "enable_large_batch_splitting { value: false }",
+            "pad_variable_length_inputs: true",
+            "",
+        ]
+    )
+
+
+def _save_tokenizers(folder, text_to_text):
+    """Saves both and returns what the manifest says of them, by side."""
+    found = {}
+    for side in ("source", "target"):
+        tokenizer = getattr(text_to_text, f"{side}_tokenizer")
+        tokenizer.save(folder / side)
+        (file,) = folder.glob(f"{side}.*")
+        found[side] = {
+            "file": file.name,
+            "kind": tokenizer.kind,
+            "vocabulary_size": tokenizer.vocabulary_size,
+        }
+    return found

@@ -1,0 +1,99 @@
+"""Inputs that have a value for every row: one for all is repeated, what cannot be is refused."""
+
+import tensorflow as tf
+
+from keras_attn.text import special_ids
+from keras_attn.token_ids import at_most, required
+
+
+def of_each_row(name, values, rows):
+    """A setting for every row.
+
+    Args:
+        name: what to call it in an error.
+        values: `[B]`, or `[1]` for one that all rows share, as a default is.
+        rows: a tensor `[B, ...]`.
+
+    Returns:
+        `[B]`. Another size is an `InvalidArgumentError`, in graph too.
+    """
+    batch, size = tf.shape(rows)[0], tf.shape(values)[0]
+    message = f"`{name}` does not fit the batch. Expected one value for all rows, or one for each."
+    values = required(values, tf.equal(size, batch) | tf.equal(size, 1), message, size)
+    return tf.broadcast_to(values, batch[None])
+
+
+def in_range(name, values, rows, expected, is_allowed):
+    """`of_each_row`, where every value has to be one that is allowed.
+
+    Args:
+        name: what to call it in an error.
+        values: `[B]` or `[1]`.
+        rows: a tensor `[B, ...]`.
+        expected: what is allowed, in words.
+        is_allowed: values `[B]` to booleans `[B]`.
+
+    Returns:
+        `[B]`.
+    """
+    values = of_each_row(name, values, rows)
+    allowed = is_allowed(values)
+    message = f"`{name}` is out of range. Expected {expected}."
+    return required(values, allowed, message, tf.boolean_mask(values, ~allowed)[:1])
+
+
+def checked_option(name, values, rows, max_length):
+    """One of a request's settings, repeated for every row and refused where it cannot be.
+
+    Args:
+        name: "max_length", "length_penalty", "temperature", "top_k", "top_p" or "seed".
+        values: `[B]` or `[1]`.
+        rows: a tensor `[B, ...]`.
+        max_length: the largest `max_length`.
+
+    Returns:
+        `[B]`.
+    """
+    expected, is_allowed = {
+        "max_length": (f"1 to {max_length}", lambda x: (x >= 1) & (x <= max_length)),
+        "length_penalty": ("a finite number", tf.math.is_finite),
+        "temperature": ("a number above 0", lambda x: (x > 0) & tf.math.is_finite(x)),
+        "top_k": ("at least 0", lambda x: x >= 0),
+        "top_p": ("above 0 and at most 1", lambda x: (x > 0) & (x <= 1)),
+        "seed": ("any", lambda x: tf.equal(x, x)),
+    }[name]
+    return in_range(name, values, rows, expected, is_allowed)
+
+
+def masked_ids(ids, lengths, vocabulary_size, max_tokens):
+    """A caller's source ids as a model takes them, by their lengths alone.
+
+    Args:
+        ids: int32 `[B, S]`; what stands from `lengths` on is not looked at, whatever it is.
+        lengths: int32 `[B]`.
+        vocabulary_size: number of source ids.
+        max_tokens: the largest length.
+
+    Returns:
+        int32 `[B, L + 1]`, L the largest length: each row ended by the end token and padded with 0.
+    """
+    lengths = of_each_row("lengths", lengths, ids)
+    width = tf.shape(ids)[1]
+    allowed = (lengths >= 0) & (lengths <= width)
+    message = "`lengths` does not fit `ids`. Expected 0 to the number of columns in `ids`."
+    lengths = required(lengths, allowed, message, tf.boolean_mask(lengths, ~allowed)[:1])
+    message = f"`ids` is too long: expected at most {max_tokens} tokens. Split it into sentences."
+    lengths = at_most(lengths, lengths, max_tokens, message)
+    longest = tf.reduce_max(tf.concat([lengths, [0]], axis=0))
+    ids = tf.pad(ids[:, :longest], [[0, 0], [0, 1]])  # [B, L + 1]
+    places = tf.range(longest + 1)[None]
+    inside, at_end = places < lengths[:, None], tf.equal(places, lengths[:, None])
+    known = (ids > special_ids.END) & (ids < vocabulary_size)
+    message = f"`ids` holds what is no token. Expected {special_ids.END + 1} to {vocabulary_size - 1}."
+    ids = required(ids, known | ~inside, message, tf.boolean_mask(ids, inside & ~known)[:1])
+    return tf.where(inside, ids, tf.where(at_end, special_ids.END, special_ids.PAD))
+
+
+def given_lengths(mask):
+    """How many places of each row a mask `[B, S]` keeps: int32 `[B]`."""
+    return tf.math.count_nonzero(mask, axis=1, dtype=tf.int32)

@@ -1,0 +1,121 @@
+"""The proof that an export answers as it should, whichever way it is asked."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_attn.export.answers import differences, rows_of
+from keras_attn.export.ops import UnservableOpError, check_ops
+
+# What a server's JSON can write.
+_REST_TYPES = {"string", "bool", "float32", "float64", "int32", "int64", "uint8", "int8", "int16"}
+# Of numbers, of the larger of 1 and their own size.
+TOLERANCE = 1e-5
+
+
+class VerificationError(ValueError):
+    """An export that answers otherwise than it should, or cannot be served."""
+
+
+class Check(NamedTuple):
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        problems: sentences; none where all is well.
+        count: how many answers were compared, or 0 where nothing is counted.
+    """
+
+    name: str
+    problems: tuple
+    count: int = 0
+
+    @property
+    def passed(self):
+        """Whether all is well."""
+        return not self.problems
+
+
+def check_graph(folder):
+    """The checks that need no run: ops, and what goes in and out.
+
+    Args:
+        folder: of the version.
+
+    Returns:
+        A list of `Check`s.
+    """
+    try:
+        check_ops(folder)
+        problems = ()
+    except UnservableOpError as error:
+        problems = (str(error),)
+    definitions = signature_definitions(folder)
+    return [
+        Check("ops that TensorFlow Serving runs", problems),
+        Check("inputs and outputs", tuple(_encoding_problems(definitions)), len(definitions)),
+    ]
+
+
+def check_ways(ways, requests, batches, tolerance=TOLERANCE):
+    """Compares every way with the first one, row by row, however the rows are put together.
+
+    Args:
+        ways: objects with a `name` and `ask(signature, inputs)`; the first one is asked for all rows at once
+            and is what the others, and itself in other batches, have to agree with.
+        requests: a dictionary of signature name to inputs, arrays with the rows first.
+        batches: lists of row numbers.
+        tolerance: of numbers, see `differences`.
+
+    Returns:
+        A `Check` for each way.
+    """
+    expected = {name: ways[0].ask(name, inputs) for name, inputs in requests.items()}
+    return [_check_way(way, requests, batches, expected, tolerance) for way in ways]
+
+
+def batches_of(count):
+    """Batches that put `count` rows together in several ways: sizes, orders and company all change."""
+    rows = list(range(count))
+    pairs = [[row, rows[-1 - row]] for row in rows[:2] if count > 1]
+    singles = [[row] for row in sorted({0, count // 2, count - 1})]
+    return [rows, rows[::-1], *pairs, *singles]
+
+
+def signature_definitions(folder):
+    """The signatures of a SavedModel: a dictionary of name to `SignatureDef`."""
+    saved = saved_model_pb2.SavedModel.FromString((Path(folder) / "saved_model.pb").read_bytes())
+    definitions = saved.meta_graphs[0].signature_def
+    return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
+
+
+def _check_way(way, requests, batches, expected, tolerance):
+    problems, count = [], 0
+    for name, inputs in requests.items():
+        for rows in batches:
+            try:
+                answer = way.ask(name, {key: np.asarray(value)[rows] for key, value in inputs.items()})
+                found = differences(rows_of(expected[name], rows), answer, tolerance)
+            except (tf.errors.OpError, ValueError, KeyError) as error:
+                found = [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
+            problems += [f"{name}, rows {rows}: {sentence}" for sentence in found]
+            count += 1
+    return Check(way.name, tuple(problems), count)
+
+
+def _encoding_problems(definitions):
+    for name, definition in definitions.items():
+        for kind, tensors in (("input", definition.inputs), ("output", definition.outputs)):
+            for key, info in sorted(tensors.items()):
+                place = f"{kind} `{key}` of {name}"
+                if info.WhichOneof("encoding") != "name":
+                    yield f"{place} is no plain tensor: servers can neither take nor return it"
+                elif tf.dtypes.as_dtype(info.dtype).name not in _REST_TYPES:
+                    yield f"{place} is {tf.dtypes.as_dtype(info.dtype).name}, which JSON cannot carry"
+                elif not info.tensor_shape.unknown_rank and (
+                    not info.tensor_shape.dim or info.tensor_shape.dim[0].size != -1
+                ):
+                    yield f"{place} has no batch axis"

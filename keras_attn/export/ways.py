@@ -1,0 +1,92 @@
+"""The ways to an answer: the model itself, TensorFlow's own loader, and a Session as servers use it."""
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
+
+from keras_attn.export.answers import as_arrays
+from keras_attn.export.signatures import INPUTS
+
+
+class EagerWay:
+    """The model in this process, without any graph.
+
+    Args:
+        service: a `Service`.
+    """
+
+    name = "eager"
+
+    def __init__(self, service):
+        self._service = service
+
+    def ask(self, signature, inputs):
+        """Arrays by input name to arrays by output name."""
+        tensors = {name: tf.constant(x, INPUTS[signature][name].dtype) for name, x in inputs.items()}
+        return as_arrays(self._service.answer(signature, tensors))
+
+
+class LoadedWay:
+    """`tf.saved_model.load`.
+
+    Args:
+        folder: of the version.
+    """
+
+    name = "tf.saved_model.load"
+
+    def __init__(self, folder):
+        self._loaded = tf.saved_model.load(str(folder))  # its variables live no longer than it does
+
+    def ask(self, signature, inputs):
+        """Arrays by input name to arrays by output name."""
+        run = self._loaded.signatures[signature]
+        specs = run.structured_input_signature[1]
+        tensors = {name: tf.constant(x, specs[name].dtype) for name, x in inputs.items()}
+        return as_arrays(run(**tensors))
+
+
+class SessionWay:
+    """A Session on the graph, as TensorFlow Serving runs it.
+
+    Args:
+        folder: of the version.
+    """
+
+    name = "Session"
+
+    def __init__(self, folder):
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph)
+        with graph.as_default():
+            # `tf.compat.v1.saved_model.load` is this and a line of warning.
+            loaded = SavedModelLoader(str(folder)).load(self._session, ["serve"])
+        self._signatures = loaded.signature_def
+
+    def ask(self, signature, inputs):
+        """Arrays by input name to arrays by output name."""
+        definition = self._signatures[signature]
+        feeds = {definition.inputs[name].name: np.asarray(value) for name, value in inputs.items()}
+        fetches = {name: info.name for name, info in definition.outputs.items()}
+        return as_arrays(self._session.run(fetches, feeds))
+
+    def close(self):
+        """Gives the Session's memory back."""
+        self._session.close()
+
+
+def disable_xla():
+    """Has this process refuse XLA from now on, as the stock TensorFlow Serving binary does.
+
+    Returns:
+        Whether it does; not every platform's TensorFlow has the switch.
+    """
+    library = Path(tf.__file__).parent / "libtensorflow_cc.so.2"
+    try:
+        ctypes.CDLL(str(library))._ZN10tensorflow21DisableXlaCompilationEv()
+    except (OSError, AttributeError):
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""`keras-attn verify` and the ways to export: one report, and an exit code that tells."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import keras
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def leave_xla_on(monkeypatch):
+    """The command switches it off for its whole process; in this one other tests still need it."""
+    monkeypatch.setattr("keras_attn.export.ways.disable_xla", lambda: True)
+
+
+@pytest.fixture(scope="module")
+def exported_run(tiny_run, tmp_path_factory):
+    """The base path of an export of `tiny_run`."""
+    from keras_attn.cli.main import main
+
+    base_path = tmp_path_factory.mktemp("verified") / "tiny"
+    with pytest.raises(SystemExit) as exit_info:
+        main(["export", str(tiny_run), "--to", str(base_path), "--num-hypotheses", "2"])
+    assert exit_info.value.code == 0
+    return base_path
+
+
+@pytest.fixture
+def lines(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("house water\n\nhorse 눈\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+def test_an_export_of_a_run_answers_the_same_every_way(tiny_run, exported_run, lines):
+    arguments = [exported_run, "--run", tiny_run, "--inputs", lines, "--json"]
+    command = [sys.executable, "-m", "keras_attn.cli.main", "verify", *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr[-3000:]
+    report = json.loads(ran.stdout)
+    assert (report["passed"], report["skipped"]) == (True, [])
+    names = ["eager", "tf.saved_model.load", "Session", "REST", "gRPC"]
+    assert [check["name"] for check in report["checks"]][2:] == names
+    assert all(check["passed"] and not check["problems"] for check in report["checks"])
+    # Seven signatures, two texts: together, in turn, in pairs, and each alone.
+    assert {check["count"] for check in report["checks"][2:]} == {7 * 6}
+    assert report["export"] == str(exported_run / "1")
+    assert report["least_server_version"] == "2.16"
+
+
+@pytest.mark.slow
+def test_an_export_of_other_weights_than_the_runs_is_found(
+    keras_attn, tiny_run, exported_run, lines, tmp_path
+):
+    other = shutil.copytree(tiny_run, tmp_path / "other")
+    model = keras.models.load_model(other / "best.keras", compile=False)
+    kernel = model.get_layer("logits").weights[0]
+    kernel.assign(kernel + 0.05)
+    kernel.assign(kernel * 1.1)
+    model.save(other / "best.keras")
+    ran = keras_attn("verify", exported_run, "--run", other, "--inputs", lines)
+    assert ran.code == 1
+    assert "same   eager" in ran.out
+    assert "WRONG  Session" in ran.out
+    assert "NOT the same" in ran.out
+
+
+def test_damaged_weights_are_a_line_of_the_report(keras_attn, exported_run, tmp_path):
+    damaged = shutil.copytree(exported_run / "1", tmp_path / "1")
+    (data,) = (damaged / "variables").glob("*.data-*")
+    content = bytearray(data.read_bytes())
+    content[100] ^= 0xFF
+    data.write_bytes(content)
+    ran = keras_attn("verify", damaged)
+    assert ran.code == 1
+    assert "WRONG  loads and answers" in ran.out
+
+
+def test_a_folder_without_a_model(keras_attn, tmp_path):
+    ran = keras_attn("verify", tmp_path)
+    assert ran.code == 1
+    assert "holds no SavedModel. Expected a version folder" in ran.err
+
+
+def test_a_model_of_another_program(keras_attn, tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    ran = keras_attn("verify", tmp_path)
+    assert ran.code == 1
+    assert "has no manifest" in ran.err
+
+
+def test_a_recurrent_run_is_nothing_for_ctranslate2(keras_attn, tiny_run, tmp_path):
+    pytest.importorskip("ctranslate2", reason="it writes the model")
+    ran = keras_attn("export", tiny_run, "--to", tmp_path / "tiny", "--format", "ctranslate2")
+    assert ran.code == 1
+    assert "CTranslate2 runs Transformers alone" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_the_other_format_are_refused(keras_attn, tiny_run):
+    ran = keras_attn("export", tiny_run, "--format", "ctranslate2", "--beam-size", 3)
+    assert ran.code == 2
+    assert "are of saved_model" in ran.err
+
+
+def test_a_platform_where_xla_stays_on_is_a_line_of_the_report(
+    keras_attn, exported_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("keras_attn.export.ways.disable_xla", lambda: False)
+    damaged = shutil.copytree(exported_run / "1", tmp_path / "1")
+    shutil.rmtree(damaged / "variables")
+    ran = keras_attn("verify", damaged)
+    assert ran.code == 1
+    assert "XLA disabled: this platform's TensorFlow has no switch" in ran.out

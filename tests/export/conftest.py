@@ -1,0 +1,112 @@
+"""One tiny export of every family, and a Session in a fresh process to ask it."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+FAMILIES = ("recurrent", "convolutional", "transformer", "language_model")
+# Lengths of 0 to 29 characters, two scripts, a plane-1 character.
+TEXTS = ["안녕하세요 세계", "Grüße aus Köln!", "", "ein Hund läuft über die Straße", "漢字 🙂", "x", "Hund"]
+MAX_LENGTH, MAX_SOURCE_LENGTH = 11, 31
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def family(request, tokenizers, tmp_path_factory):
+    """An untrained model, `text_to_text`, its `service`, and its export at `path`; `name` is the family's."""
+    import keras_attn
+    from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
+    from keras_attn.export.service import Service
+
+    kind = "sentencepiece" if request.param == "convolutional" else "characters"
+    tokenizer = getattr(tokenizers, kind)
+    strategy = (
+        BeamSearch(3, length_penalty=GNMTLengthPenalty(0.7)) if request.param == "transformer" else None
+    )
+    text_to_text = keras_attn.TextToText(
+        family_model(request.param, tokenizer.vocabulary_size),
+        tokenizer,
+        tokenizer,
+        MAX_LENGTH,
+        MAX_SOURCE_LENGTH,
+        strategy,
+    )
+    base_path = tmp_path_factory.mktemp("families") / request.param
+    return SimpleNamespace(
+        name=request.param,
+        text_to_text=text_to_text,
+        service=Service(text_to_text, num_hypotheses=2),
+        path=Path(keras_attn.export(text_to_text, base_path, num_hypotheses=2)),
+    )
+
+
+@pytest.fixture(scope="session")
+def ask_session(tmp_path_factory):
+    """`ask_session(path, requests)`: what a Session without XLA answers to a list of (signature, inputs)."""
+
+    def ask(path, requests):
+        folder = tmp_path_factory.mktemp("session")
+        files = [folder / name for name in ("requests", "answers")]
+        files[0].write_bytes(pickle.dumps(requests))
+        script = Path(__file__).with_name("session_client.py")
+        command = [sys.executable, script, path, *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return pickle.loads(files[1].read_bytes())
+
+    return ask
+
+
+def family_model(name, size):
+    """A model whose outputs depend on its inputs although it is not trained."""
+    import keras
+
+    from keras_attn import models
+
+    keras.utils.set_random_seed(21)
+    model = {
+        "recurrent": lambda: models.RecurrentSeq2Seq(size, size, 5, 7, 3, 0.0),
+        "convolutional": lambda: models.ConvolutionalSeq2Seq(
+            size, size, embedding_dim=7, encoder_layers=[(5, 3)], decoder_layers=[(5, 3)]
+        ),
+        "transformer": lambda: models.TransformerSeq2Seq(size, size, 1, 1, 6, 2, 11, dropout=0.0),
+        "language_model": lambda: models.TransformerLanguageModel(size, 1, 6, 2, 11, dropout=0.0),
+    }[name]()
+    rng = np.random.default_rng(21)
+    scale = 0.1 if name == "convolutional" else 0.7
+    for weight in model.trainable_weights:
+        weight.assign(weight + rng.normal(0, scale, weight.shape))
+    return model
+
+
+@pytest.fixture(scope="session", name="request_of")
+def request_of_fixture():
+    """`request_of(signature, rows)`: every input for some of `TEXTS`, by their numbers."""
+    return request_of
+
+
+def request_of(name, rows):
+    """Every input of a signature for some of `TEXTS`; options differ from row to row."""
+    rows = np.array(rows, int)
+    of = {
+        "text": np.array([text.encode() for text in TEXTS], object),
+        "target": np.array([b"Hund", b"", "Köln".encode(), b"ein", b"die Stra", b"a", b"3"], object),
+        "target_prefix": np.array([b"", b"H", b"", b"ei", b"", "세".encode(), b""], object),
+        "max_length": np.array([11, 7, 5, 11, 3, 2, 10], np.int32),
+        "length_penalty": np.array([0, 0.5, 1, 0.7, 2, 0, 0.1], np.float32),
+        "temperature": np.array([1, 0.5, 2, 0.1, 1, 3, 0.9], np.float32),
+        "top_k": np.array([0, 1, 5, 0, 3, 2, 7], np.int32),
+        "top_p": np.array([1, 1, 0.5, 0.9, 0.7, 1, 0.2], np.float32),
+        "seed": np.array([3, 1, 4, 1, 5, 9, 2], np.int64),
+        "lengths": np.array([3, 1, 0, 2, 3, 3, 2], np.int32),
+        "ids": np.array(
+            [[20, 31, 12], [9, 9, 9], [8, 30, 8], [11, 4, 0], [41, 5, 33], [7, 28, 4], [16, 44, 1]], np.int32
+        ),
+    }
+    from keras_attn.export.signatures import INPUTS
+
+    return {key: of[key][rows] for key in INPUTS[name]}
