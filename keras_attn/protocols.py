@@ -26,6 +26,9 @@ class Decoder(Protocol):
 
     `memory` is the encoder's side: leaves `[B, ...]`, computed once, never tiled. `state` is what changes:
     leaves `[B, K, ...]`. `step` is pure: it keeps nothing on the object.
+
+    A decoder whose state is of another layout also has `reorder(state, parents)`, which returns the state in
+    which hypothesis k goes on from `parents[k]`, int32 `[B, K]`; the first call may make K out of 1.
     """
 
     def start(self, source: Any) -> tuple[Any, Any]:

@@ -150,7 +150,7 @@ class BeamSearch:
         """Log-probabilities of ending `[B, K]`; and of the K best that go on, their tokens and parents."""
         # K + 1 of each hypothesis: one of them may be the end.
         values, tokens = top_k(choices.logits, self.beam_size + 1)  # [B, K, W]
-        base = beam.log_probs - choices.log_normalizer(values[..., 0])  # [B, K]
+        base = beam.log_probs - choices.log_normalizer(values[..., 0], tokens[..., 0])  # [B, K]
         values = values + base[..., None]
         going_on = tf.where(tf.equal(tokens, task.end_id), NOTHING, values)
         width = values.shape[2] or tf.shape(values)[2]

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_attn.decoding.reordering import reordered
 from keras_attn.protocols import Step
 
 AVERAGES = ("probabilities", "log_probs")
@@ -60,3 +61,7 @@ class Ensemble:
         mean = tf.reduce_logsumexp if self.average == "probabilities" else tf.reduce_mean
         alignment = tf.add_n([tf.cast(step.alignment, tf.float32) for step in steps]) / len(steps)
         return Step(mean(log_probs, axis=0), [step.state for step in steps], alignment)
+
+    def reorder(self, state, parents):
+        """Every member's state, as it is re-ordered there."""
+        return [reordered(decoder, own, parents) for decoder, own in zip(self.decoders, state, strict=True)]

@@ -38,5 +38,5 @@ class Greedy(InPlace):
         """
         # top_k of one is faster than argmax and reduce_max, and brings the value along.
         best, tokens = tf.math.top_k(choices.logits, 1)  # [B, 1, 1]
-        best = best[..., 0]
-        return tokens[..., 0], best - choices.log_normalizer(best)
+        best, tokens = best[..., 0], tokens[..., 0]
+        return tokens, best - choices.log_normalizer(best, tokens)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.processors import check_processors, choices_of
+from keras_attn.decoding.reordering import reordered, spread
 from keras_attn.decoding.task import Task
 
 
@@ -69,12 +70,16 @@ def decode(
     source = tf.convert_to_tensor(source)
     task = _task(source, end_id, max_length, pad_id)
     state, memory = decoder.start(source)
+    state = spread(decoder, state, strategy.num_live)
     search = _begin(strategy, task, state, tf.shape(source)[1], start_id, return_alignments)
 
     def advance(*variables):
         search = _Search(*variables)
         step = decoder.step(search.last, search.position, search.state, memory)
-        return _advance(strategy, processors, task, search, step)
+        search, parents = _advance(strategy, processors, task, search, step)
+        if parents is not None:  # the last act of a step: nobody else touches the state
+            search = search._replace(state=reordered(decoder, search.state, parents))
+        return search
 
     def goes_on(*variables):
         search = _Search(*variables)
@@ -100,8 +105,6 @@ def _task(source, end_id, max_length, pad_id):
 
 def _begin(strategy, task, state, source_length, start_id, return_alignments):
     live = strategy.num_live
-    if live > 1:
-        state = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, live, axis=1), state)
     alignments = tf.zeros([task.batch, live, 0, source_length]) if return_alignments else ()
     return _Search(
         position=tf.constant(0),
@@ -113,6 +116,7 @@ def _begin(strategy, task, state, source_length, start_id, return_alignments):
 
 
 def _advance(strategy, processors, task, search, step):
+    """One step further, the state still in the order of the step, and the parents by which to change it."""
     logits = tf.cast(step.logits, tf.float32)
     logits.set_shape([None, strategy.num_live, None])  # a decoder need not know it
     choices = choices_of(processors, logits, search.hypotheses.tokens, search.position, task)
@@ -122,10 +126,7 @@ def _advance(strategy, processors, task, search, step):
     alignments = search.alignments
     if not isinstance(alignments, tuple):
         alignments = tf.concat([alignments, tf.cast(step.alignment, tf.float32)[:, :, None]], axis=2)
-    state = step.state
-    if parents is not None:  # the last act of a step: nobody else touches the state
-        state = tf.nest.map_structure(lambda leaf: tf.gather(leaf, parents, axis=1, batch_dims=1), state)
-    return _Search(search.position + 1, state, tokens, hypotheses, alignments)
+    return _Search(search.position + 1, step.state, tokens, hypotheses, alignments), parents
 
 
 def _decoded(strategy, task, search):

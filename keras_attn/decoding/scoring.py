@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_attn.decoding.reordering import spread
 from keras_attn.decoding.selected import count_to_end
 
 METHODS = ("steps", "full")
@@ -80,7 +81,7 @@ def score(decoder, source, target, start_id, end_id, lengths=None, method="steps
 def _by_steps(decoder, source, target, start_id):
     state, memory = decoder.start(source)
     count = target.shape[1] or tf.shape(target)[1]
-    state = tf.nest.map_structure(lambda leaf: tf.repeat(leaf, count, axis=1), state)
+    state = spread(decoder, state, count)
     fed = tf.fill(tf.shape(target)[:2], start_id)  # [B, N]
     log_probs = tf.zeros(tf.stack([tf.shape(target)[0], count, 0]))
     variables = (tf.constant(0), state, fed, log_probs)

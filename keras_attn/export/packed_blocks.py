@@ -89,35 +89,33 @@ class PackedSelfAttention:
         self.output = _plain(layer.output_projection, dtype)
 
     def __call__(self, rows, mask, hidden):
-        """A whole sequence `[B S, D]`; `mask` `[B, S]`, `hidden` of `hidden_keys`."""
-        batch = tf.shape(mask)[0]
-        heads = [split_heads(part, batch, self.num_heads) for part in self._project(rows)]  # [B, H, S, E]
-        queries, keys, values = heads
+        """A whole sequence `[B S, D]`; `mask` `[B, S]`, `hidden` is added to the logits."""
+        projected = self.projection(self.residual.before(rows))
+        queries, keys, values = tf.unstack(
+            split_heads(projected, tf.shape(mask)[0], 3, self.num_heads)
+        )  # [B, H, S, E]
         context, _ = attend(queries, keys, keep_values(values, mask), hidden)
         return self.residual.after(rows, self.output(join_heads(context)))
 
     def empty_cache(self, batch):
-        """Keys and values `[B, 1, H, 0, E]`."""
-        shape = tf.stack([batch, 1, self.num_heads, 0, self.key_dim])
-        return {name: tf.zeros(shape, self.dtype) for name in ("keys", "values")}
+        """Keys and values `[2, B, H, 0, E]`."""
+        return tf.zeros(tf.stack([2, batch, self.num_heads, 0, self.key_dim]), self.dtype)
 
-    def step(self, rows, live, length, cache):
-        """One step of `[B K, D]` against a cache `[B, K, H, t, E]`; `live` is K and `length` t + 1."""
-        queries, *new = self._project(rows)
-        shape = [-1, live, self.num_heads, 1, self.key_dim]
-        cache = {
-            name: tf.concat([cache[name], tf.reshape(part, shape)], axis=3)  # [B, K, H, t + 1, E]
-            for name, part in zip(("keys", "values"), new, strict=True)
-        }
-        merged = [-1, self.num_heads, length, self.key_dim]
-        keys, values = (tf.reshape(cache[name], merged) for name in ("keys", "values"))
-        queries = tf.reshape(queries, [-1, self.num_heads, 1, self.key_dim])
-        context, _ = attend(queries, keys, values)  # [B K, H, 1, E]
-        context = tf.reshape(context, [-1, self.num_heads * self.key_dim])
-        return self.residual.after(rows, self.output(context)), cache
+    def step(self, rows, batch, hidden, cache):
+        """One step of `[B K, D]` against a cache `[2, B, H, t K, E]` that all K hypotheses of a row share.
 
-    def _project(self, rows):
-        return tf.split(self.projection(self.residual.before(rows)), 3, axis=-1)
+        Args:
+            rows: `[B K, D]`.
+            batch: B.
+            hidden: what to add to the logits `[B, H, K, (t + 1) K]`, so that each hypothesis sees its own
+                keys alone; None for K = 1.
+            cache: of the step before.
+        """
+        projected = self.projection(self.residual.before(rows))
+        heads = split_heads(projected, batch, 3, self.num_heads)  # [3, B, H, K, E]
+        cache = tf.concat([cache, heads[1:]], axis=3)  # [2, B, H, (t + 1) K, E]
+        context, _ = attend(heads[0], cache[0], cache[1], hidden)  # [B, H, K, E]
+        return self.residual.after(rows, self.output(join_heads(context))), cache
 
 
 class PackedCrossAttention:
@@ -140,17 +138,18 @@ class PackedCrossAttention:
 
     def prepare(self, rows, mask):
         """Keys `[B, H, E, S]`, as the product with the queries wants them, and values `[B, H, S, E]`."""
-        batch = tf.shape(mask)[0]
-        keys, values = (
-            split_heads(part, batch, self.num_heads) for part in tf.split(self.memory(rows), 2, axis=-1)
-        )
+        keys, values = tf.unstack(split_heads(self.memory(rows), tf.shape(mask)[0], 2, self.num_heads))
         keys = tf.transpose(keys, [0, 1, 3, 2])  # [B, H, E, S]
         return {"keys": keys, "values": keep_values(values, mask)}
 
     def step(self, rows, live, memory, hidden):
         """K queries a row, `[B K, D]`, to one memory; also the weights `[B, H, K, S]`."""
-        queries = tf.reshape(self.query(self.residual.before(rows)), [-1, live, self.num_heads, self.key_dim])
-        queries = tf.transpose(queries, [0, 2, 1, 3])  # [B, H, K, E]
+        queries = self.query(self.residual.before(rows))
+        if live == 1:
+            queries = tf.reshape(queries, [-1, self.num_heads, 1, self.key_dim])
+        else:
+            queries = tf.reshape(queries, [-1, live, self.num_heads, self.key_dim])
+            queries = tf.transpose(queries, [0, 2, 1, 3])  # [B, H, K, E]
         context, weights = attend(queries, memory["keys"], memory["values"], hidden, transposed=True)
         return self.residual.after(rows, self.output(join_heads(context))), weights
 

@@ -105,9 +105,9 @@ class PackedNorm:
         return normed * gain() + offset()
 
 
-def hidden_keys(mask):
-    """What to add to logits `[B, H, T, S]`: 0 where the mask `[B, S]` keeps, almost -inf elsewhere."""
-    return tf.where(mask, 0.0, _HIDDEN)[:, None, None, :]
+def hidden_logits(mask):
+    """What to add to logits: 0 where the mask, of any shape, keeps, almost -inf elsewhere."""
+    return tf.where(mask, 0.0, _HIDDEN)
 
 
 def attend(queries, keys, values, hidden=None, transposed=False):
@@ -117,7 +117,7 @@ def attend(queries, keys, values, hidden=None, transposed=False):
         queries: `[B, H, T, E]`.
         keys: `[B, H, S, E]`; with `transposed`, `[B, H, E, S]`.
         values: `[B, H, S, E]`; those of hidden keys must be 0, so that a row with no key to see gives 0.
-        hidden: of `hidden_keys`, or None.
+        hidden: what to add to the logits, of `hidden_logits`; or None.
         transposed: how the keys lie.
 
     Returns:
@@ -128,14 +128,16 @@ def attend(queries, keys, values, hidden=None, transposed=False):
     return tf.matmul(tf.cast(weights, values.dtype), values), weights
 
 
-def split_heads(rows, batch, num_heads):
-    """`[B T, H E]` to `[B, H, T, E]`."""
-    width = rows.shape[-1] // num_heads
-    heads = tf.reshape(rows, tf.stack([batch, tf.shape(rows)[0] // batch, num_heads, width]))
-    return tf.transpose(heads, [0, 2, 1, 3])
+def split_heads(rows, batch, parts, num_heads):
+    """`[B T, P H E]` to `[P, B, H, T, E]`, whose first axis is free to take apart."""
+    width = rows.shape[-1] // (parts * num_heads)
+    heads = tf.reshape(rows, tf.stack([batch, tf.shape(rows)[0] // batch, parts, num_heads, width]))
+    return tf.transpose(heads, [2, 0, 3, 1, 4])
 
 
 def join_heads(context):
     """`[B, H, T, E]` to `[B T, H E]`."""
     width = context.shape[1] * context.shape[3]
+    if context.shape[2] == 1:
+        return tf.reshape(context, [-1, width])
     return tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, width])

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
-from keras_attn.export.packed_layers import PackedLogits, PackedNorm, StoredOnce, hidden_keys
+from keras_attn.export.packed_layers import PackedLogits, PackedNorm, StoredOnce, hidden_logits
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.positions import sinusoids
@@ -29,6 +29,10 @@ class PackedTransformer:
     the model up to rounding. With `"bfloat16"` products, cache and logits are bfloat16, and the residual
     path, the normalisations and the softmax float32: faster where the processor multiplies bfloat16 itself
     (AMX), and with two to three significant digits.
+
+    The keys and values of all K hypotheses of a row lie side by side, as they were written, and the state
+    says in which slot each hypothesis was at each step: a beam that drops and copies hypotheses changes
+    nothing but these numbers, and the K queries of a row are one product with its t K keys.
 
     Later changes of the model's weights do not reach it. A `keras_attn.protocols.Decoder`.
 
@@ -83,26 +87,38 @@ class PackedTransformer:
             source: int32 ids `[B, S]`, padded with 0; every row has at least one that is not 0.
 
         Returns:
-            state, leaves `[B, 1, H, 0, E]`, and memory, leaves `[B, ...]`.
+            state and memory.
 
         Raises:
             tf.errors.InvalidArgumentError: for a row of nothing but padding.
         """
-        mask = _checked_mask(source)
-        hidden = hidden_keys(mask)
-        rows = self._embed(0, source)  # [B, S, D]
-        rows = self._source_positions(rows, tf.range(tf.shape(source)[1]))
-        rows = tf.reshape(rows, [-1, self._width])  # [B S, D]
-        for attention, feed_forward in self._encoder:
-            rows = feed_forward(attention(rows, mask, hidden))
-        rows = rows if self._norms[0] is None else self._norms[0](rows)
+        rows, mask, hidden = self._encode(source)
         memory = {
             "mask": mask,
             "hidden": hidden,
             "layers": [cross.prepare(rows, mask) for _, cross, _ in self._decoder],
         }
         batch = tf.shape(source)[0]
-        return [attention.empty_cache(batch) for attention, _, _ in self._decoder], memory
+        state = {
+            "ancestors": tf.zeros(tf.stack([batch, 1, 0, 1]), tf.int32),
+            "caches": [attention.empty_cache(batch) for attention, _, _ in self._decoder],
+        }
+        return state, memory
+
+    def encode(self, source):
+        """The encoder's output.
+
+        Args:
+            source: as for `start`.
+
+        Returns:
+            float32 states `[B, S, D]` and their mask, boolean `[B, S]`.
+
+        Raises:
+            tf.errors.InvalidArgumentError: for a row of nothing but padding.
+        """
+        rows, mask, _ = self._encode(source)
+        return tf.reshape(rows, tf.concat([tf.shape(source), [self._width]], axis=0)), mask
 
     def step(self, tokens, position, state, memory):
         """Predicts the token after `tokens`.
@@ -110,27 +126,44 @@ class PackedTransformer:
         Args:
             tokens: int32 ids `[B, K]`.
             position: of the tokens in the target, from 0; an integer or a scalar tensor.
-            state: what `start` or the step before returned, leaves `[B, K, H, t, E]`.
+            state: what `start`, the step before or `reorder` returned.
             memory: what `start` returned.
 
         Returns:
             A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`.
         """
+        batch = tf.shape(tokens)[0]
         live = tokens.shape[1] or tf.shape(tokens)[1]
-        length = tf.shape(state[0]["keys"])[3] + 1
+        ancestors = _with_own_slots(state["ancestors"], batch, live)
+        hidden = None if live == 1 else _hidden_relatives(ancestors, live)
         rows = self._embed(1, tf.reshape(tokens, [-1]))  # [B K, D]
         rows = self._target_positions(rows, tf.convert_to_tensor(position, tf.int32))
         caches, weights = [], []
-        for layers, cache, projected in zip(self._decoder, state, memory["layers"], strict=True):
+        for layers, cache, projected in zip(self._decoder, state["caches"], memory["layers"], strict=True):
             attention, cross, feed_forward = layers
-            rows, cache = attention.step(rows, live, length, cache)
+            rows, cache = attention.step(rows, batch, hidden, cache)
             rows, of_layer = cross.step(rows, live, projected, memory["hidden"])
             rows = feed_forward(rows)
             caches.append(cache)
             weights.append(of_layer)
         rows = rows if self._norms[1] is None else self._norms[1](rows)
         logits = tf.reshape(self._logits(rows), [-1, live, self._target_size])  # [B, K, V]
-        return Step(tf.cast(logits, tf.float32), caches, self._align(weights, memory["mask"]))
+        state = {"ancestors": ancestors, "caches": caches}
+        return Step(tf.cast(logits, tf.float32), state, self._align(weights, memory["mask"]))
+
+    def reorder(self, state, parents):
+        """Hypothesis k goes on from `parents[k]`, `[B, K]`: no key and no value is moved for it."""
+        return {**state, "ancestors": tf.gather(state["ancestors"], parents, batch_dims=1)}
+
+    def _encode(self, source):
+        mask = _checked_mask(source)
+        hidden = hidden_logits(mask)[:, None, None, :]
+        rows = self._embed(0, source)  # [B, S, D]
+        rows = self._source_positions(rows, tf.range(tf.shape(source)[1]))
+        rows = tf.reshape(rows, [-1, self._width])  # [B S, D]
+        for attention, feed_forward in self._encoder:
+            rows = feed_forward(attention(rows, mask, hidden))
+        return (rows if self._norms[0] is None else self._norms[0](rows)), mask, hidden
 
     def _embed(self, side, tokens):
         return tf.cast(tf.gather(self._tables[side](), tokens), tf.float32) * self._scale
@@ -140,6 +173,19 @@ class PackedTransformer:
         layer, heads = self._alignment
         weights = weights[layer] if heads is None else tf.gather(weights[layer], heads, axis=1)
         return tf.where(mask[:, None, :], tf.reduce_mean(weights, axis=1), 0.0)
+
+
+def _with_own_slots(ancestors, batch, live):
+    """Ancestors `[B, K, t, 1]` to `[B, K, t + 1, 1]`: the hypotheses of this step are in slots 0 to K - 1."""
+    own = tf.broadcast_to(tf.range(live)[:, None, None], tf.stack([batch, live, 1, 1]))
+    return tf.concat([ancestors, own], axis=2)
+
+
+def _hidden_relatives(ancestors, live):
+    """What to add to logits `[B, H, K, t K]`: 0 for keys of a hypothesis' own past, else -1e30."""
+    own = tf.equal(ancestors, tf.range(live))  # [B, K, t, K]
+    shape = tf.stack([tf.shape(own)[0], 1, live, tf.shape(own)[2] * live])
+    return hidden_logits(tf.reshape(own, shape))
 
 
 def _checked_mask(source):

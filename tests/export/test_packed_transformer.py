@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.decoding import BeamSearch, Greedy, decode
+from keras_attn.decoding.reordering import reordered, spread
 from keras_attn.export import packed_layers
 from keras_attn.export.ops import check_ops
 from keras_attn.export.packed_transformer import PackedTransformer
@@ -67,14 +68,15 @@ def test_logits_and_alignments_of_every_step(rng, kind):
     packed = PackedTransformer(model)
     source = tf.constant(SOURCE)
     states, memories = zip(*(decoder.start(source) for decoder in (model, packed)), strict=True)
-    states = [tf.nest.map_structure(lambda leaf: tf.repeat(leaf, 7, axis=1), state) for state in states]
+    states = [spread(decoder, state, 7) for decoder, state in zip((model, packed), states, strict=True)]
     for position in range(5):
         tokens = tf.constant(rng.integers(0, V, (3, 7)), tf.int32)
         theirs = model.step(tokens, position, states[0], memories[0])
         ours = packed.step(tokens, position, states[1], memories[1])
         np.testing.assert_allclose(ours.logits, theirs.logits, rtol=0, atol=1e-4)
         np.testing.assert_allclose(ours.alignment, theirs.alignment, rtol=0, atol=1e-5)
-        states = [theirs.state, ours.state]
+        parents = tf.constant(rng.integers(0, 7, (3, 7)), tf.int32)
+        states = [reordered(model, theirs.state, parents), reordered(packed, ours.state, parents)]
 
 
 def test_many_rows_take_the_other_product(rng, monkeypatch):
@@ -106,7 +108,7 @@ def test_bfloat16(rng):
     packed = PackedTransformer(model, "bfloat16")
     _, memory = model.start(tf.constant(SOURCE))
     state, packed_memory = packed.start(tf.constant(SOURCE))
-    assert {leaf.dtype for leaf in tf.nest.flatten(state)} == {tf.bfloat16}
+    assert {leaf.dtype for leaf in state["caches"]} == {tf.bfloat16}
     tokens = tf.constant(rng.integers(3, V, (3, 1)), tf.int32)
     ours = packed.step(tokens, 0, state, packed_memory)
     theirs = model.step(tokens, 0, model.start(tf.constant(SOURCE))[0], memory)
