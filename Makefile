@@ -18,9 +18,9 @@ test: $(READY)
 peers: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,peers]'
 
-# All of the layers and the pure functions below them. Almost all of the time goes into compiling what runs once:
+# All of the layers, the pure functions below them, and every family of models step by step. Almost all of the time goes into compiling what runs once:
 # XLA does not optimise it here, and finds again what it has compiled before.
-JAX_TESTS := tests/layers tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
+JAX_TESTS := tests/layers tests/models/test_steps.py tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
   masks scores positions relative_positions blockwise windowed monotonic recurrence padding_invariance \
   losses coverage_loss lost_masks))
 

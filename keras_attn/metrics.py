@@ -3,10 +3,15 @@
 import keras
 from keras import ops
 
+from keras_attn.losses import smoothed_nll
+
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class TokenAccuracy(keras.metrics.Metric):
-    """Share of the target tokens, pads left out, whose most probable prediction is right.
+    """Share of the target tokens, pads left out, that no other is more probable than.
+
+    Where several are equally probable, each of them counts as right: to look for the first of them, as an
+    argmax does, would take several passes over the vocabulary.
 
     Args:
         pad_id: the target id that does not count.
@@ -25,13 +30,75 @@ class TokenAccuracy(keras.metrics.Metric):
         keep = ops.cast(ops.not_equal(y_true, self.pad_id), self.dtype)
         if sample_weight is not None:
             keep = keep * ops.cast(sample_weight, self.dtype)
-        right = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+        labels = ops.cast(y_true, "int32")[..., None]
+        right = ops.take_along_axis(y_pred, labels, axis=-1)[..., 0] >= ops.max(y_pred, axis=-1)  # [B, T]
         self.right.assign_add(ops.sum(ops.cast(right, self.dtype) * keep))
         self.total.assign_add(ops.sum(keep))
 
     def result(self):
         """Right tokens over all tokens."""
         return ops.divide_no_nan(self.right, self.total)
+
+    def get_config(self):
+        """Everything the constructor takes."""
+        return {**super().get_config(), "pad_id": self.pad_id}
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class Perplexity(keras.metrics.Metric):
+    """Perplexity of a corpus, however it is cut into batches; padded tokens do not count.
+
+    ```
+    perplexity = exp(sum_i sum_t keep_it (-log p_it) / sum_i sum_t keep_it)
+    ```
+
+    The sums run over all batches since the last reset: it is no mean of the batches' perplexities, and the
+    probabilities are the model's own, whatever the loss smooths.
+
+    Args:
+        pad_id: the target id that does not count.
+        name: of the metric.
+        **kwargs: of `keras.metrics.Metric`.
+
+    Call arguments:
+        y_true: integer ids `[B, T]`.
+        y_pred: logits `[B, T, V]`.
+        sample_weight: broadcastable to `[B, T]`, or None.
+
+    Returns:
+        A float32 scalar, 1 for certainty and V for a guess among all.
+
+    Example, logits that leave the choice among four:
+
+    >>> import keras, keras_attn.metrics
+    >>> perplexity = keras_attn.metrics.Perplexity()
+    >>> perplexity.update_state(keras.ops.array([[3, 1, 0]]), keras.ops.zeros((1, 3, 4)))
+    >>> round(float(perplexity.result()), 4)
+    4.0
+
+    Reference: Jelinek, Mercer, Bahl, Baker, "Perplexity - a measure of the difficulty of speech recognition
+    tasks", 1977.
+    """
+
+    def __init__(self, pad_id=0, name="perplexity", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.pad_id = pad_id
+        self.nll = self.add_weight(name="nll", initializer="zeros")
+        self.total = self.add_weight(name="total", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds one batch."""
+        keep = ops.cast(ops.not_equal(y_true, self.pad_id), self.dtype)
+        if sample_weight is not None:
+            keep = keep * ops.cast(sample_weight, self.dtype)
+        # By the loss' own operations: in one graph with it, TensorFlow runs them once.
+        nll = smoothed_nll(y_true, ops.cast(y_pred, "float32"), 0.0)  # [B, T]
+        self.nll.assign_add(ops.sum(ops.cast(nll, self.dtype) * keep))
+        self.total.assign_add(ops.sum(keep))
+
+    def result(self):
+        """exp of the mean over tokens; 1 before the first token."""
+        return ops.exp(ops.divide_no_nan(self.nll, self.total))
 
     def get_config(self):
         """Everything the constructor takes."""

@@ -80,6 +80,26 @@ def test_huge_logits_stay_finite():
     assert float(SequenceCrossentropy()(np.array([[1]]), logits)) == 0
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_label_too_improbable_for_float32_costs_what_it_should(jit_compile):
+    """Beside a likely one: e^-200 is 0 in float32, its logarithm -200 all the same."""
+    logits = tf.constant([[[0.0, 200.0, -3.0], [0.0, 0.0, 1.0]]])
+    labels = tf.constant([[2, 1]])
+
+    @tf.function(jit_compile=jit_compile)
+    def value_and_gradient(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = SequenceCrossentropy()(labels, logits)
+        return loss, tape.gradient(loss, logits)
+
+    loss, gradient = value_and_gradient(logits)
+    shares = np.exp([0, 0, 1]) / np.exp([0, 0, 1]).sum()
+    assert float(loss) == pytest.approx((203 - np.log(shares[1])) / 2, rel=1e-6)
+    expected = [[0, 0.5, -0.5], [shares[0] / 2, (shares[1] - 1) / 2, shares[2] / 2]]
+    np.testing.assert_allclose(gradient[0], expected, rtol=1e-5, atol=1e-7)
+
+
 def test_sample_weights_weigh_tokens(rng):
     logits = rng.normal(size=(B, T, V))
     loss = SequenceCrossentropy()

@@ -1,10 +1,13 @@
-"""Token accuracy: by hand, over several batches, saved and loaded."""
+"""Token accuracy and perplexity: by hand, over several batches, saved and loaded."""
+
+import doctest
 
 import keras
 import numpy as np
 import pytest
 
-from keras_attn.metrics import TokenAccuracy
+from keras_attn import metrics
+from keras_attn.metrics import Perplexity, TokenAccuracy
 
 V = 5
 
@@ -29,6 +32,12 @@ def test_a_pad_that_is_predicted_for_a_token_is_wrong():
     assert float(metric.result()) == pytest.approx(1 / 3)
 
 
+def test_equally_probable_tokens_are_all_right():
+    metric = TokenAccuracy()
+    metric.update_state(np.array([[1, 2, 3]]), np.array([[[0, 5, 5, 1, 1]] * 3], "float32"))
+    assert float(metric.result()) == pytest.approx(2 / 3)
+
+
 def test_sample_weights():
     metric = TokenAccuracy()
     metric.update_state(np.array([[3, 1]]), logits_of([[3, 2]]), sample_weight=np.array([[3.0, 1.0]]))
@@ -46,3 +55,47 @@ def test_config_round_trip():
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert (again.pad_id, again.name) == (3, "right")
     assert again.get_config() == metric.get_config()
+
+
+def test_docstring_example():
+    assert doctest.testmod(metrics) == (0, 4)
+
+
+def test_perplexity_is_that_of_the_corpus_however_it_is_cut(rng):
+    """exp over all tokens; the mean of the batches' perplexities is another number."""
+    logits = rng.normal(0, 3, (7, 11, V)).astype("float32")
+    labels = rng.integers(0, V, (7, 11))
+    log_probs = logits - np.log(np.exp(logits.astype("float64")).sum(axis=-1, keepdims=True))
+    right = np.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0]
+    expected = np.exp(-right[labels != 0].mean())
+    for cuts in ([], [3], [1, 2, 6]):
+        metric, parts = Perplexity(), []
+        for rows in np.split(np.arange(7), cuts):
+            metric.update_state(labels[rows], logits[rows])
+            parts.append(np.exp(-right[rows][labels[rows] != 0].mean()))
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+    assert np.mean(parts) != pytest.approx(expected, rel=1e-2)
+
+
+def test_perplexity_by_hand():
+    metric = Perplexity(pad_id=4)
+    assert float(metric.result()) == 1
+    probabilities = np.array([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]]], "float32")
+    metric.update_state(np.array([[0, 1, 2]]), np.log(probabilities))
+    assert float(metric.result()) == pytest.approx((0.5 * 0.1 * 0.6) ** (-1 / 3), rel=1e-5)
+    metric.reset_state()
+    weights = np.array([[2.0, 0.0, 1.0]])
+    metric.update_state(np.array([[0, 1, 2]]), np.log(probabilities), sample_weight=weights)
+    assert float(metric.result()) == pytest.approx((0.5**2 * 0.6) ** (-1 / 3), rel=1e-5)
+
+
+def test_perplexity_of_low_precision_logits_is_float32():
+    metric = Perplexity()
+    metric.update_state(np.array([[1]]), keras.ops.cast([[[0.0, 0.0, 0.0, 0.0]]], "bfloat16"))
+    assert float(metric.result()) == pytest.approx(4)
+
+
+def test_perplexity_config_round_trip():
+    metric = Perplexity(pad_id=3, name="ppl")
+    again = keras.metrics.deserialize(keras.metrics.serialize(metric))
+    assert (again.pad_id, again.name) == (3, "ppl")

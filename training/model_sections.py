@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .section import RecipeError, Section, option
+from .section import RecipeError, Section, option, value_text
 
 NONE = "none"  # TOML has no null
 
@@ -61,9 +61,10 @@ class ConvolutionalModel(ModelSection):
     max_target_length: int = option(1024, minimum=1)
     weight_normalization: bool = option(False)
     tie_target_embedding: bool = option(False)
+    decoder_attention: bool | tuple = option(True)  # or [true, false, ...], one a layer of the decoder
 
     def check(self) -> None:
-        """Holds that every layer is a number of filters and a kernel size."""
+        """Holds that every layer is a number of filters and a kernel size, and that some of them attend."""
         for name in ("encoder_convolutions", "decoder_convolutions"):
             for layer in getattr(self, name) or (None,):
                 if not isinstance(layer, tuple) or [type(x) for x in layer] != [int, int] or min(layer) < 1:
@@ -72,6 +73,20 @@ class ConvolutionalModel(ModelSection):
                         f"[[256, 3], [256, 3]]. Received: {layer!r}.",
                         name,
                     )
+        self._check_attention()
+
+    def _check_attention(self) -> None:
+        attention, num_layers = self.decoder_attention, len(self.decoder_convolutions)
+        if attention is True:
+            return
+        chosen = attention or ()
+        if len(chosen) != num_layers or {type(x) for x in chosen} != {bool} or not any(chosen):
+            raise RecipeError(
+                f"must say which layers of the decoder attend. Expected true, or {num_layers} of true and "
+                "false, one a layer of `decoder_convolutions`, not all false. "
+                f"Received: {value_text(attention)}.",
+                "decoder_attention",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

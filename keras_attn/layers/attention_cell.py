@@ -5,7 +5,14 @@ import functools
 import keras
 from keras import ops
 
-from keras_attn.layers.cell_steps import check_cell, hidden_dim, state_dims, step_cell, zero_state
+from keras_attn.layers.cell_steps import (
+    check_cell,
+    check_cell_dropout,
+    hidden_dim,
+    state_dims,
+    step_cell,
+    zero_state,
+)
 from keras_attn.recurrence import rowwise
 
 ORDERS = ("bahdanau", "luong")
@@ -47,6 +54,8 @@ class AttentionCell(keras.layers.Layer):
         attention_activation: of the attention vector. Default `"tanh"`.
         output: `"attention"` for v_t, `"hidden"` for s_t, `"both"` for [s_t; c_t]. None is `"attention"`
             where there are `attention_units`, else `"both"`.
+        cell_dropout: rate of the dropout between the cells of a `StackedRNNCells`: on what goes up, never on
+            what goes on in time, anew at every step (Zaremba et al. 2014). Default 0.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -60,8 +69,8 @@ class AttentionCell(keras.layers.Layer):
         The output `[B, K, Y]`, the new state and the float32 weights `[B, K, S]`.
 
     Raises:
-        ValueError: for an `attention` that cannot be run step by step, a cell with dropout, or an unknown
-            order or output.
+        ValueError: for an `attention` that cannot be run step by step, a cell with dropout of its own,
+            `cell_dropout` with a single cell, or an unknown order or output.
 
     Example:
 
@@ -77,7 +86,8 @@ class AttentionCell(keras.layers.Layer):
     >>> tuple(output.shape), [tuple(part.shape) for part in state]
     ((2, 1, 4), [(2, 1, 6), (2, 1, 6), (2, 1, 4)])
 
-    Reference: Bahdanau, Cho, Bengio 2015, section 3.1; Luong, Pham, Manning 2015, equation 5 and section 3.3.
+    Reference: Bahdanau, Cho, Bengio 2015, section 3.1; Luong, Pham, Manning 2015, equation 5 and section 3.3;
+    of the dropout: Zaremba, Sutskever, Vinyals, "Recurrent Neural Network Regularization", 2014, section 3.2.
     """
 
     def __init__(
@@ -89,11 +99,13 @@ class AttentionCell(keras.layers.Layer):
         attention_units=None,
         attention_activation="tanh",
         output=None,
+        cell_dropout=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         _check_attention(attention)
         check_cell(cell)
+        check_cell_dropout(cell, cell_dropout)
         _check_choice("order", order, ORDERS)
         _check_choice("output", output, (None, *OUTPUTS))
         self.cell = cell
@@ -103,6 +115,12 @@ class AttentionCell(keras.layers.Layer):
         self.attention_units = attention_units
         self.attention_activation = keras.activations.get(attention_activation)
         self.output_kind = output
+        self.cell_dropout = cell_dropout
+        self.between_cells = None
+        if cell_dropout:
+            self.between_cells = keras.layers.Dropout(
+                cell_dropout, dtype=self.dtype_policy, name="between_cells"
+            )
         self.attention_projection = None
         if attention_units is not None:
             self.attention_projection = keras.layers.Dense(
@@ -171,7 +189,24 @@ class AttentionCell(keras.layers.Layer):
             state.append(ops.zeros(shape, self.compute_dtype))
         return state + list(self.attention.initial_attention_state(memory["keys"]))
 
-    def step(self, inputs, state, memory, training=None, noise=None):
+    def draw_masks(self, inputs, training=None):
+        """The dropout between the cells, drawn for all of a sequence before the loop over it.
+
+        Args:
+            inputs: `[B, T, ...]`, for its shape alone.
+            training: whether dropout is active.
+
+        Returns:
+            Zeros and 1 / (1 - rate), `[B, T, X]`, where X is the width of all cells but the highest, whose
+            rows `step` takes as `masks`; None where nothing is dropped.
+        """
+        if self.between_cells is None or not training:
+            return None
+        width = sum(hidden_dim(cell) for cell in self.cell.cells[:-1])
+        ones = ops.ones((*ops.shape(inputs)[:2], width), self.compute_dtype)
+        return self.between_cells(ones, training=True)
+
+    def step(self, inputs, state, memory, training=None, noise=None, masks=None):
         """One step of K hypotheses a row.
 
         Args:
@@ -181,6 +216,7 @@ class AttentionCell(keras.layers.Layer):
             training: passed on to the cell and the attention.
             noise: rows `[B, K, X]` of what the attention's `draw_noise` gave for the whole sequence; None,
                 and the attention draws its own.
+            masks: rows `[B, K, X]` of what `draw_masks` gave for the whole sequence; drawn here when None.
 
         Returns:
             outputs `[B, K, Y]`, the new state, the context `[B, K, M]` and the weights `[B, K, S]`.
@@ -189,11 +225,12 @@ class AttentionCell(keras.layers.Layer):
         attend = functools.partial(
             self._attend, attention_state=attention_state, memory=memory, training=training, noise=noise
         )
+        masks = self.draw_masks(inputs, training) if masks is None else masks
         if self.order == "bahdanau":
             context, weights, attention_state = attend(cell_state[0])
-            hidden, cell_state = self._advance([inputs, *fed, context], cell_state, training)
+            hidden, cell_state = self._advance([inputs, *fed, context], cell_state, training, masks)
         else:
-            hidden, cell_state = self._advance([inputs, *fed], cell_state, training)
+            hidden, cell_state = self._advance([inputs, *fed], cell_state, training, masks)
             context, weights, attention_state = attend(hidden)
         vector = self._attention_vector(context, hidden)
         state = [*cell_state, *([vector] if self.input_feeding else []), *attention_state]
@@ -210,6 +247,7 @@ class AttentionCell(keras.layers.Layer):
             "attention_units": self.attention_units,
             "attention_activation": keras.activations.serialize(self.attention_activation),
             "output": self.output_kind,
+            "cell_dropout": self.cell_dropout,
         }
 
     @classmethod
@@ -237,10 +275,11 @@ class AttentionCell(keras.layers.Layer):
             query, memory["keys"], memory["values"], keep, attention_state, training, noise
         )
 
-    def _advance(self, inputs, cell_state, training):
+    def _advance(self, inputs, cell_state, training, masks):
         """The cell on all of its input: its output and its states."""
         inputs = [ops.cast(part, self.compute_dtype) for part in inputs]
-        return step_cell(self.cell, ops.concatenate(inputs, axis=-1), cell_state, training)  # [B, K, D + ...]
+        inputs = ops.concatenate(inputs, axis=-1)  # [B, K, D + ...]
+        return step_cell(self.cell, inputs, cell_state, training, masks)
 
     def _attention_vector(self, context, hidden):
         if self.attention_projection is None:

@@ -36,6 +36,8 @@ class AttentionRNN(AttentionCell):
         attention_activation: of the attention vector. Default `"tanh"`.
         output: `"attention"` for the attention vector, `"hidden"` for s_t, `"both"` for [s_t; c_t]. None is
             `"attention"` where there are `attention_units`, else `"both"`.
+        cell_dropout: rate of the dropout between the cells of a `StackedRNNCells`: on what goes up, never on
+            what goes on in time, anew at every step. Default 0.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -52,9 +54,9 @@ class AttentionRNN(AttentionCell):
         float32 weights `[B, T, S]`.
 
     Raises:
-        ValueError: for an `attention` that cannot be run step by step, a cell with dropout, or an unknown
-            order or output; in a functional model, without `memory_mask`, where the padding mask that the
-            memory once carried has got lost on its way.
+        ValueError: for an `attention` that cannot be run step by step, a cell with dropout of its own,
+            `cell_dropout` with a single cell, or an unknown order or output; in a functional model, without
+            `memory_mask`, where the padding mask that the memory once carried has got lost on its way.
 
     Example:
 
@@ -75,6 +77,7 @@ class AttentionRNN(AttentionCell):
         attention_units=None,
         attention_activation="tanh",
         output=None,
+        cell_dropout=0.0,
         **kwargs,
     ):
         super().__init__(
@@ -85,6 +88,7 @@ class AttentionRNN(AttentionCell):
             attention_units,
             attention_activation,
             output,
+            cell_dropout,
             **kwargs,
         )
         self.supports_masking = True
@@ -106,14 +110,17 @@ class AttentionRNN(AttentionCell):
         prepared = self.prepare_memory(memory, memory_mask)
         state = self.initial_state(prepared, initial_state)
         noise = self.attention.draw_noise(sequences, memory, training)
+        drawn = {"noise": noise, "masks": self.draw_masks(sequences, training)}
+        drawn = {name: rows for name, rows in drawn.items() if rows is not None}
 
         def advance(state, rows):
-            inputs, *noise = [row[:, None] for row in rows]  # [B, 1, ...]
-            outputs, state, _, weights = self.step(inputs, state, prepared, training, *noise)
+            inputs, *rest = [row[:, None] for row in rows]  # [B, 1, ...]
+            given = dict(zip(drawn, rest, strict=True))
+            outputs, state, _, weights = self.step(inputs, state, prepared, training, **given)
             recorded = (outputs, weights) if return_attention_scores else (outputs,)
             return state, [x[:, 0] for x in recorded]
 
-        steps = run_steps(advance, state, [sequences] if noise is None else [sequences, noise])  # [B, T, ...]
+        steps = run_steps(advance, state, [sequences, *drawn.values()])  # [B, T, ...]
         return tuple(steps) if return_attention_scores else steps[0]
 
     def compute_output_spec(

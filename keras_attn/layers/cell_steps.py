@@ -19,6 +19,19 @@ def check_cell(cell):
             )
 
 
+def check_cell_dropout(cell, rate):
+    """Refuses dropout between the cells of what is no stack of cells.
+
+    Raises:
+        ValueError: for a single cell with a rate.
+    """
+    if rate and not hasattr(cell, "cells"):
+        raise ValueError(
+            "`cell_dropout` acts between the cells of a stack. Expected a cell=keras.layers.StackedRNNCells. "
+            f"Received: cell={cell} with cell_dropout={rate}. Put `keras.layers.Dropout` around the layer."
+        )
+
+
 def state_dims(cell):
     """Widths of all states of the cell, in the order of its `state_size` flattened."""
     return keras.tree.flatten(cell.state_size)
@@ -34,7 +47,7 @@ def zero_state(cell, batch_size):
     return keras.tree.flatten(cell.get_initial_state(batch_size=batch_size))
 
 
-def step_cell(cell, inputs, state, training=None):
+def step_cell(cell, inputs, state, training=None, masks=None):
     """One step of the cell, with hypotheses as rows of its batch.
 
     Args:
@@ -42,17 +55,41 @@ def step_cell(cell, inputs, state, training=None):
         inputs: `[B, K, D]`.
         state: list of `[B, K, H]`.
         training: passed on to the cell.
+        masks: `[B, K, X]`, what the outputs of the cells of a stack are multiplied by on their way up, those
+            of the lowest cell first, none for the highest; None multiplies nothing.
 
     Returns:
         The output `[B, K, H]` and the new state, a list.
     """
     beams = ops.shape(inputs)[1]
-    state = [_merge_beams(part) for part in state]
+    state, inputs = [_merge_beams(part) for part in state], _merge_beams(inputs)
+    if masks is None:
+        hidden, state = _one_cell(cell, inputs, state, training)
+    else:
+        hidden, state = _masked_stack(cell.cells, inputs, state, training, _merge_beams(masks))
+    return _split_beams(hidden, beams), [_split_beams(part, beams) for part in state]
+
+
+def _one_cell(cell, inputs, state, training):
+    """The output of a cell for `[N, D]` and the new state, a list."""
     sizes = cell.state_size
     # A cell with one state wants a list too.
     nested = keras.tree.pack_sequence_as(sizes, state) if keras.tree.is_nested(sizes) else state
-    hidden, nested = cell(_merge_beams(inputs), nested, training=training)
-    return _split_beams(hidden, beams), [_split_beams(part, beams) for part in keras.tree.flatten(nested)]
+    outputs, nested = cell(inputs, nested, training=training)
+    return outputs, keras.tree.flatten(nested)
+
+
+def _masked_stack(cells, inputs, state, training, masks):
+    """As `_one_cell` of a stack, with masks `[N, X]` between its cells."""
+    outputs, after = inputs, []
+    for depth, cell in enumerate(cells):
+        if depth:
+            width = outputs.shape[-1]
+            outputs, masks = outputs * ops.cast(masks[:, :width], outputs.dtype), masks[:, width:]
+        count = len(state_dims(cell))
+        outputs, own = _one_cell(cell, outputs, state[:count], training)
+        state, after = state[count:], [*after, *own]
+    return outputs, after
 
 
 def _merge_beams(tensor):

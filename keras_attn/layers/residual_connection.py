@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_attn.layers.layer_normalization import LayerNormalization
+
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class ResidualConnection(keras.layers.Layer):
@@ -58,7 +60,7 @@ class ResidualConnection(keras.layers.Layer):
         """Builds the normalisation, and the sublayer where that is not built yet."""
         if not self.sublayer.built:
             self.sublayer.build(inputs_shape)
-        self.normalization = keras.layers.LayerNormalization(
+        self.normalization = LayerNormalization(
             epsilon=self.epsilon, dtype=self.dtype_policy, name="normalization"
         )
         self.normalization.build(inputs_shape)

@@ -12,7 +12,7 @@ _HALF = 0.5**0.5
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class ConvolutionalSeq2Seq(keras.Model):
-    """Gated convolutions in encoder and decoder; every layer of the decoder attends to the source.
+    """Gated convolutions in encoder and decoder; the decoder's layers, as a rule all, attend to the source.
 
     ```
     e   = dropout(E_s[source_s] + position_s)          g_t = dropout(E_t[target_t] + position_t)
@@ -20,14 +20,14 @@ class ConvolutionalSeq2Seq(keras.Model):
     z   = W h^L + b                                    memory: keys z, values (z + e) sqrt(1/2)
 
     d^0 = W g + b                                      c^l = GLU(causal conv(d^{l-1}))
-    d^l = (attend(c^l, g, memory) + d^{l-1}) sqrt(1/2)
+    d^l = (attend(c^l, g, memory) + d^{l-1}) sqrt(1/2)       without attention (c^l + d^{l-1}) sqrt(1/2)
     logits = W_o dropout(W d^L + b) + b_o
     ```
 
     `GatedConvolution` and `MultiStepAttention` have the formulae of their parts. Pads are zeros before each
     convolution; where a layer is wider than the one below, the residual is projected. The gradient that the
-    decoder's layers send to the encoder is divided by twice their number. The first weights keep the variance
-    of activations.
+    decoder's attentions send to the encoder is divided by twice their number. The first weights keep the
+    variance of activations.
 
     A functional model of `{"source": [B, S], "target": [B, T]}` int32 ids, where `target` begins with the
     start token and id 0 pads; its output is the logits `[B, T, V]` in float32. `start` and `step` run the
@@ -47,6 +47,8 @@ class ConvolutionalSeq2Seq(keras.Model):
         weight_normalization: whether all dense and convolutional weights are lengths times directions, as in
             the paper.
         tie_target_embedding: whether the logits are made with the target embedding's weights.
+        decoder_attention: which layers of the decoder attend: True for all, or a list of booleans, one a
+            layer, from the bottom. Default True.
         dtype: dtype policy of the layers; the global one when None.
         **kwargs: of `keras.Model`.
 
@@ -57,8 +59,8 @@ class ConvolutionalSeq2Seq(keras.Model):
         float32 logits `[B, T, V]`.
 
     Raises:
-        ValueError: for sizes below 1, no convolutions, or tied weights of different widths; when called, for
-            sequences longer than the positions.
+        ValueError: for sizes below 1, no convolutions, a decoder in which nothing attends, or tied weights of
+            different widths; when called, for sequences longer than the positions.
 
     Example:
 
@@ -89,6 +91,7 @@ class ConvolutionalSeq2Seq(keras.Model):
         max_target_length=1024,
         weight_normalization=False,
         tie_target_embedding=False,
+        decoder_attention=True,
         dtype=None,
         **kwargs,
     ):
@@ -101,6 +104,19 @@ class ConvolutionalSeq2Seq(keras.Model):
         super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
         self._parts = parts
         self._settings = settings
+
+    def encode(self, source):
+        """The encoder's output, which the decoder attends to.
+
+        Args:
+            source: int32 ids `[B, S]`, padded with 0.
+
+        Returns:
+            The keys `[B, S, D]` of the decoder's attentions, z above, and their boolean mask `[B, S]`, True =
+            keep.
+        """
+        memory = _encode(self._parts, source)
+        return memory["keys"], memory["mask"]
 
     def start(self, source):
         """Encodes the source.
@@ -127,17 +143,18 @@ class ConvolutionalSeq2Seq(keras.Model):
 
         Returns:
             A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`, the mean of the
-            layers' weights.
+            weights of the layers that attend.
         """
         parts = self._parts
         embedded = parts["target_positions"].step(parts["target_embedding"](tokens), position)
         hidden, buffers, weights = parts["decoder_input"](embedded), [], []
         for layer, buffer in zip(parts["decoder"], state, strict=True):
             outputs, buffer = layer["convolution"].step(hidden, buffer)
-            outputs, of_layer = _attend(layer, outputs, embedded, memory, return_attention_scores=True)
+            if layer["attention"] is not None:
+                outputs, of_layer = _attend(layer, outputs, embedded, memory, return_attention_scores=True)
+                weights.append(of_layer)
             hidden = _around(layer, hidden, outputs)
             buffers.append(buffer)
-            weights.append(of_layer)
         return Step(_predict(parts, hidden), buffers, sum(weights) / len(weights))
 
     def get_config(self):
@@ -167,7 +184,9 @@ def _decode(parts, target, memory):
     hidden = parts["decoder_input"](embedded)
     for layer in parts["decoder"]:
         # No mask of the target: padding comes last, where causal convolutions do not see it.
-        outputs = _attend(layer, layer["convolution"](hidden), embedded, memory)
+        outputs = layer["convolution"](hidden)
+        if layer["attention"] is not None:
+            outputs = _attend(layer, outputs, embedded, memory)
         hidden = _around(layer, hidden, outputs)
     return _predict(parts, hidden)
 

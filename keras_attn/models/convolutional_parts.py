@@ -35,6 +35,7 @@ def plain_settings(arguments):
     settings["dtype"] = policy.name
     for name in ("encoder_convolutions", "decoder_convolutions"):
         settings[name] = _plain_convolutions(name, settings[name])
+    settings["decoder_attention"] = _plain_attention(settings)
     if settings["tie_target_embedding"] and settings["output_dim"] != settings["embedding_dim"]:
         raise ValueError(
             "`tie_target_embedding` needs as many numbers before the output as the embedding has. Expected "
@@ -57,8 +58,8 @@ def make_parts(settings):
     width, dtype = settings["embedding_dim"], settings["dtype"]
     (source_filters, _), *_ = settings["encoder_convolutions"]
     (target_filters, _), *_ = settings["decoder_convolutions"]
-    # Every layer of the decoder sends its gradient to the encoder.
-    scale = 0.5 / len(settings["decoder_convolutions"])
+    # Every attention of the decoder sends its gradient to the encoder.
+    scale = 0.5 / sum(attending_layers(settings))
     return {
         "source_embedding": _embedding(settings, settings["source_vocabulary_size"], "source_embedding"),
         "target_embedding": _embedding(settings, target_size, "target_embedding", tied),
@@ -75,6 +76,27 @@ def make_parts(settings):
         # float32 whatever the policy: log-probabilities are made of these.
         "logits": None if tied else _dense(settings, target_size, "logits", True, dtype="float32"),
     }
+
+
+def attending_layers(settings):
+    """Which layers of the decoder attend to the source, one boolean a layer from the bottom."""
+    attention = settings["decoder_attention"]
+    return [True] * len(settings["decoder_convolutions"]) if attention is True else attention
+
+
+def _plain_attention(settings):
+    """True, or a list of booleans that names at least one layer."""
+    attention, num_layers = settings["decoder_attention"], len(settings["decoder_convolutions"])
+    if attention is True:
+        return True
+    chosen = list(attention) if isinstance(attention, list | tuple) else []
+    if len(chosen) != num_layers or {type(x) for x in chosen} - {bool} or not any(chosen):
+        raise ValueError(
+            "`decoder_attention` must say which layers of the decoder attend. Expected True, or a list of "
+            f"{num_layers} booleans (one a layer of `decoder_convolutions`), at least one of them True. "
+            f"Received: decoder_attention={attention!r}."
+        )
+    return chosen
 
 
 def _plain_convolutions(name, convolutions):
@@ -135,12 +157,18 @@ def _stack(settings, name, padding):
         if filters != below:
             layer["residual"] = _dense(settings, filters, f"{name}_residual_{depth}")
         if name == "decoder":
-            layer["attention"] = MultiStepAttention(
-                settings["weight_normalization"], dtype=settings["dtype"], name=f"attention_{depth}"
-            )
+            layer["attention"] = _attention(settings, depth)
         layers.append(layer)
         below = filters
     return layers
+
+
+def _attention(settings, depth):
+    if not attending_layers(settings)[depth]:
+        return None
+    return MultiStepAttention(
+        settings["weight_normalization"], dtype=settings["dtype"], name=f"attention_{depth}"
+    )
 
 
 def _dense(settings, units, name, after_dropout=False, dtype=None):

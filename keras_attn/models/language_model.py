@@ -125,6 +125,25 @@ class TransformerLanguageModel(keras.Model):
         self._parts = parts
         self._settings = settings
 
+    def encode(self, source):
+        """What the last block gives for the prompt: there is no encoder, and each state sees those before it.
+
+        Args:
+            source: int32 ids `[B, S]`, padded with 0 at the end.
+
+        Returns:
+            The states `[B, S, D]`, normalised where `norm_first`, and their mask, boolean `[B, S]`, True =
+            keep.
+        """
+        prompt = some_places(source)
+        mask = ops.not_equal(prompt, PAD_ID)
+        # The padding stays at the end: a place is a position, and pads ask no table beyond its end.
+        positions = ops.where(mask, ops.arange(ops.shape(prompt)[1], dtype="int32"), 0)
+        hidden = _run(self._parts, prompt, mask, positions)
+        hidden = hidden if self._parts["norm"] is None else self._parts["norm"](hidden)
+        length = ops.shape(source)[1]
+        return hidden[:, :length], mask[:, :length]
+
     def start(self, source):
         """Runs the prompt.
 
@@ -252,11 +271,16 @@ def _graph(parts):
     source = keras.Input((None,), dtype="int32", name="source")
     target = keras.Input((None,), dtype="int32", name="target")
     sequence, mask, positions = parts["join"](source, target)
-    hidden = _embed(parts, sequence, positions)
+    hidden = parts["after_prompt"](_run(parts, sequence, mask, positions), source, target)
+    return {"source": source, "target": target}, _predict(parts, hidden)
+
+
+def _run(parts, ids, mask, positions):
+    """Ids `[B, L]` to what the last block gives `[B, L, D]`."""
+    hidden = _embed(parts, ids, positions)
     for block in parts["blocks"]:
         hidden = block(hidden, inputs_mask=mask, use_causal_mask=True)
-    hidden = parts["after_prompt"](hidden, source, target)
-    return {"source": source, "target": target}, _predict(parts, hidden)
+    return hidden
 
 
 def _embed(parts, ids, positions, training=None):

@@ -36,13 +36,15 @@ class RecurrentSeq2Seq(keras.Model):
         embedding_dim: width of both embeddings.
         units: width of every recurrent layer's state, in the encoder of each direction.
         attention_units: width of the hidden layer of Bahdanau's attention and of Luong's "concat".
-        dropout: rate on the embeddings, between the encoder's layers, on the memory and before the output.
+        dropout: rate on the embeddings, between the layers of encoder and decoder, on the memory and before
+            the output; never on what goes on in time, and drawn anew at every place.
         cell: `"gru"` or `"lstm"`.
         num_encoder_layers: recurrent layers of the encoder.
         num_decoder_layers: recurrent layers of the decoder. The lowest one's state asks in Bahdanau's order,
             the highest one's output in Luong's.
         bidirectional: whether the encoder reads in both directions, whose outputs are concatenated.
-        residual: whether each recurrent layer but the lowest adds its input to its output.
+        residual: whether each recurrent layer but the lowest adds its input, as dropout left it, to its
+            output.
         bridge: from the encoder's last states to the decoder's first: `"dense"` for tanh(W x + b), `"copy"`,
             or `"zero"` for no bridge. Layer by layer from the bottom, where the encoder has fewer its top one
             again; of two directions the backward one's.
@@ -79,11 +81,14 @@ class RecurrentSeq2Seq(keras.Model):
     >>> tuple(model({"source": source, "target": target}).shape)
     (1, 4, 19)
 
-    Differs from Bahdanau's paper in GRUs as Keras has them (`reset_after`), from Luong's in having no dropout
-    between the decoder's layers. TensorFlow Addons and KerasHub have parts of such models, or none.
+    Differs from Bahdanau's paper in GRUs as Keras has them (`reset_after`) and in offering dropout, which it
+    did without; from Luong's in dropping out the memory too. The dropout between the layers is that of
+    Zaremba et al., whom Luong et al. follow; the `dropout` of Keras' cells, one mask for all steps, is not.
+    TensorFlow Addons and KerasHub have parts of such models, or none.
 
     Reference: Cho et al., EMNLP 2014; Bahdanau, Cho, Bengio, ICLR 2015, appendix A; Luong, Pham, Manning,
-    EMNLP 2015, section 3.
+    EMNLP 2015, sections 3 and 4.1; Zaremba, Sutskever, Vinyals, "Recurrent Neural Network Regularization",
+    2014, section 3.2.
     """
 
     def __init__(
@@ -124,6 +129,19 @@ class RecurrentSeq2Seq(keras.Model):
         super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
         self._parts = parts
         self._settings = settings
+
+    def encode(self, source):
+        """The encoder's output, which the decoder attends to.
+
+        Args:
+            source: int32 ids `[B, S]`, padded with 0.
+
+        Returns:
+            The memory `[B, S, M]`, whose width is `units`, of two directions twice that, and its boolean mask
+            `[B, S]`, True = keep. Without attention S = 1: the one context vector.
+        """
+        memory, memory_mask, _ = encode(self._parts, self._settings, source)
+        return memory, memory_mask
 
     def start(self, source, training=None):
         """Encodes the source.

@@ -150,6 +150,7 @@ def _decoder(settings):
         order=settings["order"] or ("luong" if by_luong else "bahdanau"),
         input_feeding=settings["input_feeding"],
         attention_units=settings["attention_vector_units"],
+        cell_dropout=settings["dropout"] if len(cells) > 1 else 0.0,
         dtype=dtype,
         name="decoder",
     )

@@ -102,6 +102,10 @@ class ScheduledSampling(keras.Model):
         mixed = ops.where(true, target, fed)
         return self.model({"source": source, "target": mixed}, training=True)
 
+    def encode(self, source):
+        """That of the model."""
+        return self.model.encode(source)
+
     def start(self, source):
         """That of the model."""
         return self.model.start(source)

@@ -107,8 +107,35 @@ class TokenEmbedding(keras.layers.Layer):
 
     def _logits(self, hidden):
         table = ops.cast(self.embeddings, "float32")
-        logits = ops.matmul(ops.cast(hidden, "float32"), ops.transpose(table))
+        if keras.backend.standardize_dtype(hidden.dtype) == "bfloat16":
+            logits = _exact_products(hidden, table)
+        else:
+            logits = ops.matmul(ops.cast(hidden, "float32"), ops.transpose(table))
         return logits if self.bias is None else logits + self.bias
+
+
+def _exact_products(hidden, table):
+    """bfloat16 `[..., D]` by float32 `[V, D]` to float32 `[..., V]`, whose gradients are made in bfloat16.
+
+    As those of all other weights are under such a policy: these are the largest products of a training step.
+    Float16, whose numbers end where small gradients begin, has nothing of the kind.
+    """
+    width, vocabulary_size = hidden.shape[-1], table.shape[0]
+
+    @ops.custom_gradient
+    def products(rows, table):
+        logits = ops.matmul(ops.cast(rows, "float32"), ops.transpose(table))  # [N, V]
+
+        def gradient(*arguments, upstream=None):
+            upstream = ops.cast(arguments[0] if upstream is None else upstream, "bfloat16")
+            of_table = ops.matmul(ops.transpose(upstream), rows)  # [V, D]
+            return ops.matmul(upstream, ops.cast(table, "bfloat16")), ops.cast(of_table, "float32")
+
+        return logits, gradient
+
+    # A copy, for TensorFlow has no written-out gradient of what takes a variable.
+    logits = products(ops.reshape(hidden, (-1, width)), ops.copy(table))
+    return ops.reshape(logits, (*ops.shape(hidden)[:-1], vocabulary_size))
 
 
 def _first(shape, dtype=None):

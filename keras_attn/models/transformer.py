@@ -123,6 +123,18 @@ class TransformerSeq2Seq(keras.Model):
         self._parts = parts
         self._settings = settings
 
+    def encode(self, source):
+        """The encoder's output, which the decoder attends to.
+
+        Args:
+            source: int32 ids `[B, S]`, padded with 0.
+
+        Returns:
+            The states `[B, S, D]` of the last block of the encoder, normalised where `norm_first`, and their
+            boolean mask `[B, S]`, True = keep.
+        """
+        return _encode(self._parts, source)
+
     def start(self, source):
         """Encodes the source and projects it for every layer of the decoder.
 
@@ -132,7 +144,7 @@ class TransformerSeq2Seq(keras.Model):
         Returns:
             state, leaves `[B, 1, Hkv, 0, E]`, and memory, leaves `[B, ...]`.
         """
-        hidden, mask = _encode(self._parts, source)
+        hidden, mask = self.encode(source)
         blocks = self._parts["decoder"]
         memory = {"mask": mask, "layers": [block.prepare_memory(hidden) for block in blocks]}
         return [block.empty_cache(ops.shape(source)[0]) for block in blocks], memory

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.layer_normalization import LayerNormalization
 from keras_attn.models.position_schemes import absolute_positions, relative_positions
 from keras_attn.models.token_embedding import TokenEmbedding
 from keras_attn.shapes import check_count
@@ -89,7 +90,7 @@ def make_norm(settings, name):
     """The normalisation after a stack of pre-norm blocks; None after one of post-norm blocks."""
     if not settings["norm_first"]:
         return None
-    return keras.layers.LayerNormalization(epsilon=1e-5, dtype=settings["dtype"], name=name)
+    return LayerNormalization(epsilon=1e-5, dtype=settings["dtype"], name=name)
 
 
 def check_alignment(settings, num_layers):

@@ -22,6 +22,11 @@ KINDS = {
     },
     "normalized": {**SMALL, "weight_normalization": True},
     "tied": {**SMALL, "tie_target_embedding": True},
+    "some_attention": {
+        "encoder_convolutions": [(7, 2)],
+        "decoder_convolutions": [(7, 3), (13, 2), (13, 1)],
+        "decoder_attention": [False, True, False],
+    },
     "one_layer": {"encoder_convolutions": [(7, 1)], "decoder_convolutions": [(11, 5)]},
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
@@ -123,7 +128,7 @@ def test_greedy_in_a_graph_is_greedy_of_the_rows(models, kind):
         assert not together[row, :, alone.shape[-1] :].any()
 
 
-@pytest.mark.parametrize("kind", ["small", "all_widths"])
+@pytest.mark.parametrize("kind", ["small", "all_widths", "some_attention"])
 def test_against_torch(models, kind):
     """The whole model in PyTorch's functions, row by row, so that there are no pads."""
     torch = pytest.importorskip("torch", reason="PyTorch is an independent implementation")
@@ -149,11 +154,12 @@ def test_against_torch(models, kind):
         z = dense("encoder_output", h)
         d = dense("decoder_input", g)
         for depth, (_, size) in enumerate(KINDS[kind]["decoder_convolutions"]):
-            c = convolved(f"decoder_convolution_{depth}", d, size - 1, 0)
-            kernel, bias, output_kernel, output_bias = known[f"attention_{depth}"]
-            weights = torch.softmax((nn.linear(c, kernel.T, bias) + g) * half @ z.T, dim=-1)
-            context = weights @ ((z + e) * half) * len(z) * (1 / len(z)) ** 0.5
-            outputs = (nn.linear(context, output_kernel.T, output_bias) + c) * half
+            outputs = c = convolved(f"decoder_convolution_{depth}", d, size - 1, 0)
+            if KINDS[kind].get("decoder_attention", [True] * 3)[depth]:
+                kernel, bias, output_kernel, output_bias = known[f"attention_{depth}"]
+                weights = torch.softmax((nn.linear(c, kernel.T, bias) + g) * half @ z.T, dim=-1)
+                context = weights @ ((z + e) * half) * len(z) * (1 / len(z)) ** 0.5
+                outputs = (nn.linear(context, output_kernel.T, output_bias) + c) * half
             d = (outputs + dense(f"decoder_residual_{depth}", d)) * half
         return dense("logits", dense("decoder_output", d))
 
@@ -181,6 +187,25 @@ def test_the_encoder_gets_a_smaller_gradient(models):
         np.testing.assert_allclose(smaller, 0.25 * larger, rtol=1e-3, atol=1e-4)
 
 
+def test_which_layers_attend(models):
+    """The others have no attention, send the encoder no gradient and are not in the alignment."""
+    model = models["some_attention"]
+    assert [layer.name for layer in model.layers if layer.name.startswith("attention")] == ["attention_1"]
+    assert model.get_layer("gradient").factor == 0.5
+    attention, seen = model.get_layer("attention_1"), []
+    attend = attention.call
+    attention.call = lambda *inputs, **options: seen.append(attend(*inputs, **options)) or seen[-1]
+    step = model.step(TARGET[:, :1], 0, *model.start(SOURCE))
+    attention.call = attend
+    np.testing.assert_array_equal(step.alignment, seen[0][1])
+
+
+def test_what_older_files_hold_makes_the_model_that_they_meant(models):
+    config = models["small"].get_config()
+    assert config.pop("decoder_attention") is True
+    assert ConvolutionalSeq2Seq.from_config(config).get_config() == models["small"].get_config()
+
+
 def test_the_first_weights_keep_the_variance(rng):
     """Deep and wide, so that a factor a layer would show; the embeddings are N(0, 0.1²) twice."""
     convolutions = [(64, 3)] * 8
@@ -204,12 +229,6 @@ def test_config_round_trip(models, kind):
     assert keras.saving.serialize_keras_object(again) == written
     again.set_weights(models[kind].get_weights())
     np.testing.assert_array_equal(call(again), call(models[kind]))
-
-
-def test_a_saved_model_is_bit_equal_in_a_fresh_process(rng, predict_in_fresh_process):
-    model = make(rng, **KINDS["all_widths"], weight_normalization=True)
-    (outputs,) = predict_in_fresh_process(model, {"source": SOURCE, "target": TARGET})
-    np.testing.assert_array_equal(outputs, call(model))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -248,5 +267,8 @@ def test_settings_that_do_not_fit():
         ConvolutionalSeq2Seq(19, V, D, decoder_convolutions=[])
     with pytest.raises(ValueError, match=r"`encoder_convolutions` must say what every layer is.*\(7,\)"):
         ConvolutionalSeq2Seq(19, V, D, encoder_convolutions=[(7,)])
+    for attention in ([True], [False, False], [1, 0], False, None):
+        with pytest.raises(ValueError, match=r"`decoder_attention` must say .* 2 booleans .* Received"):
+            ConvolutionalSeq2Seq(19, V, D, **SMALL, decoder_attention=attention)
     with pytest.raises(ValueError, match=r"`embedding_dim` must be a whole number of at least 1"):
         ConvolutionalSeq2Seq(19, V, 0)

@@ -16,7 +16,7 @@ from keras_attn.models import (
 )
 
 DIGITS, COPY, REVERSE, V = range(4, 14), 14, 15, 16
-BATCH_SIZE, NUM_BATCHES = 64, 400
+BATCH_SIZE, NUM_BATCHES = 32, 400
 TRANSFORMER = {"embedding_dim": 64, "num_heads": 4, "hidden_dim": 128, "dropout": 0.0}
 
 # The model, its learning rate, epochs, and the longest string: one vector cannot hold much.

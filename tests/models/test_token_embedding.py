@@ -5,6 +5,7 @@ import doctest
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_attn.models import token_embedding
@@ -47,6 +48,40 @@ def test_half_precision_gives_vectors_of_it_and_logits_in_float32():
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     expected = ops.convert_to_numpy(ops.cast(hidden, "float32")) @ ops.convert_to_numpy(layer.embeddings).T
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_gradients_in_half_precision_are_those_of_float32_but_for_its_rounding(rng, jit_compile):
+    layer, exact = TokenEmbedding(V, D, dtype="mixed_bfloat16"), TokenEmbedding(V, D)
+    layer.build()
+    exact.build()
+    exact.set_weights(layer.get_weights())
+    hidden = tf.cast(rng.normal(size=(2, 3, D)), "bfloat16")
+    upstream = tf.constant(rng.normal(size=(2, 3, V)), "float32")
+
+    def gradients(layer, hidden):
+        @tf.function(jit_compile=jit_compile)
+        def run(hidden, upstream):
+            with tf.GradientTape() as tape:
+                tape.watch(hidden)
+                logits = layer(hidden, reverse=True)
+            return tape.gradient(logits, [hidden, layer.embeddings.value], upstream)
+
+        return run(hidden, upstream)
+
+    received, expected = gradients(layer, hidden), gradients(exact, tf.cast(hidden, "float32"))
+    assert [x.dtype.name for x in received] == ["bfloat16", "float32"]
+    for x, y in zip(received, expected, strict=True):
+        np.testing.assert_allclose(tf.cast(x, "float32"), y, rtol=0.02, atol=0.02 * np.abs(y).max())
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains_eagerly_too(rng, policy):
+    layer = TokenEmbedding(V, D, use_bias=True, dtype=policy)
+    with tf.GradientTape() as tape:
+        total = ops.sum(ops.square(layer(layer(IDS), reverse=True)))
+    gradients = tape.gradient(total, [weight.value for weight in layer.weights])
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
 
 def test_symbolic_shapes_and_dtypes():

@@ -36,6 +36,12 @@ EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 SOME_KINDS = pytest.mark.parametrize("kind", ["post_norm", "learned", "t5"])
 
 
+@pytest.fixture(scope="module")
+def models():
+    """One of each kind."""
+    return {kind: make(np.random.default_rng(7), **settings) for kind, settings in KINDS.items()}
+
+
 def make(rng, source_vocabulary_size=V, **settings):
     """A tiny model whose weights are all random, biases and norms too."""
     sizes = {"num_encoder_layers": 2, "num_decoder_layers": 2, "embedding_dim": D, "dropout": 0.0}
@@ -61,8 +67,8 @@ def test_docstring_example():
 
 
 @EVERY_KIND
-def test_step_by_step_equals_the_full_pass(rng, kind):
-    model = make(rng, **KINDS[kind])
+def test_step_by_step_equals_the_full_pass(models, kind):
+    model = models[kind]
     logits = call(model)
     assert logits.shape == (B, T, V)
     assert logits.dtype == np.float32
@@ -76,9 +82,9 @@ def test_step_by_step_equals_the_full_pass(rng, kind):
     assert {leaf.shape[3] for leaf in keras.tree.flatten(state)} == {T}
 
 
-def test_hypotheses_of_a_row_do_not_meet(rng):
+def test_hypotheses_of_a_row_do_not_meet(models, rng):
     """K = 2 hypotheses with states of their own equal each of them alone, against one memory."""
-    model = make(rng)
+    model = models["post_norm"]
     state, memory = model.start(SOURCE)
     first, second = rng.integers(4, V, (2, B, 2))
     doubled = keras.tree.map_structure(lambda leaf: tf.repeat(leaf, 2, axis=1), state)
@@ -92,16 +98,16 @@ def test_hypotheses_of_a_row_do_not_meet(rng):
 
 
 @SOME_KINDS
-def test_more_padding_changes_nothing(rng, kind):
-    model = make(rng, **KINDS[kind])
+def test_more_padding_changes_nothing(models, kind):
+    model = models[kind]
     logits = call(model)
     assert_close(call(model, np.pad(SOURCE, ((0, 0), (0, 5)))), logits)
     assert_close(call(model, target=np.pad(TARGET, ((0, 0), (0, 5))))[:, :T], logits)
 
 
 @SOME_KINDS
-def test_future_target_tokens_change_nothing(rng, kind):
-    model = make(rng, **KINDS[kind])
+def test_future_target_tokens_change_nothing(models, kind):
+    model = models[kind]
     logits = call(model)
     for position in (0, 3, T - 2):
         changed = TARGET.copy()
@@ -111,25 +117,25 @@ def test_future_target_tokens_change_nothing(rng, kind):
         assert not np.allclose(other[:, position + 1], logits[:, position + 1])
 
 
-def test_permuting_the_batch_permutes_the_result(rng):
-    model, order = make(rng), [2, 0, 1]
+def test_permuting_the_batch_permutes_the_result(models):
+    model, order = models["post_norm"], [2, 0, 1]
     assert_close(call(model, SOURCE[order], TARGET[order]), call(model)[order])
 
 
-def test_every_source_token_and_its_place_matter(rng):
-    model = make(rng)
+def test_every_source_token_and_its_place_matter(models):
+    model = models["post_norm"]
     logits = call(model)
     for place in range(SOURCE.shape[1]):
         changed = SOURCE.copy()
         changed[0, place] = 18
         assert not np.allclose(call(model, changed)[0], logits[0])
     assert not np.allclose(call(model, SOURCE[:, ::-1])[0], logits[0])
-    without = make(rng, positions=None)  # attention alone knows no order
+    without = models["no_positions"]  # attention alone knows no order
     assert_close(call(without, SOURCE[:, ::-1])[0], call(without)[0])
 
 
-def test_greedy_of_a_batch_is_greedy_of_its_rows(rng):
-    model = make(rng)
+def test_greedy_of_a_batch_is_greedy_of_its_rows(models):
+    model = models["post_norm"]
     together = decode(model, SOURCE, 1, 2, 7)
     for row in range(B):
         source = SOURCE[row : row + 1, : np.count_nonzero(SOURCE[row])]
@@ -139,8 +145,8 @@ def test_greedy_of_a_batch_is_greedy_of_its_rows(rng):
         np.testing.assert_allclose(alone.log_probs[0], together.log_probs[row], rtol=1e-4)
 
 
-def test_decodes_in_a_graph_of_free_shapes(rng):
-    model = make(rng, norm_first=True, num_key_value_heads=1, positions="rotary")
+def test_decodes_in_a_graph_of_free_shapes(models):
+    model = models["grouped"]
     signature = [tf.TensorSpec([None, None], tf.int32)]
     graph = tf.function(lambda source: decode(model, source, 1, 2, 5, return_alignments=True), signature)
     eager, inside = decode(model, SOURCE, 1, 2, 5, return_alignments=True), graph(SOURCE)
@@ -197,19 +203,13 @@ def test_the_first_numbers():
 
 
 @pytest.mark.parametrize("kind", ["pre_norm", "learned", "shaw", "t5", "grouped", "target_shared"])
-def test_config_round_trip(rng, kind):
-    model = make(rng, **KINDS[kind])
+def test_config_round_trip(models, kind):
+    model = models[kind]
     config = keras.saving.serialize_keras_object(model)  # what a file holds
     again = keras.saving.deserialize_keras_object(config)
     assert again.get_config() == model.get_config()
     again.set_weights(model.get_weights())
     np.testing.assert_array_equal(call(again), call(model))
-
-
-def test_saved_model_is_bit_equal_in_a_fresh_process(rng, predict_in_fresh_process):
-    model = make(rng, positions="t5", share_embeddings="all")
-    (outputs,) = predict_in_fresh_process(model, {"source": SOURCE, "target": TARGET})
-    np.testing.assert_array_equal(outputs, call(model))
 
 
 def test_the_file_holds_each_weight_once_and_the_model_decodes(rng, tmp_path):
@@ -235,8 +235,8 @@ def test_dropout_acts_in_training_alone(rng, place):
     assert not np.allclose(model(inputs, training=True), model(inputs, training=True))
 
 
-def test_mixed_precision(rng):
-    exact = make(rng)
+def test_mixed_precision(models, rng):
+    exact = models["post_norm"]
     mixed = make(rng, dtype="mixed_bfloat16")
     mixed.set_weights(exact.get_weights())
     assert keras.config.dtype_policy().name == "float32"
@@ -253,8 +253,8 @@ def test_mixed_precision(rng):
     assert again.get_layer("encoder_0").dtype_policy.name == "mixed_bfloat16"
 
 
-def test_compiled_by_xla_gives_the_same(rng):
-    model = make(rng, positions="t5")
+def test_compiled_by_xla_gives_the_same(models):
+    model = models["t5"]
     compiled = tf.function(lambda inputs: model(inputs), jit_compile=True)
     assert_close(compiled({"source": SOURCE, "target": TARGET}), call(model))
 
@@ -295,7 +295,7 @@ def test_wrong_settings(rng, kind):
         make(rng, **settings)
 
 
-def test_beyond_a_learned_table(rng):
-    model = make(rng, **KINDS["learned"])
+def test_beyond_a_learned_table(models):
+    model = models["learned"]
     with pytest.raises(ValueError, match=r"go beyond its table. Expected positions from 0 to 12"):
         model.start(np.ones((1, 17), np.int32))

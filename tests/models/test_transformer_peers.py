@@ -1,28 +1,13 @@
-"""TransformerSeq2Seq against `torch.nn.Transformer` with copied weights; both Transformers on JAX."""
+"""TransformerSeq2Seq against `torch.nn.Transformer` with copied weights."""
 
 import numpy as np
 import pytest
 
-from keras_attn.models import TransformerLanguageModel, TransformerSeq2Seq
+from keras_attn.models import TransformerSeq2Seq
 
 V_SOURCE, V, D, H, HIDDEN = 19, 23, 12, 3, 17
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
 TARGET = np.array([[1, 7, 7, 19, 4, 8, 5], [1, 10, 3, 3, 22, 6, 6], [1, 21, 4, 11, 2, 9, 8]], np.int32)
-
-ON_JAX = """
-import sys
-import keras, numpy as np
-import keras_attn.models
-assert keras.backend.backend() == "jax"
-with np.load(sys.argv[1]) as inputs:
-    inputs = dict(inputs)
-for path in sys.argv[2:]:
-    model = keras.models.load_model(path, compile=False)
-    np.save(path + ".npy", model(inputs))
-model.compile("sgd", "mse", jit_compile=True)
-labels = np.zeros((3, 7, 23), "float32")
-print(model.train_on_batch(inputs, labels) > 0)
-"""
 
 
 def make(rng, num_encoder_layers=3, num_decoder_layers=2, **settings):
@@ -115,20 +100,3 @@ def test_against_torch(rng, norm_first):
         expected = (hidden @ tensor(model.get_layer("logits").kernel)).numpy()
     logits = model({"source": SOURCE, "target": TARGET})
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=2e-5)
-
-
-def test_on_jax(rng, run_python, tmp_path, monkeypatch):
-    """Models that TensorFlow saved give the same logits on JAX, and train there, compiled."""
-    pytest.importorskip("jax", reason="JAX is another backend")
-    language_model = TransformerLanguageModel(V, 1, D, H, HIDDEN, positions="learned", dropout=0.0)
-    models = [make(rng, 1, 1, norm_first=True, share_embeddings="target", positions="t5"), language_model]
-    paths = [tmp_path / f"{index}.keras" for index in range(2)]
-    for model, path in zip(models, paths, strict=True):
-        model.save(path)
-    np.savez(tmp_path / "inputs.npz", source=SOURCE, target=TARGET)
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # less time to compile
-    assert run_python(ON_JAX, tmp_path / "inputs.npz", *paths).split() == ["True"]
-    for model, path in zip(models, paths, strict=True):
-        expected = model({"source": SOURCE, "target": TARGET})
-        np.testing.assert_allclose(np.load(f"{path}.npy"), expected, rtol=1e-4, atol=2e-5)

@@ -1,0 +1,116 @@
+"""What one process saves, another loads: bit-equal on TensorFlow, the same and able to train on JAX."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from keras_attn.layers import CoverageAttention
+from keras_attn.models import (
+    ConvolutionalSeq2Seq,
+    RecurrentSeq2Seq,
+    TransformerLanguageModel,
+    TransformerSeq2Seq,
+)
+
+V = 23
+INPUTS = {
+    "source": np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32),
+    "target": np.array([[1, 7, 7, 19], [1, 10, 3, 3], [1, 21, 4, 0]], np.int32),
+}
+LUONG = {
+    "attention": "luong",
+    "cell": "lstm",
+    "input_feeding": True,
+    "attention_vector_units": 5,
+    "num_decoder_layers": 2,
+}
+CONVOLUTIONS = {
+    "encoder_convolutions": [(7, 3), (11, 2)],
+    "decoder_convolutions": [(7, 3), (13, 1), (13, 4)],
+    "decoder_attention": [True, False, True],
+    "output_dim": 3,
+    "weight_normalization": True,
+}
+BLOCKS = {"embedding_dim": 12, "num_heads": 3, "hidden_dim": 17, "dropout": 0.0}
+MODELS = {
+    "recurrent": lambda: RecurrentSeq2Seq(19, V, 5, 7, 3),
+    "without_attention": lambda: RecurrentSeq2Seq(V, V, 5, 7, attention=None),
+    "luong": lambda: RecurrentSeq2Seq(V, V, 5, 7, 3, residual=True, **LUONG),
+    "luong_2015": lambda: RecurrentSeq2Seq(
+        19, V, 5, 7, dropout=0.3, bidirectional=False, bridge="copy", readout=None, **LUONG
+    ),
+    "coverage": lambda: RecurrentSeq2Seq(
+        19, V, 5, 7, attention=CoverageAttention(3), input_feeding=True, bridge="copy"
+    ),
+    "convolutional": lambda: ConvolutionalSeq2Seq(19, V, 5, **CONVOLUTIONS),
+    "transformer": lambda: TransformerSeq2Seq(
+        V, V, 2, 1, **BLOCKS, positions="t5", share_embeddings="all", norm_first=True
+    ),
+    "language_model": lambda: TransformerLanguageModel(V, 1, **BLOCKS, positions="learned"),
+}
+
+LOAD_AND_PREDICT = """
+import sys
+import keras, numpy as np
+import keras_attn.models
+folder, backend, *kinds = sys.argv[1:]
+assert keras.backend.backend() == backend
+inputs = dict(np.load(folder + "/inputs.npz"))
+def load(kind):
+    return keras.models.load_model(f"{folder}/{kind}.keras", compile=False)
+for kind in kinds:
+    model = load(kind)  # JAX compiles it as a whole faster than each of its operations
+    predict = model.predict_on_batch if backend == "jax" else model
+    np.save(f"{folder}/{backend}_{kind}.npy", predict(inputs))
+"""
+
+ON_JAX = ("luong", "without_attention", "convolutional", "transformer", "language_model")
+TRAIN = """
+from keras_attn.losses import SequenceCrossentropy
+from keras_attn.models import ScheduledSampling, TeacherForcingSchedule
+modes = {
+    "luong": "sequential", "without_attention": "sequential", "convolutional": "parallel",
+    "language_model": None,
+}
+for kind, mode in modes.items():
+    model = load(kind)
+    if mode is not None:
+        model = ScheduledSampling(model, TeacherForcingSchedule("linear", 1.0, 0.4), mode)
+    model.compile(keras.optimizers.Adam(0.01), SequenceCrossentropy())
+    losses = model.fit(inputs, inputs["target"], epochs=3, verbose=0, shuffle=False).history["loss"]
+    print(kind, 3 if mode is None else int(model.steps), losses[-1] < losses[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The folder of the saved models, and the logits of each."""
+    folder, rng, logits = tmp_path_factory.mktemp("saved"), np.random.default_rng(7), {}
+    for kind, make in MODELS.items():
+        model = make()
+        for weight in model.trainable_weights:
+            weight.assign(rng.normal(0, 0.5, weight.shape) + (weight.name == "gamma"))
+        model.save(folder / f"{kind}.keras")
+        logits[kind] = model(INPUTS).numpy()
+    np.savez(folder / "inputs.npz", **INPUTS)
+    return SimpleNamespace(folder=folder, logits=logits)
+
+
+def test_bit_equal_in_a_fresh_process(saved, run_python):
+    run_python(LOAD_AND_PREDICT, saved.folder, "tensorflow", *MODELS)
+    for kind, logits in saved.logits.items():
+        np.testing.assert_array_equal(np.load(saved.folder / f"tensorflow_{kind}.npy"), logits)
+
+
+def test_the_same_on_jax_and_trains_there(saved, run_python, monkeypatch):
+    pytest.importorskip("jax", reason="JAX is another backend of Keras")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    less_to_compile = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    monkeypatch.setenv("XLA_FLAGS", less_to_compile)
+    lines = run_python(LOAD_AND_PREDICT + TRAIN, saved.folder, "jax", *ON_JAX).splitlines()
+    trained = ("luong", "without_attention", "convolutional", "language_model")
+    assert lines == [f"{kind} 3 True" for kind in trained]
+    for kind in ON_JAX:
+        here = np.load(saved.folder / f"jax_{kind}.npy")
+        np.testing.assert_allclose(here, saved.logits[kind], rtol=1e-4, atol=2e-5, err_msg=kind)

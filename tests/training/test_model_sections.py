@@ -1,0 +1,37 @@
+"""What the sections of the families hold each other to."""
+
+import pytest
+
+from keras_attn.training.model_sections import ConvolutionalModel
+from keras_attn.training.section import RecipeError
+
+TWO = {"decoder_convolutions": [[7, 3], [5, 1]]}
+
+
+def test_which_layers_of_a_convolutional_decoder_attend():
+    assert ConvolutionalModel.from_dict(TWO).settings()["decoder_attention"] is True
+    section = ConvolutionalModel.from_dict({**TWO, "decoder_attention": [False, True]})
+    assert section.settings()["decoder_attention"] == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        ([True], r"\[\s*true,\s*\]"),
+        ([False, False], r"\[\s*false,\s*false,\s*\]"),
+        ([1, 0], r"\[\s*1,\s*0,\s*\]"),
+        ([], r"\[\]"),
+        (False, "false"),
+    ],
+)
+def test_layers_that_attend_are_all_or_named(value, received):
+    message = rf"`decoder_attention` must say .* Expected true, or 2 of true and .* Received: {received}"
+    with pytest.raises(RecipeError, match=message):
+        ConvolutionalModel.from_dict({**TWO, "decoder_attention": value})
+
+
+def test_a_wrong_type():
+    with pytest.raises(
+        RecipeError, match=r"wrong type. Expected true or false or an array. Received: \"all\""
+    ):
+        ConvolutionalModel.from_dict({**TWO, "decoder_attention": "all"})
