@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
 
+from .cleaning import clean_pairs, cleaning_account
 from .pairs import read_pairs
 from .split import split_pairs
 from .text_files import DataError
@@ -18,21 +19,26 @@ class Encoded(NamedTuple):
     """Pairs as ids.
 
     Attributes:
+        pairs: the texts of those that are left.
         sources: list of int32 arrays.
         targets: list of int32 arrays, aligned.
         dropped_long: number of pairs left out because a side has too many tokens.
     """
 
+    pairs: list
     sources: list
     targets: list
     dropped_long: int
 
 
-def load_corpus(recipe):
+def load_corpus(recipe, report=lambda line: None):
     """Reads the pairs of a recipe; holds validation and test pairs out of `train` where they are not given.
+
+    Only what is left to train on is cleaned (`[data.cleaning]`): scores are of all pairs there are.
 
     Args:
         recipe: a `Recipe`.
+        report: called with one line on what was left out.
 
     Returns:
         `PairsSplit` of train, validation and test; the same one each time.
@@ -53,11 +59,16 @@ def load_corpus(recipe):
         0 if data.test else data.test_size,
         recipe.training.seed,
     )
-    corpus = held_out._replace(**given)
+    kept, counts = clean_pairs(held_out.train, data.cleaning)
+    moved = len(train) - len(held_out.train)
+    counts = {"empty": train.dropped_empty, **({"held out": moved} if moved else {}), **counts}
+    report(f"Training data: {cleaning_account(len(kept), counts)}")
+    corpus = held_out._replace(train=kept, **given)
     for name in ("train", "validation", "test"):
         if not getattr(corpus, name):
             raise DataError(
-                f"The recipe leaves no pair for `data.{name}`. Give it a section or a larger size."
+                f"The recipe leaves no pair for `data.{name}`. Give it a section or a larger size"
+                f"{', or clean less' if name == 'train' else ''}."
             )
     return corpus
 
@@ -88,8 +99,8 @@ def encode_pairs(pairs, source_tokenizer, target_tokenizer, max_source_length, m
     sources = _encode(source_tokenizer, [source for source, _ in pairs])
     targets = _encode(target_tokenizer, [target for _, target in pairs])
     kept = [
-        (source, target)
-        for source, target in zip(sources, targets, strict=True)
+        index
+        for index, (source, target) in enumerate(zip(sources, targets, strict=True))
         if len(source) <= max_source_length and len(target) <= max_target_length
     ]
     if not kept:
@@ -97,12 +108,17 @@ def encode_pairs(pairs, source_tokenizer, target_tokenizer, max_source_length, m
             f"Every pair is longer than `data.max_source_length` = {max_source_length} or "
             f"`data.max_target_length` = {max_target_length} tokens. Raise them, or give other data."
         )
-    return Encoded([source for source, _ in kept], [target for _, target in kept], len(pairs) - len(kept))
+    left = ([column[index] for index in kept] for column in (pairs, sources, targets))
+    return Encoded(*left, dropped_long=len(pairs) - len(kept))
 
 
 def _train_tokenizer(options, lines):
     if options.kind == "characters":
         return CharacterTokenizer.train(lines, options.vocabulary_size)
+    if options.kind == "words":
+        return WordTokenizer.train(lines, options.vocabulary_size, options.minimum_count)
+    if options.kind == "bytes":
+        return ByteTokenizer()
     return SentencePieceTokenizer.train(
         lines, options.vocabulary_size, options.model_type, options.character_coverage, options.byte_fallback
     )

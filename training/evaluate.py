@@ -21,18 +21,29 @@ def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):
     began = time.monotonic()
     translations = translate_all(text_to_text, [source for source, _ in pairs], batch_size)
     seconds = time.monotonic() - began
-    references = [reference for _, reference in pairs]
+    scores = corpus_scores(translations, [reference for _, reference in pairs], tokenize)
+    return {**scores, "pairs": len(pairs), "seconds": round(seconds, 2)}, translations
+
+
+def corpus_scores(translations, references, tokenize="13a"):
+    """Compares translations with references.
+
+    Args:
+        translations: list of strings.
+        references: likewise, aligned.
+        tokenize: sacreBLEU's tokenizer.
+
+    Returns:
+        A dictionary of `bleu`, `chrf`, `exact_match` and the signatures; see `evaluate`.
+    """
     bleu, chrf = sacrebleu.BLEU(tokenize=tokenize), sacrebleu.CHRF()
-    scores = {
+    return {
         "bleu": round(bleu.corpus_score(translations, [references]).score, 2),
         "bleu_signature": str(bleu.get_signature()),
         "chrf": round(chrf.corpus_score(translations, [references]).score, 2),
         "chrf_signature": str(chrf.get_signature()),
         "exact_match": sum(map(str.__eq__, translations, references)) / len(references),
-        "pairs": len(pairs),
-        "seconds": round(seconds, 2),
     }
-    return scores, translations
 
 
 def translate_all(text_to_text, texts, batch_size=64):

@@ -1,21 +1,34 @@
 """Trains the model of a recipe with `model.fit`, resuming where an earlier run of it stopped."""
 
 import sys
-import time
 
 import keras
-import numpy as np
 
 from keras_attn.losses import SequenceCrossentropy
-from keras_attn.metrics import TokenAccuracy
 
+from .averaging import average_epochs
 from .batches import Batches
+from .checkpoint_keeper import CheckpointKeeper
 from .corpus import encode_pairs, train_tokenizers
+from .decoding_metrics import DecodingMetrics
+from .devices import device_scope, loss_weight
+from .interrupted_epoch import InterruptedEpoch
 from .models import build_model
+from .monitors import is_exhausted
+from .non_finite import NonFiniteStop
+from .optimizer import make_optimizer
+from .random_states import RepeatableEpochs
+from .tensorboard_log import TensorBoardLog
+from .token_batches import TokenBatches
+from .validation import Validation
+from .vocabulary import report_vocabularies
+from .word_dropout import with_word_dropout
 
 
 def train(recipe, corpus, run, report=print):
-    """Trains until `training.epochs` epochs are done; epochs that a checkpoint holds are not repeated.
+    """Trains until `training.epochs` epochs are done, or `training.patience` is at its end.
+
+    What a checkpoint holds is not repeated. Where the recipe asks for an average, it is written at the end.
 
     Args:
         recipe: a `Recipe`.
@@ -25,68 +38,81 @@ def train(recipe, corpus, run, report=print):
 
     Returns:
         The history, one dictionary an epoch.
+
+    Raises:
+        NonFiniteError: when a loss or a gradient is no finite number.
     """
     keras.utils.set_random_seed(recipe.training.seed)
     report(", ".join(f"{len(pairs)} {name} pairs" for name, pairs in corpus._asdict().items()))
     tokenizers = _tokenizers(recipe, run, corpus.train)
     report(f"{tokenizers[0].vocabulary_size} source ids, {tokenizers[1].vocabulary_size} target ids")
-    done, checkpoint = run.checkpoint()
-    train_batches, validation_batches = _batches(recipe, corpus, tokenizers, report)
-    if done:
-        report(f"Resuming after epoch {done} of {recipe.training.epochs}")
-        model = keras.models.load_model(checkpoint)
-    else:
-        model = _compiled(recipe, tokenizers, steps=len(train_batches) * recipe.training.epochs)
-    report(f"{model.count_params():,} parameters")
-    keeper = _Keeper(run, run.history(done))
-    if done < recipe.training.epochs:
-        model.fit(
-            train_batches.dataset(),
-            validation_data=validation_batches.dataset(),
-            epochs=recipe.training.epochs,
-            initial_epoch=done,
-            shuffle=False,  # `Batches` does, in a way that can be repeated
-            callbacks=[_Repeatable(recipe.training.seed, train_batches), keeper],
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
+    checkpoint = run.checkpoint()
+    batches = _batches(recipe, corpus, tokenizers, run, report)
+    with device_scope(recipe.training.devices):
+        model = _model(recipe, tokenizers, checkpoint, len(batches[0]), report)
+    begun = None
+    if checkpoint.step:
+        begun = InterruptedEpoch(checkpoint.epoch, checkpoint.step, run.checkpoints.state(checkpoint))
+    keeper = CheckpointKeeper(run, recipe.training, run.history(checkpoint.epoch), begun)
+    callbacks = [
+        RepeatableEpochs(recipe.training.seed, batches[0], begun),
+        NonFiniteStop(run, batches[0], tokenizers, begun),
+        Validation(batches[1].dataset),
+        *_decoding(recipe, corpus, tokenizers, run),
+        keeper,
+    ]
+    _fit(model, recipe.training, batches[0], callbacks, checkpoint)
+    _average(recipe.training, run, report)
     return keeper.history
 
 
-class _Repeatable(keras.callbacks.Callback):
-    """Makes what is random in an epoch depend on the seed and its number alone, so that a run can resume.
+def _fit(model, options, train_batches, callbacks, checkpoint):
+    """An epoch of which a part is done has batches of its own number, hence a `fit` of its own."""
+    keeper, done = callbacks[-1], checkpoint.epoch
+    pieces = [(done + 1, checkpoint.step)] if checkpoint.step else []
+    for last, first_batch in [*pieces, (options.epochs, 0)]:
+        if done >= last or is_exhausted(keeper.history, options.monitor, options.patience):
+            continue
+        train_batches.begin_epoch(done, **({"first_batch": first_batch} if first_batch else {}))
+        model.fit(
+            train_batches.dataset(),
+            epochs=last,
+            initial_epoch=done,
+            shuffle=False,  # `Batches` does, in a way that can be repeated
+            callbacks=callbacks,
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+        done = last
 
-    That is the order of the pairs, and dropout, because Keras does not save the states of its generators.
-    """
 
-    def __init__(self, seed, batches):
-        super().__init__()
-        self._seed = seed
-        self._batches = batches
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._batches.begin_epoch(epoch)
-        random = np.random.default_rng((self._seed, epoch))
-        for variable in self.model.variables:
-            if variable.name == "seed_generator_state":
-                variable.assign(random.integers(1 << 31, size=variable.shape))
+def _average(options, run, report):
+    wanted = options.average_last or options.average_best
+    count = min(wanted, len(run.checkpoints.weights()))
+    if count and not run.averaged_path.exists():
+        epochs = average_epochs(run, **{"last" if options.average_last else "best": count})
+        report(f"averaged.keras: the mean of the weights after epochs {', '.join(map(str, epochs))}")
 
 
-class _Keeper(keras.callbacks.Callback):
-    """Writes checkpoint and history after every epoch."""
+def _model(recipe, tokenizers, checkpoint, batches_an_epoch, report):
+    if checkpoint.path is None:
+        model = _compiled(recipe, tokenizers, batches_an_epoch * recipe.training.epochs)
+    else:
+        inside = f" and {checkpoint.step} batches" if checkpoint.step else ""
+        report(f"Resuming after epoch {checkpoint.epoch}{inside} of {recipe.training.epochs}")
+        model = keras.models.load_model(checkpoint.path)
+    report(f"{model.count_params():,} parameters")
+    return model
 
-    def __init__(self, run, history):
-        super().__init__()
-        self._run = run
-        self.history = history
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._began = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = round(time.monotonic() - self._began, 2)
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        self.history.append({"epoch": epoch + 1, "seconds": seconds, **values})
-        self._run.save_checkpoint(self.model, epoch + 1, self.history)
+def _decoding(recipe, corpus, tokenizers, run):
+    """The callbacks that decode, where the recipe asks for them."""
+    callbacks = []
+    if recipe.training.validation_decoding is not None:
+        callbacks.append(DecodingMetrics(recipe, tokenizers, corpus.validation))
+    if recipe.training.tensorboard:
+        sources = [source for source, _ in corpus.validation[:3]]
+        callbacks.append(TensorBoardLog(run.path / "tensorboard", recipe, tokenizers, sources))
+    return callbacks
 
 
 def _tokenizers(recipe, run, pairs):
@@ -97,32 +123,36 @@ def _tokenizers(recipe, run, pairs):
     return tokenizers
 
 
-def _batches(recipe, corpus, tokenizers, report):
+def _batches(recipe, corpus, tokenizers, run, report):
     limits = recipe.data.max_source_length, recipe.data.max_target_length
     train = encode_pairs(corpus.train, *tokenizers, *limits)
     validation = encode_pairs(corpus.validation, *tokenizers, *limits)
+    report_vocabularies(run, tokenizers, train, validation, report)
     if train.dropped_long:
         report(f"{train.dropped_long} training pairs left out: longer than {limits[0]} or {limits[1]} tokens")
     options = recipe.training
-    return (
-        Batches(train.sources, train.targets, options.batch_size, seed=options.seed),
-        Batches(validation.sources, validation.targets, options.batch_size),
+    kind, size = (
+        (TokenBatches, options.batch_tokens) if options.batch_tokens else (Batches, options.batch_size)
     )
+    rates = options.source_word_dropout, options.target_word_dropout
+    noisy = with_word_dropout(kind, *rates) if any(rates) else kind
+    made = (
+        noisy(train.sources, train.targets, size, seed=options.seed),
+        kind(validation.sources, validation.targets, size),
+    )
+    if options.batch_tokens:
+        report(f"{made[0].summary()}; validation: {made[1].summary()}")
+    return made
 
 
-def _compiled(recipe, tokenizers, steps):
-    model = build_model(recipe.model, *(tokenizer.vocabulary_size for tokenizer in tokenizers))
-    warmup_steps = min(recipe.training.warmup_steps, steps // 2)
-    learning_rate = keras.optimizers.schedules.CosineDecay(
-        0.0,  # a float: with an integer Keras computes the warm-up in integers
-        decay_steps=steps - warmup_steps,
-        warmup_target=recipe.training.learning_rate,
-        warmup_steps=warmup_steps,
-    )
+def _compiled(recipe, tokenizers, num_batches):
+    options = recipe.training
+    sizes = (tokenizer.vocabulary_size for tokenizer in tokenizers)
+    model = build_model(recipe.model, *sizes, dtype=options.precision)
     model.compile(
-        keras.optimizers.Adam(learning_rate, global_clipnorm=recipe.training.clip_norm),
-        SequenceCrossentropy(recipe.training.label_smoothing),
-        metrics=[TokenAccuracy()],
+        make_optimizer(options, num_batches),
+        SequenceCrossentropy(options.label_smoothing),
+        loss_weights=loss_weight(),
         jit_compile=False,
     )
     return model

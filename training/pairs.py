@@ -1,21 +1,21 @@
-"""Pairs of texts: read from a user's files, and written.
+"""Pairs of texts: read from a user's files or a library of data sets, and written.
 
 A text is what stands in the file, character for character: no trimming, no Unicode normalisation. What would
 teach a model nonsense without a word (files that shift against each other, a wrong encoding, a quote that
 swallows half a table) is refused with a sentence that says where.
 """
 
-import csv
-import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
+from .dataset_libraries import hugging_face_rows, tfds_rows
+from .json_lines import json_rows
 from .recipe import PairsSpec
-from .text_files import DataError, find_file, read_lines, read_text, shown
+from .table_files import aligned_rows, csv_rows, tsv_rows
+from .text_files import DataError, find_file, shown
 
 Pair = tuple[str, str]
 
@@ -40,12 +40,16 @@ class Pairs(Sequence[Pair]):
 
 
 def read_pairs(spec: PairsSpec, folder: str | Path = ".") -> Pairs:
-    r"""Reads pairs from the files that a recipe names.
+    r"""Reads pairs from where a recipe says that they are.
 
     - `path` ending in `.csv` or `.csv.gz`: CSV with a header; columns by name, or by number from 0.
+    - `path` ending in `.jsonl` or `.jsonl.gz`: a JSON value a line; columns by name (`translation.de` where
+      one object is inside another), or by number where the lines are arrays.
     - any other `path`: one pair a line, columns separated by tabs, no header and no quoting; columns beyond
       the two asked for are ignored, as in the files of Tatoeba and Anki. Blank lines are skipped.
     - `source` and `target`: two files with one sentence a line, aligned by line.
+    - `tfds`, `hugging_face`: a data set of TensorFlow Datasets or of Hugging Face's `datasets`, which must be
+      installed; it is looked up, fetched and kept by that library. Columns by name, as in JSON.
 
     Files are UTF-8, with or without a byte order mark, and gzip where they end in `.gz`. A line of a text or
     TSV file ends at `\n` or `\r\n` and nowhere else: U+2028, U+0085 and `\v` occur inside sentences.
@@ -58,14 +62,10 @@ def read_pairs(spec: PairsSpec, folder: str | Path = ".") -> Pairs:
         The pairs in file order; those with an empty side are left out and counted.
 
     Raises:
-        DataError: if a file is missing, empty, damaged, in another encoding, or not of the shape above.
+        DataError: if a file is missing, empty, damaged, in another encoding, or not of the shape above; if a
+            library is not installed, or cannot load the data set.
     """
-    if spec.path:
-        path = find_file(spec.path, folder)
-        is_csv = path.name.lower().endswith((".csv", ".csv.gz"))
-        rows = _csv_rows(path, spec) if is_csv else _tsv_rows(path, spec)
-    else:
-        rows = _aligned_rows(find_file(spec.source, folder), find_file(spec.target, folder))
+    rows, name = _rows(spec, folder)
     pairs, dropped = [], 0
     for source, target in rows:
         if source.strip() and target.strip():
@@ -74,7 +74,7 @@ def read_pairs(spec: PairsSpec, folder: str | Path = ".") -> Pairs:
             dropped += 1
     if not pairs:
         raise DataError(
-            f"`{spec.path or spec.source}` holds no pair. Expected text on both sides of at least one. "
+            f"`{name}` holds no pair. Expected text on both sides of at least one. "
             f"Received: {dropped} with an empty side. Check the columns or the files."
         )
     return Pairs(pairs, dropped)
@@ -94,7 +94,7 @@ def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
             format, or if the file cannot be written.
     """
     path = Path(path)
-    if path.name.lower().endswith((".csv", ".gz")):
+    if path.name.lower().endswith((".csv", ".jsonl", ".gz")):
         raise DataError(f"`{path}` is written as plain TSV. Expected an ending such as `.tsv`.")
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -108,71 +108,17 @@ def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
             beside.unlink()
 
 
-def _aligned_rows(source: Path, target: Path) -> Iterator[Pair]:
-    sources, targets = read_lines(source), read_lines(target)
-    if len(sources) != len(targets):
-        longer, lines = (source, sources) if len(sources) > len(targets) else (target, targets)
-        first = min(len(sources), len(targets))
-        raise DataError(
-            f"`{source}` and `{target}` are not aligned. Expected equally many lines. Received: "
-            f"{len(sources)} and {len(targets)}. Line {first + 1} of `{longer.name}` is the first without a "
-            f"partner: {shown(lines[first])}."
-        )
-    return zip(sources, targets, strict=True)
-
-
-def _tsv_rows(path: Path, spec: PairsSpec) -> Iterator[Pair]:
-    columns = (spec.source_column, spec.target_column)
-    for name, column in zip(("source_column", "target_column"), columns, strict=True):
-        if isinstance(column, str):
-            raise DataError(
-                f"`{name}` must be a number for `{path}`, because a TSV file has no header. "
-                f"Expected 0 for the first column. Received: {column!r}."
-            )
-    for number, line in enumerate(read_lines(path), start=1):
-        fields = line.split("\t")
-        if len(fields) == 1 and not line.strip():
-            continue
-        if len(fields) <= max(columns):
-            raise DataError(
-                f"Line {number} of `{path}` has too few columns. Expected at least {max(columns) + 1}, "
-                f"separated by tabs. Received: {len(fields)}, {shown(line)}."
-            )
-        yield fields[columns[0]], fields[columns[1]]
-
-
-def _csv_rows(path: Path, spec: PairsSpec) -> Iterator[Pair]:
-    # Strict: a quote left open would otherwise swallow the rest of the file as one field.
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        header = next(filter(None, reader), [])  # blank lines may come before it
-        source = _csv_column(path, header, "source_column", spec.source_column)
-        target = _csv_column(path, header, "target_column", spec.target_column)
-        for row in reader:
-            if not row:
-                continue
-            if len(row) <= max(source, target):
-                raise DataError(
-                    f"Line {reader.line_num} of `{path}` has too few columns. Expected at least "
-                    f"{max(source, target) + 1}. Received: {len(row)}, {shown(','.join(row))}."
-                )
-            yield row[source], row[target]
-    except csv.Error as error:
-        raise DataError(f"Line {reader.line_num} of `{path}` is no valid CSV: {error}.") from None
-
-
-def _csv_column(path: Path, header: list[str], option: str, column: int | str) -> int:
-    if isinstance(column, int) and column < len(header):
-        return column
-    if isinstance(column, str) and header.count(column) == 1:
-        return header.index(column)
-    folded = {name.strip().casefold(): name for name in header}
-    near = get_close_matches(str(column).strip().casefold(), folded, n=1)
-    hint = f" Did you mean {folded[near[0]]!r}?" if near and folded[near[0]] != column else ""
-    raise DataError(
-        f"`{option}` must name one column of `{path}`. Expected one of "
-        f"{', '.join(map(repr, header))}, or a number below {len(header)}. Received: {column!r}.{hint}"
-    )
+def _rows(spec: PairsSpec, folder: str | Path) -> tuple[Iterable[Pair], str]:
+    """The pairs as they stand there, and what to call the place."""
+    if spec.tfds:
+        return tfds_rows(spec), spec.tfds
+    if spec.hugging_face:
+        return hugging_face_rows(spec), spec.hugging_face
+    if not spec.path:
+        return aligned_rows(find_file(spec.source, folder), find_file(spec.target, folder)), spec.source
+    path = find_file(spec.path, folder)
+    ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    return {"csv": csv_rows, "jsonl": json_rows}.get(ending, tsv_rows)(path, spec), spec.path
 
 
 def _tsv_line(number: int, pair: Pair) -> str:

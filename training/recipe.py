@@ -9,26 +9,61 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .model_sections import AnyModel, RecurrentModel, with_preset
+from .monitors import DECODED, MONITORS
 from .section import RecipeError, Section, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairsSpec(Section):
-    """Where pairs of texts are: one TSV or CSV file, or two files aligned by line. See `read_pairs`."""
+    """Where pairs of texts are: a file, two aligned files, or a library's data set. See `read_pairs`."""
 
-    path: str = option("")  # CSV where it ends in .csv or .csv.gz, TSV otherwise
+    path: str = option("")  # .csv or .jsonl, also .gz; TSV otherwise
     source: str = option("")  # two aligned files instead of `path`
     target: str = option("")
-    source_column: int | str = option(0, minimum=0)  # counted from 0; in a CSV file also by name
+    tfds: str = option("")  # "wmt14_translate/de-en": a data set of TensorFlow Datasets
+    hugging_face: str = option("")  # "wmt/wmt14": a data set of the `datasets` library
+    config: str = option("")  # of `hugging_face`: which of its configurations
+    split: str = option("")  # of `tfds` and `hugging_face`: "train" where nothing is said
+    source_column: int | str = option(0, minimum=0)  # counted from 0; by name where columns have names
     target_column: int | str = option(1, minimum=0)
 
     def check(self) -> None:
-        """Holds that exactly one way to find the pairs is given."""
-        given = [name for name in ("path", "source", "target") if getattr(self, name)]
-        if given not in (["path"], ["source", "target"]):
+        """Holds that exactly one way to find the pairs is given, and what belongs to it."""
+        ways = ("path", "source", "target", "tfds", "hugging_face")
+        given = [name for name in ways if getattr(self, name)]
+        if given not in (["path"], ["source", "target"], ["tfds"], ["hugging_face"]):
             raise RecipeError(
-                f"must say where the pairs are. Expected either `path` alone or `source` and `target` "
-                f"together. Received: {', '.join(given) or 'none of them'}.",
+                f"must say where the pairs are. Expected `path`, `source` and `target` together, `tfds` or "
+                f"`hugging_face`. Received: {', '.join(given) or 'none of them'}.",
+            )
+        for name, ways in (("split", ("tfds", "hugging_face")), ("config", ("hugging_face",))):
+            if getattr(self, name) and given[0] not in ways:
+                raise RecipeError(f"belongs to {' and '.join(f'`{way}`' for way in ways)} alone.", name)
+        for name in ("source_column", "target_column"):
+            if given[0] in ("tfds", "hugging_face") and not isinstance(getattr(self, name), str):
+                raise RecipeError(
+                    f"must name a column of the data set. Expected a string. "
+                    f"Received: {getattr(self, name)}.",
+                    name,
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning(Section):
+    """The `[data.cleaning]` section: which training pairs are left out. 0 and false leave none out."""
+
+    max_length_ratio: float = option(0.0, minimum=0)  # characters of the longer side to those of the shorter
+    max_characters: int = option(0, minimum=0)  # of either side
+    duplicates: bool = option(False)  # pairs that came before, both sides the same
+    identical: bool = option(False)  # pairs whose target is their source: not translated
+
+    def check(self) -> None:
+        """Holds that a ratio is one."""
+        if 0 < self.max_length_ratio < 1:
+            raise RecipeError(
+                f"divides the longer side by the shorter. Expected 0 for no limit, or at least 1. "
+                f"Received: {self.max_length_ratio}.",
+                "max_length_ratio",
             )
 
 
@@ -44,6 +79,7 @@ class Data(Section):
     train: PairsSpec
     validation: PairsSpec | None = None
     test: PairsSpec | None = None
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
     def check(self) -> None:
         """Holds that a fraction is one."""
@@ -61,8 +97,9 @@ class Data(Section):
 class Tokenizer(Section):
     """The `[tokenizer]` section: how text becomes ids."""
 
-    kind: str = option("sentencepiece", choices=("sentencepiece", "characters"))
-    vocabulary_size: int = option(8000, minimum=1)
+    kind: str = option("sentencepiece", choices=("sentencepiece", "characters", "words", "bytes"))
+    vocabulary_size: int = option(8000, minimum=1)  # the largest number of ids; bytes always have 260
+    minimum_count: int = option(1, minimum=1)  # of a word: those that occur less often are unknown
     model_type: str = option("unigram", choices=("unigram", "bpe"))
     shared: bool = option(False)  # one vocabulary for both sides
     character_coverage: float = option(1.0, minimum=0.98, maximum=1.0)  # SentencePiece takes no other
@@ -70,16 +107,67 @@ class Tokenizer(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValidationDecoding(Section):
+    """The `[training.validation_decoding]` section: BLEU, chrF and exact match while training.
+
+    A sample of the validation pairs is translated as `[decoding]` says, as the model will be served.
+    """
+
+    every_epochs: int = option(1, minimum=1)  # and after the last epoch
+    sample_size: int = option(200, minimum=1)  # pairs; all of them where there are fewer
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training(Section):
-    """The `[training]` section: what `fit` is given."""
+    """The `[training]` section: what `fit` is given. 0 means off where 0 is allowed."""
 
     epochs: int = option(10, minimum=1)
-    batch_size: int = option(128, minimum=1)
-    learning_rate: float = option(0.001, above=0)
-    warmup_steps: int = option(200, minimum=0)
+    batch_size: int = option(128, minimum=1)  # pairs; does not count where batch_tokens does
+    batch_tokens: int = option(0, minimum=0)  # B times the larger of S and T, pads included: `TokenBatches`
+    accumulate_steps: int = option(1, minimum=1)  # batches an update; their gradients are averaged
+    learning_rate: float = option(0.001, above=0)  # the highest one of the schedule
+    schedule: str = option("cosine", choices=("cosine", "noam", "inverse_sqrt", "constant"))
+    warmup_steps: int = option(200, minimum=0)  # updates
+    beta_1: float = option(0.9, minimum=0, below=1)
+    beta_2: float = option(0.999, minimum=0, below=1)
+    epsilon: float = option(1e-7, above=0)
+    weight_decay: float = option(0.0, minimum=0)  # decoupled (AdamW), of all weights
     label_smoothing: float = option(0.1, minimum=0, below=1)
-    clip_norm: float = option(1.0, above=0)
+    clip_norm: float = option(1.0, minimum=0)  # of all gradients together
+    precision: str = option("float32", choices=("float32", "mixed_bfloat16"))  # of training alone
+    ema_momentum: float = option(0.0, minimum=0, below=1)  # a moving average of the weights is what is kept
+    average_last: int = option(0, minimum=0)  # `averaged.keras`: the mean of the last epochs' weights,
+    average_best: int = option(0, minimum=0)  # or of those with the best `monitor`
+    monitor: str = option("val_loss", choices=MONITORS)  # which epoch is the best one
+    patience: int = option(0, minimum=0)  # stop after so many measured epochs without a better one
+    checkpoint_steps: int = option(0, minimum=0)  # batches between checkpoints inside an epoch
+    source_word_dropout: float = option(0.0, minimum=0, below=1)  # words that become unknown
+    target_word_dropout: float = option(0.0, minimum=0, below=1)  # in what the decoder reads
+    devices: str = option("one", choices=("one", "all"))  # of this machine
+    tensorboard: bool = option(False)  # event files in `tensorboard/`
     seed: int = option(0, minimum=0)
+    validation_decoding: ValidationDecoding | None = None
+
+    def check(self) -> None:
+        """Holds that what decides is measured, and that one average is asked for."""
+        if self.monitor in DECODED and self.validation_decoding is None:
+            raise RecipeError(
+                f'is "{self.monitor}", which is measured by decoding. Expected a section '
+                "`training.validation_decoding`. Add it, or monitor val_loss.",
+                "monitor",
+            )
+        if self.devices == "all" and self.accumulate_steps > 1:
+            raise RecipeError(
+                'must be 1 with `devices` = "all": TensorFlow cannot synchronise devices in the condition '
+                f"that accumulating is. Received: {self.accumulate_steps}. Use larger batches.",
+                "accumulate_steps",
+            )
+        if self.average_last and self.average_best:
+            raise RecipeError(
+                "excludes `average_last`: one average is written. Expected one of both to be 0. "
+                f"Received: {self.average_best} and {self.average_last}.",
+                "average_best",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +178,8 @@ class Decoding(Section):
     max_source_length: int = option(1024, minimum=1)  # a longer input is refused
     beam_size: int = option(1, minimum=1)  # 1 is greedy
     length_penalty: float = option(0.6, minimum=0)  # GNMT's alpha, of a beam
+    # Which weights: "auto" is "averaged" where the recipe asks for an average, else "best".
+    checkpoint: str = option("auto", choices=("auto", "best", "last", "averaged"))
 
 
 @dataclass(frozen=True, kw_only=True)

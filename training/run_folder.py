@@ -1,9 +1,9 @@
 """A run folder: all there is to know of a training run."""
 
 import json
-import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,17 +12,16 @@ import keras
 import keras_attn.losses
 import keras_attn.metrics
 import keras_attn.models  # noqa: F401
-from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
-from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
-from keras_attn.text_to_text import TextToText
+from keras_attn.text import load_tokenizer
 
+from .averaged_weights import averaged_weights
+from .checkpoints import Checkpoints
+from .monitors import ranked
 from .recipe_file import differences, dump_recipe, load_recipe
+from .run_error import RunError
+from .translator import in_float32, make_translator
 
-_TOKENIZERS = {".json": CharacterTokenizer, ".model": SentencePieceTokenizer}
-
-
-class RunError(ValueError):
-    """A run folder that cannot be used as asked; the message says why and what to do."""
+_NAMED = ("best", "last", "averaged")
 
 
 class RunFolder:
@@ -30,10 +29,13 @@ class RunFolder:
 
     ```
     recipe.toml             the recipe as used, overrides and defaults included
-    tokenizer/              source.* and target.*: `.model` is SentencePiece, `.json` characters
-    checkpoints/            epoch-0003.keras: model and optimizer after 3 epochs (only the last one is kept)
-    best.keras              the model with the lowest validation loss
+    tokenizer/              source.* and target.*: `.model` is SentencePiece, `.json` the others
+    checkpoints/            what a training needs to go on, and weights to be averaged: see `Checkpoints`
+    best.keras              the model after the epoch with the best `training.monitor`
+    averaged.keras          the mean of several epochs' weights: see `average_epochs`
     history.json            one entry an epoch
+    history.svg             the same as a picture
+    vocabulary.json         what the vocabularies come to on the pairs, by side
     scores.json             what `keras-attn evaluate` measured, by part
     translations.test.tsv   source, reference, translation of each test pair
     ```
@@ -45,6 +47,8 @@ class RunFolder:
     def __init__(self, path):
         self.path = Path(path)
         self.best_path = self.path / "best.keras"
+        self.averaged_path = self.path / "averaged.keras"
+        self.checkpoints = Checkpoints(self.path / "checkpoints")
 
     def begin(self, recipe):
         """Makes the folder for `recipe`, or checks that it was made for the same one.
@@ -93,14 +97,13 @@ class RunFolder:
         found = [sorted((self.path / "tokenizer").glob(f"{side}.*")) for side in ("source", "target")]
         if not all(found):
             return None
-        return tuple(_TOKENIZERS[paths[0].suffix].load(paths[0]) for paths in found)
+        return tuple(load_tokenizer(paths[0]) for paths in found)
 
     def checkpoint(self):
-        """(number of finished epochs, path of their checkpoint), or (0, None)."""
-        paths = sorted((self.path / "checkpoints").glob("epoch-*.keras"))
-        return (int(paths[-1].stem.removeprefix("epoch-")), paths[-1]) if paths else (0, None)
+        """The last `Checkpoint`: number of finished epochs, batches done of the next one, path."""
+        return self.checkpoints.latest()
 
-    def save_checkpoint(self, model, epoch, history):
+    def save_checkpoint(self, model, epoch, history, monitor="val_loss", averaged_epochs=()):
         """Keeps the state after `epoch` epochs, so that a kill at any moment loses none but the running one.
 
         The history comes first, the checkpoint's name last: a checkpoint that exists is complete.
@@ -108,45 +111,105 @@ class RunFolder:
         Args:
             model: the compiled model.
             epoch: number of finished epochs.
-            history: one dictionary an epoch; the best by `val_loss` becomes `best.keras`.
+            history: one dictionary an epoch; the best by `monitor` becomes `best.keras`.
+            monitor: the value that decides, e.g. `"val_loss"`.
+            averaged_epochs: the epochs whose weights are kept, to be averaged.
         """
-        folder = self.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        temporary = folder / ".saving.keras"
-        model.save(temporary)
+        temporary = self.checkpoints.write(model)
         self.write_text("history.json", json.dumps(history, indent=1))
-        if min(history, key=lambda entry: (math.isnan(entry["val_loss"]), entry["val_loss"])) is history[-1]:
-            copy = folder / ".best.keras"
-            shutil.copyfile(temporary, copy)
-            os.replace(copy, self.best_path)
-        final = folder / f"epoch-{epoch:04d}.keras"
-        os.replace(temporary, final)
-        for path in folder.glob("epoch-*.keras"):
-            if path != final:
-                path.unlink()
+        if ranked(history, monitor)[:1] == history[-1:]:
+            self._save_best(model, temporary)
+        with averaged_weights(model):
+            self.checkpoints.keep_weights(model, epoch, averaged_epochs)
+        self.checkpoints.publish(temporary, epoch)
 
-    def history(self, epochs):
-        """The first `epochs` entries of the history."""
+    def _save_best(self, model, saved):
+        copy = self.path / ".best.keras"
+        with averaged_weights(model) as averaged:
+            if averaged:
+                model.save(copy)
+            else:
+                shutil.copyfile(saved, copy)
+        os.replace(copy, self.best_path)
+
+    def history(self, epochs=None):
+        """The first `epochs` entries of the history; all of them when None."""
         path = self.path / "history.json"
-        return json.loads(path.read_text(encoding="utf-8"))[:epochs] if epochs else []
+        if epochs == 0 or not path.exists():
+            return []
+        return json.loads(path.read_text(encoding="utf-8"))[:epochs]
 
-    def text_to_text(self):
-        """The best model between its tokenizers.
+    def last_model(self):
+        """The model of the last checkpoint, with the moving average of its weights where it has one.
 
         Raises:
-            RunError: if the run has no finished epoch yet.
+            RunError: if there is no checkpoint yet.
+        """
+        path = self.checkpoint().path
+        if path is None:
+            raise RunError(self._nothing_yet("a checkpoint"))
+        model = keras.models.load_model(path)
+        for variable, average in getattr(model.optimizer, "averages", list)():
+            variable.assign(average)
+        return model
+
+    def model(self, checkpoint="auto"):
+        """One of the models of the run, in float32.
+
+        Args:
+            checkpoint: `"best"`, `"last"`, `"averaged"`, or the path of a `.keras` file; `"auto"` is what the
+                recipe's `decoding.checkpoint` says, and where that is `"auto"` too, `"averaged"` if the
+                recipe asks for an average and `"best"` if not.
+
+        Raises:
+            RunError: if it is not there.
+        """
+        checkpoint = self.checkpoint_name(checkpoint)
+        if checkpoint == "last":
+            return in_float32(self.last_model())
+        paths = {"best": self.best_path, "averaged": self.averaged_path}
+        path = paths.get(checkpoint, Path(checkpoint))
+        if not path.exists() and checkpoint in paths:
+            raise RunError(self._nothing_yet(path.name))
+        if not path.is_file() or path.suffix != ".keras":
+            raise RunError(
+                f"The checkpoint {path} is no model. Expected one of {', '.join(_NAMED)}, or the path of a "
+                ".keras file."
+            )
+        return in_float32(keras.models.load_model(path, compile=False))
+
+    def text_to_text(self, checkpoint="auto", **options):
+        """A model of the run between its tokenizers.
+
+        Args:
+            checkpoint: as in `model`.
+            **options: what replaces values of the recipe's `[decoding]`, e.g. `beam_size=4`; None replaces
+                nothing.
+
+        Raises:
+            RunError: if the run has no such model yet.
         """
         recipe, tokenizers = self.recipe(), self.tokenizers()
-        if not self.best_path.exists() or not tokenizers:
-            raise RunError(
-                f"{self.path} has no finished epoch yet. Run keras-attn train with the same recipe first."
-            )
-        model = keras.models.load_model(self.best_path, compile=False)
-        options = recipe.decoding
-        strategy = None  # greedy
-        if options.beam_size > 1:
-            strategy = BeamSearch(options.beam_size, length_penalty=GNMTLengthPenalty(options.length_penalty))
-        return TextToText(model, *tokenizers, options.max_length, options.max_source_length, strategy)
+        model = self.model(checkpoint)
+        given = {name: value for name, value in options.items() if value is not None}
+        return make_translator(model, tokenizers, replace(recipe.decoding, **given))
+
+    def checkpoint_name(self, checkpoint="auto"):
+        """What `"auto"` stands for; see `model`."""
+        if str(checkpoint) != "auto":
+            return str(checkpoint)
+        recipe = self.recipe()
+        averages = recipe.training.average_last or recipe.training.average_best
+        chosen = recipe.decoding.checkpoint
+        return chosen if chosen != "auto" else "averaged" if averages else "best"
+
+    def _nothing_yet(self, name):
+        if not self.history():
+            return f"{self.path} has no finished epoch yet. Run keras-attn train with the same recipe first."
+        return (
+            f"{self.path} has no {name} yet. Finish its training (keras-attn train with the same recipe), or "
+            "choose another --checkpoint; keras-attn average writes averaged.keras."
+        )
 
     def translations_path(self, part):
         """Where the translations of a part ("test", "validation") are."""
@@ -160,6 +223,20 @@ class RunFolder:
         rows = ((*pair, text) for pair, text in zip(pairs, translations, strict=True))
         lines = ["\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows]
         self.write_text(self.translations_path(part).name, "".join(lines))
+
+    def translations(self, part):
+        """What evaluating a part has written: (source, reference, translation) of each pair.
+
+        Raises:
+            RunError: if the part was not evaluated.
+        """
+        path = self.translations_path(part)
+        if not path.exists():
+            raise RunError(
+                f"{self.path} has no translations of {part}. Run keras-attn evaluate --on {part} first."
+            )
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [tuple(line.split("\t")) for line in lines]
 
     def write_text(self, name, text):
         """Writes a file of the folder whole or not at all."""

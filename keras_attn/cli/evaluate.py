@@ -6,25 +6,45 @@ import click
 @click.command("evaluate")
 @click.argument("run")
 @click.option("--on", "part", type=click.Choice(["test", "validation"]), default="test", show_default=True)
-def command(run, part):
+@click.option(
+    "--checkpoint", default="auto", help="best, last, averaged or a .keras file. Default: the recipe's."
+)
+@click.option("--beam-size", type=click.IntRange(min=1), help="Default: the recipe's, as of what follows.")
+@click.option("--length-penalty", type=click.FloatRange(min=0), help="GNMT's alpha, of a beam.")
+@click.option("--max-length", type=click.IntRange(min=1), help="Longest output, in tokens.")
+def command(run, part, checkpoint, **decoding):
     """Translate the held-out pairs of RUN, a run folder, and score them with sacreBLEU."""
     from keras_attn.serving.quiet import import_tensorflow
 
     import_tensorflow()
     from keras_attn.training.corpus import load_corpus
     from keras_attn.training.evaluate import evaluate
+    from keras_attn.training.length_buckets import scores_by_length
     from keras_attn.training.run_folder import RunFolder
 
     run = RunFolder(run)
     recipe = run.recipe()
-    text_to_text = run.text_to_text()
+    text_to_text = run.text_to_text(checkpoint, **decoding)
     pairs = getattr(load_corpus(recipe), part)
     click.echo(f"Translating {len(pairs)} {part} pairs")
     scores, translations = evaluate(text_to_text, pairs, recipe.evaluation.tokenize)
-    run.save_scores(part, scores, pairs, translations)
+    rows = scores_by_length(pairs, translations, recipe.evaluation.tokenize)
+    given = {name: value for name, value in decoding.items() if value is not None}
+    told = {"checkpoint": run.checkpoint_name(checkpoint), **given, **scores, "by_length": rows}
+    run.save_scores(part, told, pairs, translations)
     click.echo(f"BLEU        {scores['bleu']:.2f}   {scores['bleu_signature']}")
     click.echo(f"chrF        {scores['chrf']:.2f}   {scores['chrf_signature']}")
     click.echo(f"exact match {scores['exact_match']:.2%}")
+    click.echo(_table(rows))
     click.echo(
         f"{scores['pairs']} pairs in {scores['seconds']:.1f} s. Translations: {run.translations_path(part)}"
     )
+
+
+def _table(rows):
+    lines = [f"{'source length':>13} {'pairs':>6} {'BLEU':>6} {'chrF':>6} {'exact':>7}"]
+    for row in rows:
+        length = f"{row['from']} to {row['to']}"
+        scores = f"{row['bleu']:>6.2f} {row['chrf']:>6.2f} {row['exact_match']:>7.1%}"
+        lines.append(f"{length:>13} {row['pairs']:>6} {scores}")
+    return "\n".join(lines)

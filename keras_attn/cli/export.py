@@ -14,11 +14,14 @@ _FORMATS = ("saved_model", "ctranslate2")
 )
 @click.option("--version", type=click.IntRange(min=1), help="Default: one above the highest there.")
 @click.option("--format", "kind", type=click.Choice(_FORMATS), default=_FORMATS[0], show_default=True)
+@click.option(
+    "--checkpoint", default="auto", help="best, last, averaged or a .keras file. Default: the recipe's."
+)
 @click.option("--beam-size", type=click.IntRange(min=1), help="Of n_best. Default: the run's own, or 4.")
 @click.option("--num-hypotheses", type=click.IntRange(min=1), help="Of n_best. Default: the beam size.")
 @click.option("--in-graph-batching", is_flag=True, help="Join concurrent requests in any server.")
 @click.option("--packed", type=click.Choice(["float32", "bfloat16"]), help="A Transformer packed for speed.")
-def command(run, base_path, version, kind, **options):
+def command(run, base_path, version, kind, checkpoint, **options):
     """Write RUN, a run folder, as a version of a TensorFlow Serving model, or as a CTranslate2 model."""
     from keras_attn.serving.quiet import import_tensorflow
 
@@ -31,13 +34,12 @@ def command(run, base_path, version, kind, **options):
     run = RunFolder(run)
     base_path = Path(base_path or Path("exports") / run.path.resolve().name).absolute()
     write = _saved_model if kind == "saved_model" else _ctranslate2
-    write(run, base_path, version, **options)
+    write(run, run.text_to_text(checkpoint), base_path, version, **options)
 
 
-def _saved_model(run, base_path, version, beam_size, num_hypotheses, in_graph_batching, packed):
+def _saved_model(run, text_to_text, base_path, version, beam_size, num_hypotheses, in_graph_batching, packed):
     from keras_attn.export import InGraphBatching, export
 
-    text_to_text = run.text_to_text()
     batching = InGraphBatching() if in_graph_batching else None
     recipe = (run.path / "recipe.toml").read_text(encoding="utf-8")
     path = export(text_to_text, base_path, version, beam_size, num_hypotheses, batching, recipe, packed)
@@ -47,11 +49,11 @@ def _saved_model(run, base_path, version, beam_size, num_hypotheses, in_graph_ba
     click.echo(f"Next: keras-attn serve {flags}")
 
 
-def _ctranslate2(run, base_path, version, **options):
+def _ctranslate2(run, text_to_text, base_path, version, **options):
     from keras_attn.export.ctranslate2_version import export_ctranslate2
 
     try:
-        path = export_ctranslate2(run.text_to_text(), base_path, version)
+        path = export_ctranslate2(text_to_text, base_path, version)
     except (ImportError, ValueError) as error:  # what CTranslate2 cannot say, or it is not installed
         raise click.ClickException(str(error)) from error
     click.echo(f"Exported {path}")

@@ -10,10 +10,13 @@ import click
 _COMMANDS = {
     "demo": "Train, export, serve and query on generated dates.",
     "train": "Train the model of a recipe.",
+    "average": "Average the weights of several epochs of a run.",
     "evaluate": "Translate the held-out pairs of a run and score them.",
+    "compare": "Say whether one run is better than another, and how surely.",
     "translate": "Translate texts with a trained run.",
     "export": "Write a run as a version of a TensorFlow Serving model.",
     "verify": "Prove that an export answers the same whichever way it is asked.",
+    "deploy": "Write the files that run an export in stock TensorFlow Serving.",
     "serve": "Serve exported models over REST and gRPC.",
     "query": "Ask a server over REST or gRPC.",
 }
@@ -26,7 +29,8 @@ _USERS_ERRORS = {
     "keras_attn.text_to_text.TextTooLongError",
     "keras_attn.training.text_files.DataError",
     "keras_attn.training.section.RecipeError",
-    "keras_attn.training.run_folder.RunError",
+    "keras_attn.training.non_finite.NonFiniteError",
+    "keras_attn.training.run_error.RunError",
 }
 _INTERRUPTED = 130
 

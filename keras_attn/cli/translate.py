@@ -9,9 +9,12 @@ import click
 @click.command("translate")
 @click.argument("run")
 @click.argument("texts", nargs=-1)
+@click.option(
+    "--checkpoint", default="auto", help="best, last, averaged or a .keras file. Default: the recipe's."
+)
 @click.option("--alignment", is_flag=True, help="Show the attention as a table in the terminal.")
 @click.option("--html", "html_path", metavar="FILE", help="Write the attention as a picture, one HTML file.")
-def command(run, texts, alignment, html_path):
+def command(run, texts, checkpoint, alignment, html_path):
     """Translate TEXTS, or the lines of standard input, with RUN, a run folder."""
     from keras_attn.serving.quiet import import_tensorflow
 
@@ -19,7 +22,7 @@ def command(run, texts, alignment, html_path):
     from keras_attn.training.evaluate import translate_all
     from keras_attn.training.run_folder import RunFolder
 
-    text_to_text = RunFolder(run).text_to_text()
+    text_to_text = RunFolder(run).text_to_text(checkpoint)
     texts = list(texts) or [line.rstrip("\n") for line in sys.stdin]
     for translation in translate_all(text_to_text, texts):
         click.echo(translation)

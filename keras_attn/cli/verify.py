@@ -28,7 +28,7 @@ def command(export, run, inputs, tolerance, as_json):
     from keras_attn.serving.quiet import import_tensorflow
 
     import_tensorflow()
-    folder = _version_folder(export)
+    folder = version_folder(export)
     texts = inputs and [line for line in inputs.read_bytes().splitlines() if line.strip()]
     report = _verify(folder, run, texts, tolerance)
     click.echo(json.dumps(report, indent=1, ensure_ascii=False) if as_json else _readable(report))
@@ -36,7 +36,7 @@ def command(export, run, inputs, tolerance, as_json):
         raise click.exceptions.Exit(1)
 
 
-def _version_folder(path):
+def version_folder(path):
     """The version itself, or the highest one of a base path."""
     if (path / "saved_model.pb").exists():
         return path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from keras_attn.export.manifest import make_manifest
 from keras_attn.export.warmup import warmup_requests, write_warmup_requests
-from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+from keras_attn.text import load_tokenizer as load_saved
 
 EXTRA_PATH = Path("assets.extra") / "keras_attn"
 MANIFEST_PATH = EXTRA_PATH / "manifest.json"
@@ -54,9 +54,7 @@ def load_tokenizer(folder, manifest, side):
     Returns:
         A `keras_attn.protocols.Tokenizer`.
     """
-    known = {kind.kind: kind for kind in (CharacterTokenizer, SentencePieceTokenizer)}
-    described = manifest["tokenizers"][side]
-    return known[described["kind"]].load(Path(folder) / EXTRA_PATH / described["file"])
+    return load_saved(Path(folder) / EXTRA_PATH / manifest["tokenizers"][side]["file"])
 
 
 def batching_parameters(batching):

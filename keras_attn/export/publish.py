@@ -1,10 +1,11 @@
 """Makes a version directory appear whole or not at all."""
 
 import os
-import shutil
-import tempfile
+import re
 from contextlib import contextmanager
 from pathlib import Path
+
+from keras_attn.export.leftovers import remove_leftovers, temporary_folder
 
 
 def next_version(base_path):
@@ -24,7 +25,7 @@ def published(base_path, version):
 
     The temporary folder stands beside `base_path`, on the same file system, so the rename is atomic and a
     server that lists `base_path` never meets a partial version. When the block raises, by an interrupt too,
-    it is removed.
+    it is removed; what a killed process left of this base path is removed by the next one.
 
     Args:
         base_path: the folder that holds the versions.
@@ -44,16 +45,14 @@ def published(base_path, version):
     if final.exists():
         raise FileExistsError(f"Version {version} exists already: {final}. Give another `version`, or none.")
     base_path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{base_path.name}-{version}-", dir=base_path.parent))
-    try:
+    remove_leftovers(base_path.parent, rf"{re.escape(base_path.name)}-\d+")
+    with temporary_folder(base_path.parent, f"{base_path.name}-{version}") as temporary:
         yield temporary, final
-        temporary.chmod(0o755)  # mkdtemp's folder is for its owner alone; a server may be somebody else
+        temporary.chmod(0o755)  # a temporary folder is for its owner alone; a server may be somebody else
         _flush(temporary)
         base_path.mkdir(exist_ok=True)
         temporary.rename(final)
         _flush_folder(base_path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _flush(folder):

@@ -8,6 +8,15 @@ import sys
 import keras
 import pytest
 
+TRANSFORMER = """
+kind = "transformer"
+num_encoder_layers = 1
+num_decoder_layers = 1
+embedding_dim = 6
+num_heads = 2
+hidden_dim = 11
+"""
+
 
 @pytest.fixture(autouse=True)
 def leave_xla_on(monkeypatch):
@@ -15,16 +24,37 @@ def leave_xla_on(monkeypatch):
     monkeypatch.setattr("keras_attn.export.ways.disable_xla", lambda: True)
 
 
+def exported(run, folder):
+    """The base path of an export of a run."""
+    from keras_attn.cli.main import main
+
+    base_path = folder / run.parent.name
+    with pytest.raises(SystemExit) as exit_info:
+        main(["export", str(run), "--to", str(base_path), "--num-hypotheses", "2"])
+    assert exit_info.value.code == 0
+    return base_path
+
+
 @pytest.fixture(scope="module")
 def exported_run(tiny_run, tmp_path_factory):
     """The base path of an export of `tiny_run`."""
+    return exported(tiny_run, tmp_path_factory.mktemp("verified"))
+
+
+@pytest.fixture(scope="module")
+def transformer_run(tiny_run, tmp_path_factory):
+    """A Transformer that searches with a beam, trained on the same pairs, and its export's base path."""
     from keras_attn.cli.main import main
 
-    base_path = tmp_path_factory.mktemp("verified") / "tiny"
+    folder = tmp_path_factory.mktemp("transformer")
+    recipe = (tiny_run.parent / "recipe.toml").read_text(encoding="utf-8")
+    head, tail = recipe.split("[model]")[0], recipe.split("[training]")[1]
+    tail = tail.replace("[decoding]", "[decoding]\nbeam_size = 3")
+    (folder / "recipe.toml").write_text(f"{head}[model]\n{TRANSFORMER}\n[training]{tail}", encoding="utf-8")
     with pytest.raises(SystemExit) as exit_info:
-        main(["export", str(tiny_run), "--to", str(base_path), "--num-hypotheses", "2"])
+        main(["train", str(folder / "recipe.toml"), "--run", str(folder / "run")])
     assert exit_info.value.code == 0
-    return base_path
+    return folder / "run", exported(folder / "run", folder / "exports")
 
 
 @pytest.fixture
@@ -34,21 +64,37 @@ def lines(tmp_path):
     return path
 
 
-@pytest.mark.slow
-def test_an_export_of_a_run_answers_the_same_every_way(tiny_run, exported_run, lines):
-    arguments = [exported_run, "--run", tiny_run, "--inputs", lines, "--json"]
+def report_of(run, base_path, lines):
+    """What the command says of an export, in a process of its own, with XLA switched off."""
+    arguments = [base_path, "--run", run, "--inputs", lines, "--json"]
     command = [sys.executable, "-m", "keras_attn.cli.main", "verify", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr[-3000:]
-    report = json.loads(ran.stdout)
+    return json.loads(ran.stdout)
+
+
+def assert_all_ways_agree(report, base_path):
     assert (report["passed"], report["skipped"]) == (True, [])
     names = ["eager", "tf.saved_model.load", "Session", "REST", "gRPC"]
     assert [check["name"] for check in report["checks"]][2:] == names
     assert all(check["passed"] and not check["problems"] for check in report["checks"])
     # Seven signatures, two texts: together, in turn, in pairs, and each alone.
     assert {check["count"] for check in report["checks"][2:]} == {7 * 6}
-    assert report["export"] == str(exported_run / "1")
+    assert report["export"] == str(base_path / "1")
     assert report["least_server_version"] == "2.16"
+
+
+@pytest.mark.slow
+def test_a_recurrent_run_answers_the_same_every_way(tiny_run, exported_run, lines):
+    assert_all_ways_agree(report_of(tiny_run, exported_run, lines), exported_run)
+
+
+@pytest.mark.slow
+def test_a_transformer_run_answers_the_same_every_way(transformer_run, lines):
+    run, base_path = transformer_run
+    assert_all_ways_agree(report_of(run, base_path, lines), base_path)
+    manifest = json.loads((base_path / "1" / "assets.extra" / "keras_attn" / "manifest.json").read_text())
+    assert (manifest["model"], manifest["decoding"]["beam_size"]) == ("TransformerSeq2Seq", 3)
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def test_concurrent_requests_are_answered_as_each_alone(service, runs):
         assert differences(rows_of(expected, rows), as_arrays(answer)) == []
 
 
-def test_an_export_with_batching_answers_concurrent_requests_in_a_session(service, tmp_path):
+def test_an_export_with_batching_answers_concurrent_requests_in_a_session(service, tmp_path, two_signatures):
     path = export(service.text_to_text, tmp_path / "tiny", batching=SETTINGS)
     assert read_manifest(path)["in_graph_batching"] == SETTINGS._asdict()
     expected = as_arrays(service.answer("serving_default", {"text": tf.constant(TEXTS)}))

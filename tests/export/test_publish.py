@@ -2,9 +2,9 @@
 
 import errno
 import os
-import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,17 +122,28 @@ def test_a_full_disk_leaves_nothing(base, tmp_path, monkeypatch):
     assert everything_in(tmp_path) == before
 
 
-def test_a_killed_process_leaves_no_version_and_nothing_in_the_way_of_the_next(base):
-    script = (
-        "import os, signal, sys\n"
-        "from keras_attn.export.publish import published\n"
-        "with published(sys.argv[1], 2) as (temporary, _):\n"
-        "    (temporary / 'saved_model.pb').write_text('half')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
+WRITING = """
+import signal, sys
+from keras_attn.export.publish import published
+with published(sys.argv[1], 2) as (temporary, _):
+    (temporary / "saved_model.pb").write_text("half")
+    print(temporary, flush=True)
+    signal.pause()
+"""
+
+
+def test_the_folder_of_another_process_is_left_alone_until_that_is_killed(base):
     publish(base, 1)
-    killed = subprocess.run([sys.executable, "-c", script, base], capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert [path.name for path in base.iterdir()] == ["1"]
-    assert all(path.name.startswith(".") for path in base.parent.iterdir() if path != base)
+    command = [sys.executable, "-c", WRITING, base]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        temporary = Path(writer.stdout.readline().strip())
+        publish(base, 3)
+        assert [path.name for path in temporary.iterdir()] == ["saved_model.pb"]
+        writer.kill()
+    assert sorted(path.name for path in base.iterdir()) == ["1", "3"]
+    assert temporary.name.startswith(".tiny-2-")
+    for other in ("other", "tiny-2"):  # another model's, though its name begins alike
+        publish(base.with_name(other), 1)
+        assert temporary.exists()
     assert publish(base, 2) == base / "2"
+    assert sorted(path.name for path in base.parent.iterdir()) == ["other", "tiny", "tiny-2"]

@@ -36,7 +36,7 @@ def make_recipe(folder, **changes):
     }
     for name, value in changes.items():
         section, key = name.split("__")
-        table[section][key] = value
+        table.setdefault(section, {})[key] = value
     return Recipe.from_dict(table)
 
 
@@ -73,4 +73,23 @@ def finished(recipe_of, tmp_path_factory):
     """A run of three epochs, with dropout, that nothing broke."""
     recipe, lines = recipe_of(), []
     run, history = run_training(recipe, tmp_path_factory.mktemp("runs") / "finished", lines.append)
+    return SimpleNamespace(recipe=recipe, run=run, history=history, lines=lines)
+
+
+@pytest.fixture(scope="session")
+def averaged_run(recipe_of, tmp_path_factory):
+    """A run of four epochs with everything that averages, accumulates and measures by decoding."""
+    lines = []
+    recipe = recipe_of(
+        training__epochs=4,
+        training__schedule="noam",
+        training__accumulate_steps=2,
+        training__weight_decay=0.01,
+        training__ema_momentum=0.8,
+        training__average_last=2,
+        training__monitor="val_bleu",
+        training__validation_decoding={"every_epochs": 3},
+        decoding__beam_size=2,
+    )
+    run, history = run_training(recipe, tmp_path_factory.mktemp("runs") / "averaged", lines.append)
     return SimpleNamespace(recipe=recipe, run=run, history=history, lines=lines)

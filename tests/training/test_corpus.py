@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
 from keras_attn.training.corpus import encode_pairs, load_corpus, train_tokenizers
-from keras_attn.training.recipe import PairsSpec
+from keras_attn.training.recipe import PairsSpec, Recipe
 from keras_attn.training.text_files import DataError
 
 PAIRS = [("ab c", "xy"), ("a", "xyz y"), ("b c", "z")]
@@ -28,6 +28,39 @@ def test_given_files_are_taken_and_nothing_is_held_out_for_them(recipe_of, corpu
     assert [len(corpus.train), len(corpus.validation)] == [61 - 7, 7]
     both = {"data__test": {"path": "test.tsv"}, "data__validation": {"path": "test.tsv"}}
     assert [len(pairs) for pairs in load_corpus(recipe_of(**both))] == [61, 1, 1]
+
+
+def test_only_what_is_trained_on_is_cleaned_and_accounted_for(tmp_path):
+    lines = ["a\ta", "b\tc", "b\tc", " \tc", "d\tefghijk", *(f"x{i}\ty{i}" for i in range(7))]
+    (tmp_path / "pairs.tsv").write_text("\n".join(lines))
+    cleaning = {"duplicates": True, "identical": True, "max_length_ratio": 5}
+    data = {"folder": str(tmp_path), "train": {"path": "pairs.tsv"}, "cleaning": cleaning}
+    reported = []
+    given = {"validation": {"path": "pairs.tsv"}, "test": {"path": "pairs.tsv"}}
+    corpus = load_corpus(Recipe.from_dict({"data": {**data, **given}}), reported.append)
+    assert [len(pairs) for pairs in corpus] == [8, 11, 11]
+    assert reported == [
+        "Training data: 12 pairs read: 1 empty, 1 ratio > 5, 1 identical, 1 duplicates; 8 kept"
+    ]
+    data |= {"validation_size": 1, "test_size": 2}
+    corpus = load_corpus(Recipe.from_dict({"data": data}), reported.append)
+    assert reported[1].startswith("Training data: 12 pairs read: 1 empty, 3 held out, ")
+    assert reported[1].endswith(f"; {len(corpus.train)} kept")
+
+
+def test_without_cleaning_everything_stays(recipe_of):
+    reported = []
+    corpus = load_corpus(recipe_of(), reported.append)
+    assert len(corpus.train) == 49
+    assert reported == ["Training data: 61 pairs read: 0 empty, 12 held out; 49 kept"]
+
+
+def test_cleaning_that_leaves_nothing(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("a\ta\nb\tb\n")
+    spec = {"path": "pairs.tsv"}
+    data = {"train": spec, "validation": spec, "test": spec, "cleaning": {"identical": True}}
+    with pytest.raises(DataError, match=r"no pair for `data.train`.* larger size, or clean less\."):
+        load_corpus(Recipe.from_dict({"data": {"folder": str(tmp_path), **data}}))
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
@@ -62,15 +95,28 @@ def test_sentencepiece_tokenizers_follow_the_recipe(recipe_of):
     assert spelled.vocabulary_size > 256
 
 
+def test_words_that_are_frequent_enough(recipe_of):
+    recipe = recipe_of(tokenizer__kind="words", tokenizer__minimum_count=2)
+    source, target = train_tokenizers(recipe, [*PAIRS, ("ab b", "z")])
+    assert type(source) is type(target) is WordTokenizer
+    assert (source.vocabulary, target.vocabulary) == (("ab", "b", "c"), ("z",))
+
+
+def test_bytes_need_no_training(recipe_of):
+    source, target = train_tokenizers(recipe_of(tokenizer__kind="bytes"), PAIRS)
+    assert type(source) is type(target) is ByteTokenizer
+
+
 def test_encoded_pairs_and_those_that_are_too_long():
     source, target = CharacterTokenizer(" abc"), CharacterTokenizer(" xyz")
     encoded = encode_pairs(PAIRS, source, target, 4, 5)
     assert [ids.tolist() for ids in encoded.sources] == [[5, 6, 4, 7], [5], [6, 4, 7]]
     assert [ids.tolist() for ids in encoded.targets] == [[5, 6], [5, 6, 7, 4, 6], [7]]
-    assert encoded.dropped_long == 0
+    assert (encoded.pairs, encoded.dropped_long) == (PAIRS, 0)
     assert encoded.sources[0].dtype == np.int32
     shorter = encode_pairs(PAIRS, source, target, 3, 4)
     assert ([ids.tolist() for ids in shorter.sources], shorter.dropped_long) == ([[6, 4, 7]], 2)
+    assert shorter.pairs == PAIRS[2:]
 
 
 def test_many_pairs_are_encoded_in_order():

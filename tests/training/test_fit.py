@@ -1,6 +1,7 @@
 """Training: files and history, and a run that is killed and resumed equals an unbroken one."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,13 @@ import pytest
 
 from keras_attn.training.batches import Batches
 from keras_attn.training.corpus import load_corpus
-from keras_attn.training.fit import _Repeatable, train
+from keras_attn.training.fit import train
+from keras_attn.training.non_finite import NonFiniteStop
+from keras_attn.training.random_states import RepeatableEpochs
+from keras_attn.training.recipe_file import dump_recipe
 from keras_attn.training.run_folder import RunFolder
+
+MEASURED = ("seconds", "peak_memory_mb", "val_decoding_seconds")
 
 KILLED = """
 import os, signal, sys
@@ -24,13 +30,15 @@ from keras_attn.training.corpus import load_corpus
 from keras_attn.training.recipe_file import load_recipe
 from keras_attn.training.run_folder import RunFolder
 
+DEADLY = tuple(map(int, sys.argv[3:]))
+
 class Deadly(batches.Batches):
     epoch = 0
-    def begin_epoch(self, epoch):
+    def begin_epoch(self, epoch, **first):
         self.epoch = epoch
-        super().begin_epoch(epoch)
+        super().begin_epoch(epoch, **first)
     def __getitem__(self, index):
-        if self.epoch == 1 and index == 2:
+        if (self.epoch, index) == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(index)
 
@@ -43,8 +51,8 @@ fit.train(recipe, load_corpus(recipe), run)
 
 
 def values(history):
-    """The history without the seconds."""
-    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in history]
+    """The history without what depends on the machine."""
+    return [{name: x for name, x in entry.items() if name not in MEASURED} for entry in history]
 
 
 def weights(path):
@@ -53,7 +61,7 @@ def weights(path):
 
 def assert_same_run(one, other):
     np.testing.assert_equal(values(one.history(3)), values(other.history(3)))
-    for pair in zip(weights(one.checkpoint()[1]), weights(other.checkpoint()[1]), strict=True):
+    for pair in zip(weights(one.checkpoint().path), weights(other.checkpoint().path), strict=True):
         np.testing.assert_allclose(*pair, rtol=1e-6, atol=1e-7)
 
 
@@ -62,6 +70,8 @@ def test_what_a_finished_run_holds(finished):
     assert names == {
         "recipe.toml",
         "history.json",
+        "history.svg",
+        "vocabulary.json",
         "best.keras",
         "checkpoints",
         "checkpoints/epoch-0003.keras",
@@ -73,7 +83,8 @@ def test_what_a_finished_run_holds(finished):
 
 def test_history(finished):
     assert [entry["epoch"] for entry in finished.history] == [1, 2, 3]
-    expected = {"epoch", "seconds", "loss", "token_accuracy", "val_loss", "val_token_accuracy"}
+    validated = {"val_loss", "val_token_accuracy", "val_perplexity"}
+    expected = {"epoch", "seconds", "peak_memory_mb", "learning_rate", "loss", *validated}
     assert all(set(entry) == expected for entry in finished.history)
     assert all(np.isfinite(list(entry.values())).all() for entry in finished.history)
     assert finished.history[-1]["loss"] < finished.history[0]["loss"]
@@ -85,7 +96,8 @@ def test_what_is_reported(finished):
     vocabulary = [tokenizer.vocabulary_size for tokenizer in finished.run.tokenizers()]
     assert finished.lines[1] == f"{vocabulary[0]} source ids, {vocabulary[1]} target ids"
     parameters = sum(weight.size for weight in weights(finished.run.best_path))
-    assert finished.lines[2:] == [f"{parameters:,} parameters"]
+    assert [line.split(":")[0] for line in finished.lines[2:4]] == ["source", "target"]
+    assert finished.lines[4:] == [f"{parameters:,} parameters"]
 
 
 def test_another_seed_without_warm_up_and_long_pairs(finished, recipe_of, training, tmp_path):
@@ -101,10 +113,10 @@ def test_another_seed_without_warm_up_and_long_pairs(finished, recipe_of, traini
 def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(finished, training, tmp_path):
     """With dropout: batches, dropout's random numbers, optimizer and learning rate all go on."""
     recipe_path, path = finished.run.path / "recipe.toml", tmp_path / "killed"
-    command = [sys.executable, "-c", KILLED, recipe_path, path]
+    command = [sys.executable, "-c", KILLED, recipe_path, path, "1", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert RunFolder(path).checkpoint()[0] == 1  # the second epoch was running
+    assert RunFolder(path).checkpoint().epoch == 1  # the second epoch was running
     lines = []
     run, history = training(finished.recipe, path, lines.append)
     assert "Resuming after epoch 1 of 3" in lines
@@ -114,11 +126,77 @@ def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(finished, train
         np.testing.assert_allclose(*pair, rtol=1e-6, atol=1e-7)
 
 
+def test_batches_of_a_resumed_epoch(recipe_of, training, tmp_path, monkeypatch):
+    """Interrupted after 4 of 5 batches, resumed after the checkpoint at 3: as if nothing had been."""
+    changes = {
+        "training__checkpoint_steps": 3,
+        "training__epochs": 2,
+        "training__accumulate_steps": 2,
+        "training__ema_momentum": 0.8,
+    }
+    recipe, path = recipe_of(**changes), tmp_path / "broken"
+    unbroken, _ = training(recipe, tmp_path / "unbroken")
+    with monkeypatch.context() as patch:
+        patch.setattr(NonFiniteStop, "on_train_batch_end", interrupt_at(epoch=1, batch=3))
+        with pytest.raises(KeyboardInterrupt):
+            training(recipe, path)
+    assert RunFolder(path).checkpoint()[:2] == (1, 3)
+    lines = []
+    broken, history = training(recipe, path, lines.append)
+    assert "Resuming after epoch 1 and 3 batches of 2" in lines
+    np.testing.assert_equal(values(history), values(unbroken.history()))  # of all five batches
+    assert history[1]["seconds"] > 0
+    assert_same_run(broken, unbroken)
+    assert sorted(x.name for x in (path / "checkpoints").iterdir()) == ["epoch-0002.keras"]
+
+
+def interrupt_at(epoch, batch):
+    def on_train_batch_end(self, index, logs=None):
+        if (self._epoch, index) == (epoch, batch):
+            raise KeyboardInterrupt
+
+    return on_train_batch_end
+
+
+@pytest.mark.slow
+def test_killed_inside_an_epoch_and_resumed_bit_for_bit(recipe_of, tmp_path):
+    """SIGKILL, and each run in a process of its own with one thread: no sum depends on who was faster."""
+    recipe_path = tmp_path / "recipe.toml"
+    recipe_path.write_text(dump_recipe(recipe_of(training__checkpoint_steps=2, training__epochs=2)))
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+    def run(name, *deadly):
+        command = [sys.executable, "-c", KILLED, recipe_path, tmp_path / name, *deadly]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    assert run("killed", "1", "4").returncode == -signal.SIGKILL
+    assert RunFolder(tmp_path / "killed").checkpoint()[0] == 1
+    assert RunFolder(tmp_path / "killed").checkpoint()[1] in (2, 4)  # batches are made ahead of their time
+    for name in ("killed", "unbroken"):
+        done = run(name, "7", "0")
+        assert done.returncode == 0, done.stderr
+    killed, unbroken = (RunFolder(tmp_path / name) for name in ("killed", "unbroken"))
+    assert values(killed.history()) == values(unbroken.history())
+    for pair in zip(weights(killed.checkpoint().path), weights(unbroken.checkpoint().path), strict=True):
+        np.testing.assert_array_equal(*pair)
+
+
+def test_patience_ends_a_training_and_a_resumed_one(recipe_of, training, tmp_path):
+    """With a rate that changes nothing no epoch is better than the first."""
+    changes = {"training__learning_rate": 1e-30, "training__epochs": 7, "training__patience": 2}
+    recipe = recipe_of(**changes, training__weight_decay=0.0)
+    run, history = training(recipe, tmp_path / "run")
+    assert len(history) == 3
+    before = run.checkpoint().path.stat().st_mtime_ns
+    assert training(recipe, tmp_path / "run")[1] == history
+    assert run.checkpoint().path.stat().st_mtime_ns == before
+
+
 def test_a_finished_run_is_not_trained_again(finished):
-    before = finished.run.checkpoint()[1].stat().st_mtime_ns
+    before = finished.run.checkpoint().path.stat().st_mtime_ns
     history = train(finished.recipe, load_corpus(finished.recipe), finished.run, lambda line: None)
     assert history == finished.history
-    assert finished.run.checkpoint()[1].stat().st_mtime_ns == before
+    assert finished.run.checkpoint().path.stat().st_mtime_ns == before
 
 
 def test_dropout_differs_by_epoch_and_can_be_repeated(tiny_model):
@@ -126,7 +204,7 @@ def test_dropout_differs_by_epoch_and_can_be_repeated(tiny_model):
     inputs = {"source": np.array([[5, 6, 2]]), "target": np.array([[1, 7, 8]])}
 
     def outputs(epoch):
-        callback = _Repeatable(13, Batches([[5]], [[7]], 3))
+        callback = RepeatableEpochs(13, Batches([[5]], [[7]], 3))
         callback.set_model(model)
         callback.on_epoch_begin(epoch)
         return [model(inputs, training=True).numpy() for _ in range(2)]
@@ -138,7 +216,7 @@ def test_dropout_differs_by_epoch_and_can_be_repeated(tiny_model):
 
 
 def test_learning_rate_warms_up_and_decays_to_zero(finished):
-    model = keras.models.load_model(finished.run.checkpoint()[1])
+    model = keras.models.load_model(finished.run.checkpoint().path)
     schedule, steps = model.optimizer._learning_rate, 3 * 5
     assert int(model.optimizer.iterations) == steps
     rates = [float(schedule(step)) for step in range(steps + 1)]
@@ -160,4 +238,4 @@ def test_half_a_checkpoint_is_not_resumed_from(finished, tmp_path):
     path = tmp_path / "copy"
     shutil.copytree(finished.run.path, path)
     (path / "checkpoints" / ".saving.keras").write_bytes(b"half")
-    assert RunFolder(path).checkpoint() == (3, path / "checkpoints" / "epoch-0003.keras")
+    assert RunFolder(path).checkpoint() == (3, 0, path / "checkpoints" / "epoch-0003.keras")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
-from keras_attn.training.run_folder import RunError, RunFolder
+from keras_attn.training.run_error import RunError
+from keras_attn.training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -23,6 +24,8 @@ class Recorder:
 
     def __init__(self, number):
         self.number = number
+
+    optimizer = None
 
     def save(self, path):
         path.write_text(str(self.number))
@@ -81,7 +84,7 @@ def test_no_finished_epoch(run):
 
 
 def test_an_empty_run(run):
-    assert run.checkpoint() == (0, None)
+    assert run.checkpoint() == (0, 0, None)
     assert run.tokenizers() is None
     assert run.history(0) == []
 
@@ -118,8 +121,8 @@ def test_the_best_model_is_the_one_with_the_lowest_validation_loss(run, losses, 
     for epoch, loss in enumerate(losses, start=1):
         history.append({"epoch": epoch, "val_loss": loss})
         run.save_checkpoint(Recorder(epoch), epoch, history)
-        assert run.checkpoint() == (epoch, run.path / "checkpoints" / f"epoch-{epoch:04d}.keras")
-        assert run.checkpoint()[1].read_text() == str(epoch)
+        assert run.checkpoint() == (epoch, 0, run.path / "checkpoints" / f"epoch-{epoch:04d}.keras")
+        assert run.checkpoint().path.read_text() == str(epoch)
     assert run.best_path.read_text() == str(best)
     assert [path.name for path in (run.path / "checkpoints").iterdir()] == ["epoch-0003.keras"]
     assert run.history(2) == history[:2] or np.isnan(losses[0])
@@ -141,6 +144,48 @@ def test_text_to_text_is_the_best_model_between_its_tokenizers(finished):
     assert len(text_to_text(["rot 가 🙂", ""])) == 2
 
 
+def test_which_model(averaged_run, finished):
+    run = averaged_run.run
+    assert run.checkpoint_name() == run.checkpoint_name("averaged") == "averaged"
+    assert finished.run.checkpoint_name() == "best"
+    assert run.text_to_text("best", beam_size=1).strategy is None
+    assert run.text_to_text(run.best_path, beam_size=None, max_length=5).strategy.beam_size == 2
+    assert run.text_to_text("last", max_length=5).max_length == 5
+    for name, path in (("best", run.best_path), ("averaged", run.averaged_path)):
+        for one, other in zip(run.model(name).weights, run.model(path).weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_recipe_may_choose_the_model(tmp_path, recipe_of):
+    run = RunFolder(tmp_path / "run")
+    run.begin(recipe_of(decoding__checkpoint="last", training__average_last=2))
+    assert run.checkpoint_name() == "last"
+
+
+def test_no_average_yet(finished):
+    message = r"has no averaged.keras yet. Finish its training .* keras-attn average writes averaged.keras"
+    with pytest.raises(RunError, match=message):
+        finished.run.model("averaged")
+
+
+@pytest.mark.parametrize("name", ["nowhere.keras", "recipe.toml"])
+def test_no_such_model(finished, name):
+    with pytest.raises(RunError, match=rf"{name} is no model. Expected one of best, last, averaged, or the"):
+        finished.run.model(finished.run.path / name)
+
+
+def test_no_last_model(run):
+    with pytest.raises(RunError, match=r"has no finished epoch yet"):
+        run.model("last")
+
+
+def test_no_translations(run):
+    with pytest.raises(
+        RunError, match=r"has no translations of test. Run keras-attn evaluate --on test first"
+    ):
+        run.translations("test")
+
+
 def test_a_run_folder_may_move(finished, tmp_path):
     shutil.copytree(finished.run.path, tmp_path / "moved")
     texts = ["rot blau 3", "katze"]
@@ -158,6 +203,7 @@ def test_scores_and_translations(run):
     }
     assert run.translations_path("test").name == "translations.test.tsv"
     assert run.translations_path("test").read_text(encoding="utf-8") == "a b\tc d\tx y\n안녕\thello\t\n"
+    assert run.translations("test") == [("a b", "c d", "x y"), ("안녕", "hello", "")]
     assert run.translations_path("validation").read_text(encoding="utf-8") == "a b\tc d\tz\n"
 
 

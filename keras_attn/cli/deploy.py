@@ -1,0 +1,75 @@
+"""`keras-attn deploy`."""
+
+import re
+from pathlib import Path
+
+import click
+
+_KINDS = ("compose", "kubernetes", "kserve")
+
+
+@click.command("deploy")
+@click.argument("export", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--kind", type=click.Choice(_KINDS), required=True)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--name", help="Of the model in requests. Default: the base path's.")
+@click.option(
+    "--image", help="Of the server. Default: the newest tensorflow/serving that is known to run it."
+)
+@click.option("--cpus", type=click.IntRange(min=1), default=2, show_default=True, help="Cores of one server.")
+@click.option("--storage-uri", metavar="URI", help="Where KServe finds the base path. Default: a claim.")
+def command(export, kind, output, **options):
+    """Write the files that run EXPORT, a version or a base path, in the stock TensorFlow Serving image."""
+    if options["storage_uri"] and kind != "kserve":
+        raise click.UsageError("--storage-uri is of kserve.")
+    from keras_attn.serving.quiet import import_tensorflow
+
+    import_tensorflow()
+    from keras_attn.serving.deploy import deployment_files
+
+    try:
+        files = deployment_files(kind, _target(export, **options))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (output / name).write_text(text, encoding="utf-8")
+        click.echo(f"Wrote {output / name}")
+    start = "docker compose -f {} up --wait" if kind == "compose" else "kubectl apply -f {}"
+    click.echo(f"Next: {start.format(output / f'{kind}.yaml')}")
+
+
+def _target(export, name, image, cpus, storage_uri):
+    from keras_attn.cli.verify import version_folder
+    from keras_attn.export.extra_assets import BATCHING_PATH, read_manifest
+    from keras_attn.serving.deploy import Target
+
+    folder = version_folder(export).resolve()
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise click.ClickException(
+            f"{folder} has no manifest, so that it is not known what runs it. Expected an export of this "
+            "version of keras-attn. Export the run again."
+        )
+    base_path = folder.parent
+    target = Target(
+        model_name=name or base_path.name,
+        base_path=str(base_path),
+        num_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        batching=(folder / BATCHING_PATH).read_text(encoding="utf-8"),
+        cpus=cpus,
+        storage_uri=storage_uri or "",
+        **({"image": image} if image else {}),
+    )
+    _check_image(target.image, manifest["least_server_version"])
+    return target
+
+
+def _check_image(image, least):
+    """Refuses an image that lacks ops of the export, by its tag; what others hold is the user's to know."""
+    tag = re.search(r":(\d+)\.(\d+)[^/]*$", image)
+    if tag and tuple(map(int, tag.groups())) < tuple(map(int, least.split("."))):
+        raise click.ClickException(
+            f"The image lacks ops of this export. Expected TensorFlow Serving {least} or newer. "
+            f"Received: {image}. Give another one with --image."
+        )

@@ -1,0 +1,66 @@
+"""One id a byte: no vocabulary to train, and no text that is unknown."""
+
+import json
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_attn.text import special_ids
+
+_NUM_BYTES = 256
+
+
+class ByteTokenizer(tf.Module):
+    """Takes text as its UTF-8 bytes, none of them left out or changed; byte b is id 4 + b.
+
+    Sequences are as long as the text has bytes: about one a letter in English, three a syllable in Korean.
+    What a model writes need not be UTF-8; `decode` puts U+FFFD in the place of what is not.
+
+    Reference: Xue et al. 2022, "ByT5", section 3.1 (which has 3 ids before those of the bytes).
+
+    >>> tokenizer = ByteTokenizer()
+    >>> tokenizer.encode(tf.constant(["a", "é", ""])).to_list()
+    [[101], [199, 173], []]
+    """
+
+    kind = "bytes"
+    vocabulary_size = special_ids.COUNT + _NUM_BYTES
+
+    def __init__(self):
+        super().__init__(name="byte_tokenizer")
+
+    def encode(self, text):
+        """Strings `[B]` to ragged int32 ids `[B, None]`."""
+        return tf.ragged.map_flat_values(_ids_of_bytes, tf.strings.bytes_split(text))
+
+    def decode(self, ids):
+        """Ragged ids `[B, None]` to strings `[B]` of UTF-8; special ids write nothing but the unknown one."""
+        written = [b"", b"", b"", "\ufffd".encode(), *(bytes([byte]) for byte in range(_NUM_BYTES))]
+        joined = tf.strings.reduce_join(
+            tf.ragged.map_flat_values(tf.gather, tf.constant(written), ids), axis=-1
+        )
+        return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
+
+    def pieces(self, ids):
+        """Ids of any shape to a string each: an ASCII character, else `<0xEC>`, "" for special ids.
+
+        A single byte of several would be no UTF-8, which answers over REST have to be.
+        """
+        names = [chr(byte) if 0x20 <= byte < 0x7F else f"<0x{byte:02X}>" for byte in range(_NUM_BYTES)]
+        return tf.ragged.map_flat_values(tf.gather, tf.constant(["", "", "", "\ufffd", *names]), ids)
+
+    def save(self, path):
+        """Writes the kind as JSON to `path` (its suffix becomes `.json`); there is nothing else to keep."""
+        Path(path).with_suffix(".json").write_text(json.dumps({"kind": self.kind}), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote."""
+        Path(path).with_suffix(".json").read_text(encoding="utf-8")
+        return cls()
+
+
+def _ids_of_bytes(single):
+    """Strings `[N]` of one byte each to their ids `[N]`."""
+    values = tf.io.decode_raw(single, tf.uint8, fixed_length=1)[:, 0]
+    return tf.cast(values, tf.int32) + special_ids.COUNT

@@ -1,0 +1,94 @@
+"""What is deployed, and the figures that follow from it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from google.protobuf import text_format
+
+from ..text_protos import message_type
+
+IMAGE = "tensorflow/serving:2.20.0"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_LABEL = 63
+_LONGEST_SUFFIX = len("-tensorflow-serving")
+_MEBIBYTE, _GIBIBYTE = 2**20, 2**30
+# The server itself, and room for the tensors of a full batch.
+_BASE_MEMORY = _GIBIBYTE
+# While versions change hands both are in memory, each for a while with a copy of what it reads.
+_COPIES_IN_MEMORY = 4
+_VERSIONS_ON_DISK = 8
+
+
+@dataclass(frozen=True)
+class Target:
+    """A served model and the machines it is to run on.
+
+    Args:
+        model_name: in requests; letters, digits, `.`, `_` and `-`.
+        base_path: absolute path of the folder that holds the versions, on the machine that runs Compose.
+        num_bytes: size of one version on disk.
+        batching: text of a `BatchingParameters`.
+        image: of the server.
+        cpus: cores of one server.
+        storage_uri: where KServe finds the versions; those on the claim of the Kubernetes files when empty.
+
+    Raises:
+        ValueError: for a name that no URL or Kubernetes object can have, settings that are none, and fewer
+            than one core.
+    """
+
+    model_name: str
+    base_path: str
+    num_bytes: int
+    batching: str
+    image: str = IMAGE
+    cpus: int = 2
+    storage_uri: str = ""
+
+    def __post_init__(self):
+        if not _NAME.fullmatch(self.model_name) or not self._fits_a_label():
+            raise ValueError(
+                "`model_name` cannot stand in a URL and in the names of Kubernetes. Expected letters, digits "
+                f"and '.', '_', '-', at most {_LONGEST_LABEL - _LONGEST_SUFFIX}, a letter or digit first. "
+                f"Received: model_name={self.model_name!r}. Give another name."
+            )
+        if self.cpus < 1:
+            raise ValueError(f"`cpus` must be at least 1. Received: cpus={self.cpus}.")
+        try:
+            text_format.Parse(self.batching, message_type("BatchingParameters")())
+        except text_format.ParseError as error:
+            raise ValueError(f"`batching` is no text of a BatchingParameters: {error}.") from error
+
+    def _fits_a_label(self) -> bool:
+        return 0 < len(self.service_name) <= _LONGEST_LABEL - _LONGEST_SUFFIX
+
+    @property
+    def service_name(self) -> str:
+        """The name of the Kubernetes objects: lower case, and `-` for what they cannot have."""
+        return re.sub(r"[^a-z0-9]+", "-", self.model_name.lower()).strip("-")
+
+    @property
+    def batching_parameters(self) -> str:
+        """The settings with as many threads as there are cores: by default it would be those of the host."""
+        parameters = text_format.Parse(self.batching, message_type("BatchingParameters")())
+        parameters.num_batch_threads.value = self.cpus
+        return text_format.MessageToString(parameters)
+
+    @property
+    def num_threads(self) -> int:
+        """Requests that may wait at once: two batches full, since each waiting request holds a thread."""
+        parameters = text_format.Parse(self.batching, message_type("BatchingParameters")())
+        return max(2 * (parameters.max_batch_size.value or 1), 4 * self.cpus)
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory of one server in MiB: a figure to begin with, to be set by what it is seen to use."""
+        needed = _BASE_MEMORY + _COPIES_IN_MEMORY * self.num_bytes
+        return 256 * -(-needed // (256 * _MEBIBYTE))
+
+    @property
+    def storage_gib(self) -> int:
+        """Room for some versions, in GiB."""
+        return -(-_VERSIONS_ON_DISK * self.num_bytes // _GIBIBYTE) or 1

@@ -1,0 +1,72 @@
+"""A training whose numbers explode stops, names the batch and keeps what was good."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attn.training.batches import Batches
+from keras_attn.training.non_finite import NonFiniteError, NonFiniteStop
+from keras_attn.training.optimizer import WatchedAdam
+from keras_attn.training.run_folder import RunFolder
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class PoisonousLoss(keras.losses.Loss):
+    """Finite, but in the batch that holds a certain id its gradient is not, or it itself."""
+
+    def __init__(self, poison, kind):
+        super().__init__()
+        self.poison = poison
+        self.kind = kind
+
+    def call(self, y_true, y_pred):
+        found = keras.ops.any(keras.ops.equal(y_true, self.poison))
+        zero = keras.ops.sum(y_pred) * 0.0
+        if self.kind == "loss":
+            return keras.ops.mean(y_pred) + keras.ops.where(found, np.inf, 0.0)
+        infinite_slope = keras.ops.sqrt(zero + keras.ops.where(found, 0.0, 1.0))
+        return keras.ops.mean(y_pred) + infinite_slope
+
+
+@pytest.mark.parametrize("kind", ["loss", "gradient"])
+def test_the_batch_is_named(kind, tiny_model, tokenizers, tmp_path, recipe_of):
+    run, tokenizer = RunFolder(tmp_path / "run"), tokenizers.characters
+    run.begin(recipe_of())
+    texts = ["Hund", "Köln", "안녕", "세계", "Straße"]
+    ids = [np.array(x) for x in tokenizer.encode(texts).to_list()]
+    poison = int(ids[2][0])
+    model = tiny_model(tokenizer.vocabulary_size)
+    model.compile(WatchedAdam(0.001), PoisonousLoss(poison, kind), jit_compile=False)
+    batches = Batches(ids, ids, 2)
+    callback = NonFiniteStop(run, batches, (tokenizer, tokenizer))
+    message = (
+        rf"The {kind} is not finite in epoch 1, batch 2. Expected numbers. Received: .*non_finite.json.*lower"
+    )
+    with pytest.raises(NonFiniteError, match=message):
+        model.fit(batches.dataset(), shuffle=False, verbose=0, callbacks=[callback])
+    account = json.loads((run.path / "non_finite.json").read_text(encoding="utf-8"))
+    assert account == {"what": kind, "epoch": 1, "batch": 2, "source": texts[2:4], "target": texts[2:4]}
+
+
+def test_a_training_that_explodes_keeps_its_last_checkpoint(recipe_of, training, tmp_path, monkeypatch):
+    """In the second epoch the loss becomes none at all."""
+    path = tmp_path / "run"
+    begin = NonFiniteStop.on_epoch_begin
+
+    def poisoned(self, epoch, logs=None):
+        begin(self, epoch, logs)
+        if epoch == 1:
+            self.model.get_layer("logits").bias.assign(
+                np.full(self.model.get_layer("logits").bias.shape, np.nan)
+            )
+
+    monkeypatch.setattr(NonFiniteStop, "on_epoch_begin", poisoned)
+    with pytest.raises(NonFiniteError, match=r"The loss is not finite in epoch 2, batch 1.*epoch-0001.keras"):
+        training(recipe_of(training__checkpoint_steps=1), path)
+    run = RunFolder(path)
+    assert run.checkpoint()[:2] == (1, 0)
+    assert all(np.isfinite(weight).all() for weight in run.last_model().get_weights())
+    assert json.loads((path / "non_finite.json").read_text(encoding="utf-8"))["epoch"] == 2
+    assert len(run.history()) == 1

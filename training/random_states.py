@@ -1,0 +1,40 @@
+"""What is random in a training, made to depend on the seed, the epoch and the batch alone."""
+
+import keras
+import numpy as np
+
+
+def seed_generators(model, seed, epoch):
+    """Gives every generator of a model (dropout's) the state with which it begins epoch `epoch`."""
+    random = np.random.default_rng((seed, epoch))
+    for variable in generator_states(model):
+        variable.assign(random.integers(1 << 31, size=variable.shape))
+
+
+def generator_states(model):
+    """The state variables of a model's generators in a fixed order. Keras does not save their values."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+
+class RepeatableEpochs(keras.callbacks.Callback):
+    """Begins each epoch with an order of the pairs and with dropout that its number decides.
+
+    Args:
+        seed: an integer.
+        batches: the `Batches` that are trained on.
+        begun: an `InterruptedEpoch` that goes on where it stopped, or None.
+    """
+
+    def __init__(self, seed, batches, begun=None):
+        super().__init__()
+        self._seed = seed
+        self._batches = batches
+        self._begun = begun
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Shuffles, and sets the generators."""
+        if self._begun is not None and self._begun.epoch == epoch:
+            self._begun.restore(self.model, self._batches)
+            return
+        self._batches.begin_epoch(epoch)
+        seed_generators(self.model, self._seed, epoch)

@@ -1,0 +1,44 @@
+"""Loss, perplexity and token accuracy on the validation pairs."""
+
+from contextlib import nullcontext
+
+import keras
+
+from keras_attn.metrics import Perplexity, TokenAccuracy
+
+from .averaged_weights import averaged_weights
+from .devices import loss_weight
+
+
+class Validation(keras.callbacks.Callback):
+    """Evaluates the validation batches after an epoch and adds the results to its logs, as `fit` would.
+
+    `fit` computes what a model is compiled with in every training step too, where passing over the logits of
+    the whole vocabulary once more for each metric is dear. Here the metrics belong to a second model, of the
+    same layers. Where a moving average of the weights is kept, the average is evaluated.
+
+    It must stand before the callbacks that read the logs.
+
+    Args:
+        batches: a function without arguments that gives the batches, as `evaluate` takes them.
+    """
+
+    def __init__(self, batches):
+        super().__init__()
+        self._batches = batches
+
+    def on_train_begin(self, logs=None):
+        """Compiles the second model."""
+        model = self.model
+        strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
+        with strategy.scope() if strategy else nullcontext():
+            self._evaluated = keras.Model(model.inputs, model.outputs[0])
+            metrics = [Perplexity(), TokenAccuracy()]
+            options = {"loss_weights": loss_weight(), "jit_compile": False}
+            self._evaluated.compile(loss=model.loss, metrics=metrics, **options)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Evaluates."""
+        with averaged_weights(self.model):
+            results = self._evaluated.evaluate(self._batches(), verbose=0, return_dict=True)
+        logs.update({f"val_{name}": value for name, value in results.items()})
