@@ -78,8 +78,11 @@ for kind, mode in modes.items():
     if mode is not None:
         model = ScheduledSampling(model, TeacherForcingSchedule("linear", 1.0, 0.4), mode)
     model.compile(keras.optimizers.Adam(0.01), SequenceCrossentropy())
-    losses = model.fit(inputs, inputs["target"], epochs=3, verbose=0, shuffle=False).history["loss"]
-    print(kind, 3 if mode is None else int(model.steps), losses[-1] < losses[0])
+    labels = inputs["target"]  # what training shows depends on what was drawn, so both are measured without
+    before = model.evaluate(inputs, labels, verbose=0)
+    model.fit(inputs, labels, epochs=12, verbose=0, shuffle=False)
+    after = model.evaluate(inputs, labels, verbose=0)
+    print(kind, 12 if mode is None else int(model.steps), after < 0.9 * before)
 """
 
 
@@ -110,7 +113,7 @@ def test_the_same_on_jax_and_trains_there(saved, run_python, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", less_to_compile)
     lines = run_python(LOAD_AND_PREDICT + TRAIN, saved.folder, "jax", *ON_JAX).splitlines()
     trained = ("luong", "without_attention", "convolutional", "language_model")
-    assert lines == [f"{kind} 3 True" for kind in trained]
+    assert lines == [f"{kind} 12 True" for kind in trained]
     for kind in ON_JAX:
         here = np.load(saved.folder / f"jax_{kind}.npy")
         np.testing.assert_allclose(here, saved.logits[kind], rtol=1e-4, atol=2e-5, err_msg=kind)
