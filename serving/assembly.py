@@ -19,6 +19,7 @@ from .options import Options
 from .rest_server import RestSettings
 from .servable import SessionSettings
 from .text_protos import read_text_proto
+from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
 from .tls import server_credentials
 from .version_table import Retries
 
@@ -40,8 +41,8 @@ def session_settings(options: Options) -> SessionSettings:
     both = options.tensorflow_session_parallelism
     from_file = (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads)
     return SessionSettings(
-        intra_op_threads=options.tensorflow_intra_op_parallelism or both or from_file[0] or 1,
-        inter_op_threads=options.tensorflow_inter_op_parallelism or both or from_file[1],
+        intra_op_threads=options.tensorflow_intra_op_parallelism or both or from_file[0] or INTRA_OP_THREADS,
+        inter_op_threads=options.tensorflow_inter_op_parallelism or both or from_file[1] or INTER_OP_THREADS,
         tags=tuple(options.saved_model_tags.split(",")),
         config=config.SerializeToString(),
         checks_method_names=options.enable_signature_method_name_check,

@@ -13,6 +13,8 @@ from .limits import Limits
 from .metric_definitions import RUNTIME_LATENCY
 from .metrics import Metrics
 from .signatures import Signature, read_signature
+from .stream_reader import refuse_to_wait, stream_reader
+from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class SessionSettings:
         limits: what one run may cost.
     """
 
-    intra_op_threads: int = 1
-    inter_op_threads: int = 0
+    intra_op_threads: int = INTRA_OP_THREADS
+    inter_op_threads: int = INTER_OP_THREADS
     tags: tuple[str, ...] = ("serve",)
     config: bytes = b""
     checks_method_names: bool = False

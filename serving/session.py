@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import Code, ServingError
 from .quiet import import_tensorflow
+from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
 
 tf = import_tensorflow()
 
@@ -58,8 +59,8 @@ class GraphSession:
         self,
         directory: str | Path,
         tags: Sequence[str] = ("serve",),
-        intra_op_threads: int = 1,
-        inter_op_threads: int = 0,
+        intra_op_threads: int = INTRA_OP_THREADS,
+        inter_op_threads: int = INTER_OP_THREADS,
         config: bytes = b"",
     ):
         _check_saved_model(directory)
