@@ -13,7 +13,6 @@ from .limits import Limits
 from .metric_definitions import RUNTIME_LATENCY
 from .metrics import Metrics
 from .signatures import Signature, read_signature
-from .stream_reader import refuse_to_wait, stream_reader
 from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
 
 
