@@ -80,14 +80,14 @@ class Services:
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, timeout_ms: int = 0
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Returns a model's signatures."""
-        spec = _named_spec(request)
+        _check_spec(request)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
                 raise invalid(f"Metadata field {field} is not supported")
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        with self._registry.use(spec) as servable:
+        with self._registry.use(_checked_name(request.model_spec)) as servable:
             response.model_spec.CopyFrom(spec_message(ModelSpec(servable.name, servable.version)))
             response.metadata["signature_def"].Pack(signature_map(servable))
         return response
@@ -96,8 +96,7 @@ class Services:
         self, request: get_model_status_pb2.GetModelStatusRequest, timeout_ms: int = 0
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """Returns the states of a model's versions, newest first."""
-        if not request.HasField("model_spec"):
-            raise invalid("Missing ModelSpec")
+        _check_spec(request)
         return status_message(self._registry.statuses(to_spec(request.model_spec)))
 
     def _run(
@@ -119,9 +118,13 @@ class Services:
             self._metrics.increase(REQUESTS, name, status.name)
 
 
-def _named_spec(request: object) -> ModelSpec:
+def _check_spec(request: object) -> None:
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
+
+
+def _named_spec(request: object) -> ModelSpec:
+    _check_spec(request)
     return _checked_name(request.model_spec)
 
 

@@ -74,9 +74,7 @@ def run_tasks(
     Raises:
         ServingError: tasks that do not go together, or what the graph reported.
     """
-    _check_tasks(servable, tasks)
-    names = [task.model_spec.signature_name or DEFAULT_SIGNATURE for task in tasks]
-    plans = [_plan(servable, name, task) for name, task in zip(names, tasks, strict=True)]
+    plans = _plans(servable, tasks)
     examples = serialized_examples(message)
     feeds = {feed: examples for feed, _ in plans}
     fetches = sorted({name for _, outputs in plans for name in outputs.values()})
@@ -101,8 +99,11 @@ def _check_method(servable: Servable, definition: meta_graph_pb2.SignatureDef, m
         )
 
 
-def _check_tasks(servable: Servable, tasks: Sequence[inference_pb2.InferenceTask]) -> None:
-    names = set()
+def _plans(
+    servable: Servable, tasks: Sequence[inference_pb2.InferenceTask]
+) -> list[tuple[str, dict[str, str]]]:
+    """Checks the tasks one after the other; returns what each feeds and fetches."""
+    plans: dict[str, tuple[str, dict[str, str]]] = {}
     for task in tasks:
         spec = task.model_spec
         if not spec.name:
@@ -110,11 +111,12 @@ def _check_tasks(servable: Servable, tasks: Sequence[inference_pb2.InferenceTask
         if spec.name != tasks[0].model_spec.name:
             raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
         name = spec.signature_name or DEFAULT_SIGNATURE
-        if name in names:
+        if name in plans:
             raise invalid(f"Duplicate evaluation of signature: {name}")
         if name not in servable.signature_defs:
             raise invalid(f"Requested signature not found in model graph: {name}")
-        names.add(name)
+        plans[name] = _plan(servable, name, task)
+    return list(plans.values())
 
 
 def _plan(servable: Servable, name: str, task: inference_pb2.InferenceTask) -> tuple[str, dict[str, str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
+
+from .json_text import string_text
 
 LIMIT_BYTES = 256
 
@@ -15,25 +17,24 @@ def dump_json(value: object) -> str:
         value: dict, list, str, int, float, bool or None.
 
     Returns:
-        The text, cut at the first token that reaches `LIMIT_BYTES`. A number that is no number
-        (NaN, infinity) cannot be written: the text ends before it.
+        The text, cut behind the first token that reaches `LIMIT_BYTES`: a separator belongs to the token
+        that follows it. A number that is no number (NaN, infinity) cannot be written: the text ends
+        before it.
     """
     pieces, size = [], 0
-    # Work to do, last first: text to write as it is, or a (value, level) to expand.
-    todo: list[str | tuple[object, int]] = [(value, 0)]
+    # Work to do, last first: tokens to write as they are, or (separator, value, level) to expand.
+    todo: list[str | tuple[str, object, int]] = [("", value, 0)]
     while todo and size < LIMIT_BYTES:
-        item = todo.pop()
-        if isinstance(item, str):
-            pieces.append(item)
-            size += len(item)
-        elif isinstance(item[0], (dict, list)):
-            todo.extend(reversed(_parts(*item)))
-        else:
-            text = _scalar(item[0])
+        token = todo.pop()
+        if not isinstance(token, str):
+            separator, item, level = token
+            text = _scalar(item)
             if text is None:
-                break
-            pieces.append(text)
-            size += len(text.encode("utf-8", "surrogateescape"))
+                return "".join([*pieces, separator])
+            token = separator + text
+            todo.extend(reversed(_parts(item, level)))
+        pieces.append(token)
+        size += len(token.encode("utf-8", "surrogateescape"))
     return "".join(pieces)
 
 
@@ -64,8 +65,11 @@ def _shortest(number: float) -> tuple[str, int]:
 
 
 def _scalar(value: object) -> str | None:
+    """Returns a value's only token, or the one that opens a container; None for what cannot be written."""
+    if isinstance(value, (dict, list)):
+        return "{" if isinstance(value, dict) else "["
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return string_text(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and -(2**63) <= value < 2**64:
@@ -73,17 +77,17 @@ def _scalar(value: object) -> str | None:
     return number_text(float(value)) if math.isfinite(value) else None
 
 
-def _parts(container: dict | list, level: int) -> list[str | tuple[object, int]]:
-    """Splits a container into texts and inner values, in order."""
-    if not container:
-        return ["{}" if isinstance(container, dict) else "[]"]
-    parts: list[str | tuple[object, int]] = []
-    if isinstance(container, list):
-        for item in container[:LIMIT_BYTES]:  # more cannot be shown
-            parts += [", " if parts else "[", (item, level + 1)]
+def _parts(value: object, level: int) -> list[str | tuple[str, object, int]]:
+    """Returns what follows the opening token of a container; more than can be shown is left out."""
+    parts: list[str | tuple[str, object, int]] = []
+    if isinstance(value, list):
+        for item in value[:LIMIT_BYTES]:
+            parts.append((", " if parts else "", item, level + 1))
         return [*parts, "]"]
-    indent = "    " * (level + 1)
-    for key, item in container.items():
-        separator = ",\n" if parts else "{\n"
-        parts += [f"{separator}{indent}{json.dumps(key, ensure_ascii=False)}: ", (item, level + 1)]
-    return [*parts, "\n" + "    " * level + "}"]
+    if isinstance(value, dict):
+        indent = "    " * (level + 1)
+        for key, item in itertools.islice(value.items(), LIMIT_BYTES):
+            separator = ",\n" if parts else "\n"
+            parts += [f"{separator}{indent}{string_text(key)}", (": ", item, level + 1)]
+        return [*parts, ("\n" + "    " * level if parts else "") + "}"]
+    return parts

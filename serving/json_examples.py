@@ -75,13 +75,13 @@ def _add_value(feature: feature_pb2.Feature, name: str, item: object) -> None:
 def _kind_and_value(name: str, item: object) -> tuple[str, object]:
     if isinstance(item, bool):
         return "int64_list", int(item)
-    if isinstance(item, int):
-        if -(2**63) <= item < 2**63:
-            return "int64_list", item
+    if isinstance(item, int) and -(2**63) <= item < 2**63:
+        return "int64_list", item
+    if isinstance(item, int) and 0 < item < 2**64:
         raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
-    if isinstance(item, float):
+    if isinstance(item, (int, float)):  # a whole number of more than 64 bits is a decimal one
         with np.errstate(over="ignore"):  # too large for a float is infinity
-            return "float_list", float(np.float32(item))
+            return "float_list", float(np.float32(float(item)))
     if isinstance(item, str) or is_base64(item):
         return "bytes_list", to_bytes(item)
     raise invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(item)}")

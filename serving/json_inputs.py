@@ -110,7 +110,9 @@ def _columns_at_once(instances: list, infos: Mapping[str, TensorInfo]) -> dict[s
     """Converts whole columns, or returns None where something is wrong and must be located."""
     try:
         if not any(_is_named(element) for element in instances):
-            return {name: to_array(instances, info) for name, info in infos.items()}
+            # Plain values feed one input, and whoever counts the inputs later misses the others.
+            name, info = next(iter(infos.items()))
+            return {name: to_array(instances, info)}
         if all(_is_named(element) and element.keys() == infos.keys() for element in instances):
             return {n: to_array([element[n] for element in instances], i) for n, i in infos.items()}
     except ServingError:
@@ -135,7 +137,7 @@ def _columns_row_by_row(instances: list, infos: Mapping[str, TensorInfo]) -> dic
                 f"Failed to process element: {number} of 'instances' list. JSON object: {dump_json(element)}"
                 f" keys must be equal to: {','.join(sorted(infos))}"
             )
-    return {name: np.stack(rows) for name, rows in columns.items()}
+    return {name: np.stack(rows) for name, rows in columns.items() if rows}
 
 
 def _add_row(

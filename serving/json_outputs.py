@@ -77,11 +77,11 @@ def _batch_size(outputs: Mapping[str, np.ndarray]) -> int:
 
 def _nested(name: str, array: np.ndarray) -> object:
     """Returns nested lists of `Raw` leaves in the shape of the array."""
+    if array.size == 0:  # of whatever type: there is no value to write
+        return np.empty(array.shape).tolist()
     leaves: list = _leaves(name, array)
     if array.ndim == 0:
         return leaves[0]
-    if array.size == 0:
-        return np.empty(array.shape).tolist()
     for size in reversed(array.shape[1:]):
         leaves = [leaves[start : start + size] for start in range(0, len(leaves), size)]
     return leaves

@@ -15,6 +15,8 @@ _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 _HEX4 = re.compile(rb"[0-9a-fA-F]{4}")
 _SPECIAL = re.compile(rb"-?(?:NaN|Infinity|Inf(?!i))")
 _LITERALS = {ord("t"): (b"true", True), ord("f"): (b"false", False), ord("n"): (b"null", None)}
+_LARGEST_EXPONENT = 308
+_TOO_BIG = "Number too big to be stored in double."
 _ESCAPES = dict(zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True))
 
 
@@ -134,28 +136,31 @@ class _Parser:
         if not whole:
             raise JsonSyntaxError("Invalid value.", start + body.startswith(b"-", start))
         self._at = whole.end()
-        is_decimal = False
+        fraction, exponent = b"", b""
         if body.startswith(b".", self._at):
-            is_decimal = True
-            self._digits(self._at + 1, "Miss fraction part in number.")
+            fraction = self._digits(self._at + 1, "Miss fraction part in number.")
         if body[self._at : self._at + 1] in (b"e", b"E"):
-            is_decimal = True
-            sign = body[self._at + 1 : self._at + 2] in (b"+", b"-")
-            self._digits(self._at + 1 + sign, "Miss exponent in number.")
-        return self._to_number(body[start : self._at], is_decimal, start)
+            sign = body[self._at + 1 : self._at + 2]
+            exponent = self._digits(self._at + 1 + (sign in (b"+", b"-")), "Miss exponent in number.")
+            # Judged by its exponent alone: 0e309 is too big, and 1.5e309 is infinite.
+            if sign != b"-" and int(exponent[-7:]) > _LARGEST_EXPONENT + len(fraction):
+                raise JsonSyntaxError(_TOO_BIG, start)
+        text = body[start : self._at]
+        return float(text) if fraction or exponent else self._whole_number(text, start)
 
-    def _digits(self, at: int, problem: str) -> None:
+    def _digits(self, at: int, problem: str) -> bytes:
         digits = _DIGITS.match(self._body, at)
         if not digits:
             raise JsonSyntaxError(problem, at)
         self._at = digits.end()
+        return digits.group()
 
-    def _to_number(self, text: bytes, is_decimal: bool, start: int) -> int | float:
-        if not is_decimal and len(text) <= 20:  # 64 bits; longer whole numbers count as decimal ones
+    def _whole_number(self, text: bytes, start: int) -> int | float:
+        if len(text) <= 20:  # 64 bits; longer whole numbers count as decimal ones
             return int(text)
         number = float(text)
         if math.isinf(number):
-            raise JsonSyntaxError("Number too big to be stored in double.", start)
+            raise JsonSyntaxError(_TOO_BIG, start)
         return number
 
     def _string(self) -> str:

@@ -29,6 +29,19 @@ _FIELDS = {
     types_pb2.DT_COMPLEX64: "scomplex_val",
     types_pb2.DT_COMPLEX128: "dcomplex_val",
 }
+# How those fields hold their values.
+_IN_MESSAGES = {
+    "float_val": np.float32,
+    "double_val": np.float64,
+    "int_val": np.int32,
+    "int64_val": np.int64,
+    "uint32_val": np.uint32,
+    "uint64_val": np.uint64,
+    "bool_val": np.bool_,
+    "half_val": np.int32,
+    "scomplex_val": np.float32,
+    "dcomplex_val": np.float64,
+}
 _MOST_EXPANDED = 2**26
 
 
@@ -46,24 +59,52 @@ def from_proto(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
         ServingError: the values do not fit type and shape.
     """
     try:
-        _check_expansion(proto)
-        return np.asarray(tf.make_ndarray(proto))
+        shape = _shape(proto)
+        if proto.tensor_content:
+            return np.asarray(tf.make_ndarray(proto))
+        return _expanded(_written(proto), math.prod(shape)).reshape(shape)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise invalid(f"tensor parsing error: {alias}") from error
 
 
-def _check_expansion(proto: tensor_pb2.TensorProto) -> None:
-    """A message may leave out values that repeat the last one: a few bytes could stand for terabytes.
+def _shape(proto: tensor_pb2.TensorProto) -> list[int]:
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise ValueError(f"{shape} is no shape of a tensor")
+    return shape
+
+
+def _written(proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """Returns the values of a message as they stand there, as a flat array of the tensor's type."""
+    field = _FIELDS[proto.dtype]
+    values = getattr(proto, field)
+    if field == "string_val":
+        array = np.empty(len(values), dtype=object)
+        array[:] = values
+        return array
+    dtype = tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype
+    array = np.fromiter(values, _IN_MESSAGES[field], len(values))
+    if field == "half_val":  # the sixteen bits of each
+        return array.astype(np.uint16).view(dtype)
+    if field in ("scomplex_val", "dcomplex_val"):  # real, imaginary, real, imaginary ...
+        return array[: len(array) // 2 * 2].view(dtype)
+    return array.astype(dtype)  # the narrow whole numbers wrap
+
+
+def _expanded(values: np.ndarray, num_elements: int) -> np.ndarray:
+    """Repeats the last value, or zero where there is none; what is too much is left out.
 
     Raises:
-        ValueError: far more values than are written down.
+        ValueError: far more are asked for than are written down: a few bytes could stand for terabytes.
     """
-    if proto.tensor_content:
-        return
-    written = len(getattr(proto, _FIELDS.get(proto.dtype, "float_val")))
-    num_elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
-    if num_elements > max(2 * written, _MOST_EXPANDED):
-        raise ValueError(f"{num_elements} elements of {written} values")
+    missing = num_elements - len(values)
+    if missing <= 0:
+        return values[:num_elements]
+    if num_elements > max(2 * len(values), _MOST_EXPANDED):
+        raise ValueError(f"{num_elements} elements of {len(values)} values")
+    filling = np.empty(missing, values.dtype)
+    filling[:] = values[-1] if len(values) else b"" if values.dtype == object else 0
+    return np.concatenate([values, filling])
 
 
 def to_proto(array: np.ndarray, as_content: bool = False) -> tensor_pb2.TensorProto:

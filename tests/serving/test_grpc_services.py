@@ -91,13 +91,18 @@ def test_predict_errors(services, request_, message):
 
 def test_metadata(services):
     request = get_model_metadata_pb2.GetModelMetadataRequest()
-    request.model_spec.name = "integers"
+    with pytest.raises(ServingError, match="INVALID_ARGUMENT: Missing ModelSpec"):
+        services.get_model_metadata(request)
+    request.model_spec.SetInParent()  # without a name, which is looked at last
     with pytest.raises(ServingError, match="must specify at least one metadata_field"):
         services.get_model_metadata(request)
     request.metadata_field.append("other")
     with pytest.raises(ServingError, match="Metadata field other is not supported"):
         services.get_model_metadata(request)
     request.metadata_field[:] = ["signature_def"]
+    with pytest.raises(ServingError, match=r"INVALID_ARGUMENT: ModelSpec has no name specified\."):
+        services.get_model_metadata(request)
+    request.model_spec.name = "integers"
     response = services.get_model_metadata(request)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(signatures)

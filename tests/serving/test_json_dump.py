@@ -36,6 +36,25 @@ def test_a_long_value_is_cut():
 
 
 @pytest.mark.parametrize(
+    ("value", "cut"),
+    [
+        (["x" * 252, 1, 2], '["' + "x" * 252 + '", 1'),  # 255 bytes: one more value, with its comma
+        (["x" * 253, 1, 2], '["' + "x" * 253 + '"'),
+        (["x" * 254], '["' + "x" * 254 + '"'),  # not even the bracket
+        ({"k" * 300: 1}, '{\n    "' + "k" * 300 + '"'),  # a key ends it without its colon
+        ({"a": "x" * 300, "b": 1}, '{\n    "a": "' + "x" * 300 + '"'),
+        ([1, float("nan"), 2], "[1, "),
+    ],
+)
+def test_the_cut_is_behind_a_token(value, cut):
+    assert dump_json(value) == cut
+
+
+def test_strings_are_escaped_as_in_replies():
+    assert dump_json({"\x1f": "\x7f/\n"}) == '{\n    "\\u001F": "\x7f/\\n"\n}'
+
+
+@pytest.mark.parametrize(
     ("number", "text"),
     [
         (0.0, "0.0"),

@@ -50,6 +50,11 @@ def test_empty_batches_and_scalars():
     assert write_predictions({"a": np.empty((0, 3))}) == b'{\n    "predictions": []\n}'
     assert json.loads(write_outputs({"a": np.empty((2, 0))})) == {"outputs": [[], []]}
     assert json.loads(write_outputs({"a": np.array(5)})) == {"outputs": 5}
+    assert json.loads(write_outputs({"a": np.empty(0, np.float16)})) == {"outputs": []}
+    both = {"a": np.empty((0, 2)), "b": np.empty(0, object)}
+    assert write_predictions(both) == b'{\n    "predictions": []\n}'
+    with pytest.raises(ServingError, match="Tensor name: b has inconsistent batch size: 1 expecting: 0"):
+        write_predictions({**both, "b": np.array([1])})
 
 
 def test_bytes_leave_as_they_are_or_as_base64():
