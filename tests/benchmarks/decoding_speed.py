@@ -5,10 +5,12 @@
 
 Transformers with random weights, the end token never taken, so that every system makes as many steps: sources
 of 20 tokens, 30 new ones. CTranslate2 and ours have the same weights, and ours run as TensorFlow Serving runs
-them: a Session on the SavedModel. Every cell is measured in a process of its own, `--rounds` times, in turns
-with the other systems; it shows the median and the minimum of all calls in milliseconds for the whole batch,
-and the minimum of the reference (CTranslate2, float32) over its own: above 1 is faster. Systems that cannot
-be imported are named and left out; `--python` is an environment that has those which cannot live beside ours.
+them: a Session on the SavedModel. With several threads, "in parts" means that every thread decodes a part of
+the rows by itself: calls at once, or CTranslate2's `inter_threads`. Every cell is measured in a process of
+its own, `--rounds` times, in turns with the other systems; it shows the median and the minimum of all calls
+in milliseconds for the whole batch, and the minimum of the reference (CTranslate2, float32) over its own:
+above 1 is faster. Systems that cannot be imported are named and left out; `--python` is an environment that
+has those which cannot live beside ours.
 """
 
 import argparse
@@ -27,13 +29,16 @@ SYSTEMS = {
     REFERENCE: ("ctranslate2_system.py", "float32", "ctranslate2"),
     "CTranslate2 bfloat16": ("ctranslate2_system.py", "bfloat16", "ctranslate2"),
     "CTranslate2 int8": ("ctranslate2_system.py", "int8", "ctranslate2"),
+    "CTranslate2 float32, in parts": ("ctranslate2_system.py", "float32", "ctranslate2"),
     "ours, packed float32": ("saved_model_system.py", "packed-float32", "tensorflow"),
+    "ours, packed float32, in parts": ("saved_model_system.py", "packed-float32", "tensorflow"),
     "ours, packed bfloat16": ("saved_model_system.py", "packed-bfloat16", "tensorflow"),
     "ours, the model itself": ("saved_model_system.py", "model", "tensorflow"),
     "ours, no cache": ("saved_model_system.py", "no_cache", "tensorflow"),
     "Hugging Face generate": ("hugging_face_system.py", "float32", "transformers"),
     "KerasHub": ("keras_hub_system.py", "float32", "keras_hub"),
 }
+IN_PARTS = ", in parts"  # a part of the rows for every thread, instead of all threads for all rows
 SLOW = ("ours, no cache",)  # up to this many rows at once
 SLOW_ROWS = 32
 
@@ -92,8 +97,8 @@ def prepare(pythons, folder, size, beam):
     scripts = {SYSTEMS[name][0]: path for name, path in pythons.items()}
     if not {"ctranslate2_system.py", "saved_model_system.py"} & set(scripts):
         return
-    kinds = [SYSTEMS[name][1] for name in pythons if SYSTEMS[name][0] == "saved_model_system.py"]
-    command = [sys.executable, str(FOLDER / "write_models.py"), folder, size, str(beam), *kinds]
+    kinds = {SYSTEMS[name][1] for name in pythons if SYSTEMS[name][0] == "saved_model_system.py"}
+    command = [sys.executable, str(FOLDER / "write_models.py"), folder, size, str(beam), *sorted(kinds)]
     if "ctranslate2_system.py" in scripts:
         command.append("ctranslate2")
     done = subprocess.run(command, env=environment(), check=False, capture_output=True, text=True)
@@ -102,7 +107,7 @@ def prepare(pythons, folder, size, beam):
 
 
 def print_table(arguments, pythons, folder, size, beam, threads, batch):
-    times = {name: [] for name in pythons if name not in SLOW or batch * beam <= SLOW_ROWS}
+    times = {name: [] for name in pythons if makes_sense(name, threads, batch * beam)}
     errors = {}
     for _ in range(arguments.rounds):
         for name in times:
@@ -124,10 +129,14 @@ def print_table(arguments, pythons, folder, size, beam, threads, batch):
     print(flush=True)
 
 
+def makes_sense(name, threads, rows):
+    return (name not in SLOW or rows <= SLOW_ROWS) and (threads > 1 or not name.endswith(IN_PARTS))
+
+
 def measure(python, folder, name, size, beam, threads, batch, calls):
     """Seconds of every timed call, and what went wrong."""
     script, kind, _ = SYSTEMS[name]
-    numbers = map(str, (beam, threads, batch, calls))
+    numbers = map(str, (beam, threads, batch, calls, threads if name.endswith(IN_PARTS) else 1))
     done = subprocess.run(
         [python, str(FOLDER / script), folder, kind, size, *numbers],
         env=environment(threads),

@@ -39,6 +39,7 @@ class Cell(NamedTuple):
     threads: int
     batch: int
     calls: int
+    parts: int  # that the rows are decoded in, at once
 
 
 def cell():
