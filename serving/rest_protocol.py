@@ -6,7 +6,7 @@ import re
 from asyncio import Transport
 from typing import Protocol
 
-from httptools import HttpParserInvalidMethodError
+from httptools import HttpParserError, HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .html_pages import html_page
@@ -17,9 +17,14 @@ _REQUEST_LINE = re.compile(rb"\w+ \S+ HTTP/\d")
 class _Parser(Protocol):
     def feed_data(self, data: bytes) -> None: ...
 
+    def get_method(self) -> bytes: ...
+
 
 class _MethodWatch:
-    """Passes data to a parser and remembers whether an unknown method made it fail."""
+    """Passes data to a parser and remembers whether a method that there is not made it fail.
+
+    `CONNECT` is one that the parser knows; it fails at the target, which is no path.
+    """
 
     def __init__(self, parser: _Parser):
         self._parser = parser
@@ -30,6 +35,9 @@ class _MethodWatch:
             self._parser.feed_data(data)
         except HttpParserInvalidMethodError:
             self.has_unknown_method = _REQUEST_LINE.match(data) is not None
+            raise
+        except HttpParserError:
+            self.has_unknown_method = self._parser.get_method() == b"CONNECT"
             raise
 
     def __getattr__(self, name: str) -> object:

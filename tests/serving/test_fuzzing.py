@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -231,3 +233,32 @@ def test_a_tensor_is_read_or_refused(tensor):
     again = from_proto("x", to_proto(array))
     np.testing.assert_array_equal(again, array)
     assert again.dtype == array.dtype
+
+
+def test_bad_requests_leave_no_memory_behind(rest, services):
+    def ask(number):
+        body = json.dumps({"instances": [f"text {number}", number]}).encode()
+        check(rest.handle("POST", "/v1/models/half:predict", body + b"]" * (number % 3)))
+        check(rest.handle("POST", "/v1/models/half:predict", body[:-number]))
+        request = predict_pb2.PredictRequest(output_filter=[f"output {number}"])
+        request.model_spec.name = "half"
+        request.inputs["x"].CopyFrom(tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[number]))
+        call(services.predict, request)
+        request.inputs[f"input {number}"].dtype = types_pb2.DT_STRING
+        call(services.predict, request)
+
+    def ask_all(numbers):
+        for number in numbers:
+            ask(number)
+        gc.collect()
+
+    ask_all(range(1, 31))  # what is made once
+    tracemalloc.start()
+    try:
+        ask_all(range(31, 61))
+        before, _ = tracemalloc.get_traced_memory()
+        ask_all(range(61, 261))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100 * 200  # far less than a request has

@@ -173,6 +173,9 @@ def test_channel_arguments(serve):
         "grpc.primary_user_agent": "me",
     }
     assert parse_channel_arguments("") == {}
+    aged = serve(grpc_channel_arguments="grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb")
+    with grpc.insecure_channel(f"localhost:{aged.grpc_port}") as channel:
+        assert ask(channel).outputs["y"].float_val == [3.5]
     server = serve(grpc_channel_arguments=text)
     with grpc.insecure_channel(f"localhost:{server.grpc_port}") as channel:
         with pytest.raises(grpc.RpcError) as caught:

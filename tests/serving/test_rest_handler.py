@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.rest_handler import RestHandler
+from keras_attn.serving.rest_reply import error_reply
+
 
 def ask(rest, method, path, body=b""):
     reply = rest.handle(method, path, body if isinstance(body, bytes) else json.dumps(body).encode())
@@ -168,3 +172,70 @@ def test_an_unexpected_failure_is_an_answer_too(rest, monkeypatch, caplog):
     monkeypatch.setattr("keras_attn.serving.rest_handler.run_predict", lambda *args, **more: 1 / 0)
     assert predict(rest, "half", {"instances": [1]}) == (500, "ZeroDivisionError: division by zero")
     assert "failed unexpectedly" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "codes"),
+    [
+        (200, "OK"),
+        (400, "INVALID_ARGUMENT FAILED_PRECONDITION OUT_OF_RANGE"),
+        (401, "UNAUTHENTICATED"),
+        (403, "PERMISSION_DENIED"),
+        (404, "NOT_FOUND"),
+        (409, "ALREADY_EXISTS ABORTED"),
+        (429, "RESOURCE_EXHAUSTED"),
+        (499, "CANCELLED"),
+        (500, "INTERNAL UNKNOWN DATA_LOSS"),
+        (501, "UNIMPLEMENTED"),
+        (503, "UNAVAILABLE"),
+        (504, "DEADLINE_EXCEEDED"),
+    ],
+)
+def test_http_status_of_each_code(status, codes):
+    for code in codes.split():
+        assert error_reply(ServingError(Code[code], "m")).status == status
+
+
+def test_an_error_is_spelt_in_json():
+    reply = error_reply(ServingError(Code.NOT_FOUND, 'no "x"\n\x1f/é'))
+    assert reply.body.decode() == '{\n    "error": "no \\"x\\"\\n\\u001F/é"\n}'
+
+
+def test_a_run_that_takes_too_long(registry):
+    handler = RestHandler(registry, timeout_ms=100)
+    expected = (504, "Timed out waiting for notification")
+    assert predict(handler, "loop", {"instances": [2_000_000_000]}) == expected
+
+
+def test_the_order_of_checks(rest):
+    """JSON, then the signature's name, then model, version and label, then the signature, then inputs."""
+    name = "'signature_name' key must be a string value."
+    assert predict(rest, "nobody", b'{"signature_name": 5, "instances": 1')[1].startswith("JSON Parse error")
+    status, text = predict(rest, "nobody", {"signature_name": 5})
+    assert (status, text.endswith(name)) == (400, True)
+    assert predict(rest, "nobody", {"signature_name": "s"})[0] == 404
+    asked = predict(rest, "half", {"signature_name": "s"}, "/labels/l")
+    assert asked == (400, "Unrecognized servable version label: l")
+    unknown = 'Serving signature name: "s" not found in signature def'
+    assert predict(rest, "half", {"signature_name": "s"}) == (400, unknown)
+    for call in ("classify", "regress"):  # the examples are looked at before the model
+        status, text = ask(rest, "POST", f"/v1/models/nobody:{call}", {"examples": []})
+        assert (status, "'examples' value is an empty array" in text) == (400, True)
+        status, text = ask(rest, "POST", f"/v1/models/nobody:{call}", {"examples": [{}]})
+        assert (status, "Servable not found for request: Latest(nobody)" in text) == (404, True)
+
+
+def test_layout_of_metadata(rest):
+    status, text = ask(rest, "GET", "/v1/models/half/versions/7/metadata")
+    assert status == 200
+    assert text.startswith('{\n"model_spec":{\n "name": "half",')
+    assert '\n}\n,\n"metadata": {"signature_def": {\n "signature_def": {\n' in text
+    assert text.endswith("}\n}\n}\n")
+    signatures = json.loads(text)["metadata"]["signature_def"]["signature_def"]
+    assert signatures["serving_default"]["inputs"]["x"] == {
+        "dtype": "DT_FLOAT",
+        "tensor_shape": {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False},
+        "name": "serving_default_x:0",
+    }
+    assert signatures["serving_default"]["method_name"] == "tensorflow/serving/predict"
+    assert "__saved_model_init_op" in signatures

@@ -121,6 +121,7 @@ def test_other_paths(request_to, path):
     [
         (b"TRACE /v1/models/half HTTP/1.1\r\nHost: a\r\n\r\n", b"501", b"501 Not Implemented"),
         (b"DREAM /v1/models/half HTTP/1.1\r\nHost: a\r\n\r\n", b"501", b"501 Not Implemented"),
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", b"501", b"501 Not Implemented"),
         (b"GET\r\n\r\n", b"400", b"400 Bad Request"),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"400", b"400 Bad Request"),
         (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400", b"400 Bad Request"),
@@ -152,6 +153,16 @@ def test_http_1_0_can_ask_to_be_kept(own_server):
     answer = raw(own_server, kept + b"GET /v1/models/half HTTP/1.0\r\n\r\n")
     assert answer.count(b"AVAILABLE") == 2
     assert answer.count(b"connection: keep-alive\r\n") == 1
+
+
+def test_a_version_that_is_no_64_bit_number_gets_an_empty_answer(request_to):
+    status, body, headers = request_to("POST", f"/v1/models/half/versions/{2**64 - 1}:predict", BODY)
+    assert (status, body, headers["content-type"]) == (400, b"", "application/json")
+
+
+def test_the_content_type_of_a_request_is_ignored(request_to):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"):
+        assert request_to("POST", PREDICT, BODY, {"Content-Type": kind})[0] == 200
 
 
 def test_a_fragment_belongs_to_the_path(own_server):

@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.serving import Client, GrpcClient, ServerError
+from keras_attn.serving.assembly import first_models
 from keras_attn.serving.options import Options
 from keras_attn.serving.server import _has_rest, main
 
@@ -126,6 +127,18 @@ def test_a_first_version_that_does_not_load(tmp_path):
         " the right permissions for accessing it.}, }\n"
     )
     assert "Traceback" not in err
+
+
+def test_a_config_file_that_is_none(tmp_path, monkeypatch, capsys, caplog):
+    path = tmp_path / "models.conf"
+    path.write_text("improperly formatted file contents\n")
+    monkeypatch.setattr("keras_attn.serving.server._serve", first_models)  # no process, no signal handlers
+    assert main([f"--model_config_file={path}"]) == 255
+    captured = capsys.readouterr()
+    assert captured.out.startswith("Failed to start server. Error: INVALID_ARGUMENT: ")
+    log = captured.err + caplog.text
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig: 1:" in log
+    assert f"Invalid protobuf file: '{path}'" in log
 
 
 def test_a_port_in_use(models):
