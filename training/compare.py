@@ -5,6 +5,7 @@ from typing import NamedTuple
 import sacrebleu
 from sacrebleu.significance import PairedTest
 
+from .evaluate import bleu_metric
 from .run_error import RunError
 
 
@@ -57,7 +58,7 @@ def compare_runs(baseline, other, part="test", samples=1000):
             f"sources and references in the same order. Received: {len(rows)} and {len(other_rows)} pairs. "
             "Evaluate both on the same data."
         )
-    metrics = {"BLEU": sacrebleu.BLEU(tokenize=_tokenizer(baseline, other)), "chrF": sacrebleu.CHRF()}
+    metrics = {"BLEU": bleu_metric(_tokenizer(baseline, other)), "chrF": sacrebleu.CHRF()}
     systems = [("baseline", [row[2] for row in rows]), ("other", [row[2] for row in other_rows])]
     test = PairedTest(systems, metrics, [[row[1] for row in rows]], test_type="bs", n_samples=samples)
     signatures, results = test()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from keras_attn.training.evaluate import evaluate, translate_all
+from keras_attn.training.evaluate import corpus_scores, evaluate, translate_all
 
 PAIRS = [
     ("the first one", "das erste"),
@@ -47,6 +47,14 @@ def test_no_texts():
 
 def test_equal_texts_stay_apart():
     assert translate_all(LookUp(), ["a", "", "a"], 2) == [ANSWERS["a"], "", ANSWERS["a"]]
+
+
+def test_tokenized_text_is_no_surprise_where_no_tokenizer_is_asked_for(caplog):
+    lines = ["a line of words ."] * 120
+    corpus_scores(lines, lines, "none")
+    assert not caplog.records
+    corpus_scores(lines, lines, "13a")
+    assert "tokenized period" in caplog.text
 
 
 @pytest.mark.parametrize("tokenize", ["13a", "char", "none"])
