@@ -74,6 +74,7 @@ def grpc_settings(options: Options) -> GrpcSettings:
         credentials=server_credentials(options.ssl_config_file) if options.ssl_config_file else None,
         channel_arguments=options.grpc_channel_arguments,
         health=options.enable_grpc_healthcheck_service,
+        profiler=options.enable_profiler,
         max_message_bytes=options.max_request_bytes,
         max_waiting=options.max_waiting_requests or None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -32,9 +33,12 @@ from tensorflow.core.framework import types_pb2
 from .client_errors import ServerError
 from .client_json import to_json
 from .json_examples import read_examples
+from .retry_hints import seconds_to_wait
 from .signatures import DEFAULT_SIGNATURE
 from .tensor_protos import from_proto, to_proto
 from .version_state import State
+
+_LONGEST_PAUSE_S = 5.0
 
 
 class GrpcClient:
@@ -53,6 +57,7 @@ class GrpcClient:
     def __init__(self, address: str, model_name: str = "default", timeout_s: float = 60.0, retries: int = 2):
         self.model_name = model_name
         self._timeout_s = timeout_s
+        self._retries = retries
         self._types: dict[tuple[str, int | None], dict[str, int]] = {}
         self._channel = grpc.insecure_channel(address, options=_channel_options(retries))
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -205,10 +210,19 @@ class GrpcClient:
         return self._types[key]
 
     def _call(self, method: object, request: object) -> object:
-        try:
-            return method(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise ServerError(error.code().name, error.details()) from error
+        left = self._retries
+        while True:
+            try:
+                return method(request, timeout=self._timeout_s)
+            except grpc.RpcError as error:
+                # gRPC itself tries UNAVAILABLE again. RESOURCE_EXHAUSTED may also be a message that is too
+                # long, for ever: the server says when another attempt makes sense.
+                is_busy = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                wait_s = seconds_to_wait(error) if is_busy and left else None
+                if wait_s is None:
+                    raise ServerError(error.code().name, error.details()) from error
+            time.sleep(min(wait_s, _LONGEST_PAUSE_S))
+            left -= 1
 
 
 def _to_array(value: object, dtype: int | None) -> np.ndarray:

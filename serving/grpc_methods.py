@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
 from .access_log import AccessLog
 from .errors import Code, ServingError
+from .retry_hints import retry_metadata
 
 _log = logging.getLogger("keras_attn.serving")
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
@@ -49,26 +51,50 @@ def method_handlers(
 
 
 def _unary(run: Method, descriptor: MethodDescriptor, access_log: AccessLog) -> grpc.RpcMethodHandler:
-    """Wraps a method so that its deadline is passed on and its errors become gRPC statuses."""
+    """Wraps a method so that its deadline is passed on."""
+    return unary_handler(
+        lambda request, context: run(request, _timeout_ms(context)),
+        descriptor.name,
+        descriptor.input_type._concrete_class,
+        access_log,
+    )
+
+
+def unary_handler(
+    run: Callable[[object, grpc.ServicerContext], object],
+    name: str,
+    request_type: type[Message],
+    access_log: AccessLog,
+) -> grpc.RpcMethodHandler:
+    """Wraps a function so that it is logged and its errors become gRPC statuses.
+
+    Args:
+        run: function of a request and the call's context.
+        name: the method's name, for the log.
+        request_type: class of the request.
+        access_log: where calls are written.
+    """
 
     def call(request: object, context: grpc.ServicerContext) -> object:
         begin = time.perf_counter()
         try:
-            response = run(request, _timeout_ms(context))
-            access_log.write("GRPC", descriptor.name, "OK", begin, peer=context.peer())
+            response = run(request, context)
+            access_log.write("GRPC", name, "OK", begin, peer=context.peer())
             return response
         except ServingError as error:
             failure = error
         except Exception as error:
             _log.exception("A gRPC request failed unexpectedly.")
             failure = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
-        access_log.write("GRPC", descriptor.name, failure.code.name, begin, peer=context.peer())
-        context.abort(_STATUS[int(failure.code)], cut_message(failure.message))
+        access_log.write("GRPC", name, failure.code.name, begin, peer=context.peer())
+        status, text = _STATUS[int(failure.code)], cut_message(failure.message)
+        context.set_trailing_metadata(retry_metadata(status, text))
+        context.abort(status, text)
         return None
 
     return grpc.unary_unary_rpc_method_handler(
         call,
-        request_deserializer=descriptor.input_type._concrete_class.FromString,
+        request_deserializer=request_type.FromString,
         response_serializer=lambda response: response.SerializeToString(),
     )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
 
 from .access_log import AccessLog
+from .grpc_admission import Admission, CountingExecutor
 from .grpc_extras import Health, add_reflection
 from .grpc_methods import SERVICE_NAMES, Method, method_handlers
 from .listening import PortInUse, port_in_use
+from .profiler_service import profiler_handler
 
 _INT32_MAX = 2**31 - 1
 
@@ -27,6 +28,7 @@ class GrpcSettings:
         credentials: TLS; None means plain text.
         channel_arguments: settings of the gRPC library, `a=1,b=text`.
         health: serve `grpc.health.v1.Health`.
+        profiler: serve `tensorflow.ProfilerService`.
         max_message_bytes: longest request; 0 means what gRPC can carry.
         max_waiting: calls that may wait for a thread; further ones are refused. None means any number.
     """
@@ -37,6 +39,7 @@ class GrpcSettings:
     credentials: grpc.ServerCredentials | None = None
     channel_arguments: str = ""
     health: bool = False
+    profiler: bool = False
     max_message_bytes: int = 0
     max_waiting: int | None = None
 
@@ -57,13 +60,17 @@ class GrpcServer:
         self, methods: Mapping[str, Method], settings: GrpcSettings, access_log: AccessLog | None = None
     ):
         self._settings = settings
-        self._executor = ThreadPoolExecutor(settings.max_threads, thread_name_prefix="grpc")
-        most = None if settings.max_waiting is None else settings.max_waiting + settings.max_threads
+        self._executor = CountingExecutor(settings.max_threads)
+        handlers, interceptors = method_handlers(methods, access_log), []
+        if settings.profiler:
+            handlers.append(profiler_handler(access_log))
+        if settings.max_waiting is not None:
+            interceptors.append(Admission(self._executor, settings.max_waiting + settings.max_threads))
         self._server = grpc.server(
             self._executor,
-            method_handlers(methods, access_log),
+            handlers,
+            interceptors=interceptors,
             options=_library_options(settings),
-            maximum_concurrent_rpcs=most,
         )
         add_reflection(self._server, SERVICE_NAMES)
         self._health = Health(self._server) if settings.health else None

@@ -82,7 +82,7 @@ class Options:
     )
     xla_cpu_compilation_enabled: bool = _setting(False, "let compiled functions run")
     xla_gpu_compilation_enabled: bool = _ignored(False, "models run on the CPU")
-    enable_profiler: bool = _ignored(True, "there is no profiler service")
+    enable_profiler: bool = _setting(True, "serve tensorflow.ProfilerService")
     thread_pool_factory_config_file: str = _ignored("", "each model has thread pools of its own")
     mixed_precision: str = _setting("", "bfloat16: compute in it where the processor can")
     skip_initialize_tpu: bool = _ignored(False, "there are no TPUs")

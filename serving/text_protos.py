@@ -6,22 +6,13 @@ import logging
 from functools import cache
 from typing import TypeVar
 
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message,
-    message_factory,
-    text_format,
-    wrappers_pb2,
-)
+from google.protobuf import message, text_format
 
+from .built_messages import build_messages
 from .errors import Code, ServingError
 
 _log = logging.getLogger("keras_attn.serving")
 _Message = TypeVar("_Message", bound=message.Message)
-_WRAPPERS = wrappers_pb2.DESCRIPTOR.name
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_KINDS = {"string": _FIELD.TYPE_STRING, "bool": _FIELD.TYPE_BOOL, "int64": _FIELD.TYPE_INT64}
 
 # message -> field -> number and type: ssl_config, monitoring_config and session_bundle_config.proto.
 _LAYOUTS = {
@@ -75,38 +66,15 @@ def read_text_proto(path: str, message_type: type[_Message]) -> _Message:
         raise ServingError(Code.INVALID_ARGUMENT, f"Invalid protobuf file: '{path}'. {parsing}") from error
 
 
-@cache
 def message_type(name: str) -> type[message.Message]:
     """Returns the class of a message that `tensorflow-serving-api` does not carry.
 
     Args:
         name: `SSLConfig`, `MonitoringConfig` or `BatchingParameters`.
     """
-    pool = _pool()
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tensorflow.serving.{name}"))
+    return _messages()[name]
 
 
 @cache
-def _pool() -> descriptor_pool.DescriptorPool:
-    """Builds the messages in a pool of their own, beside whatever other packages register."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="server_settings.proto", package="tensorflow.serving", syntax="proto3", dependency=[_WRAPPERS]
-    )
-    for name, fields in _LAYOUTS.items():
-        entry = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            _add_field(entry, field, number, kind)
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file.SerializeToString())
-    return pool
-
-
-def _add_field(entry: descriptor_pb2.DescriptorProto, name: str, number: int, kind: str) -> None:
-    label = _FIELD.LABEL_REPEATED if kind.startswith("repeated ") else _FIELD.LABEL_OPTIONAL
-    field = entry.field.add(name=name, number=number, label=label)
-    kind = kind.removeprefix("repeated ")
-    if kind in _KINDS:
-        field.type = _KINDS[kind]
-    else:
-        field.type, field.type_name = _FIELD.TYPE_MESSAGE, kind
+def _messages() -> dict[str, type[message.Message]]:
+    return build_messages("tensorflow.serving", _LAYOUTS)

@@ -144,10 +144,10 @@ def test_options_that_can_work():
 
 
 def test_flags_without_effect_are_said_to_have_none():
-    options, _ = parse_flags(["--enable_profiler=false", "--num_unload_threads=3", "--enable_batching"])
+    options, _ = parse_flags(["--skip_initialize_tpu", "--num_unload_threads=3", "--enable_batching"])
     assert ignored_options(options) == {
         "num_unload_threads": "a version is unloaded by the last request that used it",
-        "enable_profiler": "there is no profiler service",
+        "skip_initialize_tpu": "there are no TPUs",
     }
 
 

@@ -1,0 +1,67 @@
+"""How many gRPC calls may wait: further ones are refused at once, with a hint when to come back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import grpc
+
+from .retry_hints import retry_metadata
+
+
+class CountingExecutor(ThreadPoolExecutor):
+    """A thread pool that knows how many of its tasks run or wait.
+
+    Args:
+        max_threads: tasks that may run at once.
+    """
+
+    def __init__(self, max_threads: int):
+        super().__init__(max_threads, thread_name_prefix="grpc")
+        self._lock = threading.Lock()
+        self.num_tasks = 0
+
+    def submit(self, task: Callable, /, *arguments: object, **more: object) -> Future:
+        """Puts a task into the queue."""
+        future = super().submit(task, *arguments, **more)
+        with self._lock:
+            self.num_tasks += 1
+        future.add_done_callback(self._ended)
+        return future
+
+    def _ended(self, future: Future) -> None:
+        with self._lock:
+            self.num_tasks -= 1
+
+
+class Admission(grpc.ServerInterceptor):
+    """Refuses calls while the pool has enough; gRPC's own limit could not say when to come back.
+
+    Args:
+        executor: the server's pool.
+        most: calls that may run or wait at once.
+    """
+
+    def __init__(self, executor: CountingExecutor, most: int):
+        self._executor = executor
+        self._most = most
+        self._refusal = grpc.unary_unary_rpc_method_handler(_refusing(most))
+
+    def intercept_service(self, continuation: Callable, details: object) -> grpc.RpcMethodHandler | None:
+        """Returns the method's own handler, or one that refuses."""
+        handler = continuation(details)
+        return self._refusal if handler and self._executor.num_tasks >= self._most else handler
+
+
+def _refusing(most: int) -> Callable:
+    text = f"Too many requests wait already. Expected at most {most} at once. Try again later."
+
+    def refuse(request: bytes, context: grpc.ServicerContext) -> None:
+        context.set_trailing_metadata(retry_metadata(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+
+    # A thread of its own, as those of the server's pool are what is wanting.
+    refuse.experimental_thread_pool = ThreadPoolExecutor(1, thread_name_prefix="grpc-refusals")
+    return refuse
