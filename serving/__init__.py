@@ -15,10 +15,11 @@ _HOMES = {
     "GrpcClient": "grpc_client",
     "Options": "options",
     "Server": "running",
+    "StreamEvent": "client_stream",
 }
 _NEED_TENSORFLOW = {"GrpcClient", "Server"}
 
-__all__ = ["AsyncClient", "Client", "GrpcClient", "Options", "Server", "ServerError"]
+__all__ = ["AsyncClient", "Client", "GrpcClient", "Options", "Server", "ServerError", "StreamEvent"]
 
 
 def __getattr__(name: str) -> object:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from .client import Client
+from .client_stream import StreamEvent
 
 
 class AsyncClient:
@@ -42,6 +44,25 @@ class AsyncClient:
     async def predict(self, inputs: object = None, **more: object) -> object:
         """Runs the model; arguments, result and errors as those of `Client.predict`."""
         return await self._call("predict", inputs, **more)
+
+    async def stream(self, inputs: object = None, **more: object) -> AsyncIterator[StreamEvent]:
+        """Iterates over the text as it comes; arguments, events and errors as those of `Client.stream`."""
+        events = self._client.stream(inputs, **more)
+        loop = asyncio.get_running_loop()
+        asked = None
+        try:
+            while True:
+                asked = loop.run_in_executor(self._executor, next, events, None)
+                event = await asyncio.shield(asked)
+                if event is None:
+                    return
+                yield event
+        finally:
+            # Where the caller has given up, a thread still waits for the next event: it hangs up after it.
+            if asked is not None and not asked.done():
+                asked.add_done_callback(lambda future: future.exception() or events.close())
+            else:
+                events.close()
 
     async def classify(self, examples: list, **more: object) -> list[list[tuple[str, float]]]:
         """Classifies examples; arguments, result and errors as those of `Client.classify`."""

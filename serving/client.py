@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
 from .client_connection import Connection
 from .client_errors import ServerError
 from .client_json import from_json, to_json
+from .client_stream import StreamEvent, stream_events
 
 _POLL_S = 0.1
 
@@ -89,6 +90,48 @@ class Client:
         key, value = ("inputs", inputs) if instances is None else ("instances", instances)
         reply = self._run("predict", {key: to_json(value)}, signature_name, version, label)
         return from_json(reply["predictions" if "predictions" in reply else "outputs"])
+
+    def stream(
+        self,
+        inputs: object = None,
+        *,
+        instances: list | None = None,
+        signature_name: str = "",
+        version: int | None = None,
+        label: str = "",
+    ) -> Iterator[StreamEvent]:
+        """Runs a model that writes text, and returns the text as it comes. Over REST, from our own server.
+
+        Args:
+            inputs: as for `predict`.
+            instances: as for `predict`.
+            signature_name: `stream` if empty, or `sample`.
+            version: model version; None means the latest.
+            label: version label, instead of a version.
+
+        Returns:
+            An iterator of `StreamEvent`s: parts of each row's text, which joined are the whole, and then one
+            with all outputs. The request is sent when the first one is asked for, and again only as long as
+            none has come; to stop early, `close()` the iterator.
+
+        Raises:
+            TypeError: for neither or both of `inputs` and `instances`, and over gRPC.
+            ServerError: the server refused, or failed on the way.
+            OSError: the server cannot be reached, says nothing for `timeout_s`, or hung up.
+
+        Example:
+            `for event in client.stream({"text": ["hello"]}): print(event.text, end="", flush=True)`
+        """
+        if (inputs is None) == (instances is None):
+            raise TypeError("stream() takes either `inputs` or `instances`. Pass exactly one of them.")
+        if self._grpc:
+            raise TypeError("Streams are a form of REST. Expected a client of http://host:port.")
+        key, value = ("inputs", inputs) if instances is None else ("instances", instances)
+        request = {key: to_json(value)}
+        if signature_name:
+            request["signature_name"] = signature_name
+        path = self._path(version, label).removeprefix(self._prefix)
+        return stream_events(self._http, f"{self._prefix}/stream{path}", request)
 
     def classify(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from email.message import Message
 
 _BUSY = (429, 503)
 _FIRST_PAUSE_S = 0.1
@@ -67,6 +68,43 @@ class Connection:
             time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
             pause_s, left = pause_s * 2, left - 1
 
+    def open(
+        self, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Posts a request whose answer comes in parts; tried again as in `send` until the first one comes.
+
+        Args:
+            path: path with its escapes.
+            body: JSON text.
+            headers: further headers.
+
+        Returns:
+            A connection of its own, which the caller closes, and the answer, to be read line by line.
+
+        Raises:
+            OSError: the server cannot be reached, or does not answer in time.
+            http.client.HTTPException: what answers does not speak HTTP.
+        """
+        left, pause_s = self._retries, _FIRST_PAUSE_S
+        while True:
+            connection, wait_s = self._kind(self.host, self.port, timeout=self._timeout_s), None
+            try:
+                connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
+                response = connection.getresponse()
+                if response.status not in _BUSY or not left:
+                    return connection, response
+                wait_s = _seconds(response.headers)
+            except (ConnectionError, http.client.HTTPException):
+                if not left:
+                    connection.close()
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            connection.close()
+            time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
+            pause_s, left = pause_s * 2, left - 1
+
     def close(self) -> None:
         """Closes the connections that are idle; the next request opens a new one."""
         with self._lock:
@@ -97,5 +135,10 @@ class Connection:
             raise
         with self._lock:
             self._idle.append(connection)
-        after = response.headers.get("Retry-After", "")
-        return response.status, data, float(after) if after.isdigit() else None
+        return response.status, data, _seconds(response.headers)
+
+
+def _seconds(headers: Message) -> float | None:
+    """What an answer's Retry-After says, or None."""
+    after = headers.get("Retry-After", "")
+    return float(after) if after.isdigit() else None

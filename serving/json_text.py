@@ -22,6 +22,11 @@ def string_text(text: str) -> Raw:
     return Raw(f'"{escaped}"')
 
 
+def one_line(body: bytes) -> bytes:
+    """Puts a JSON text that is laid out on lines on one: in strings, line feeds are escaped."""
+    return b" ".join(line.strip(b" ") for line in body.split(b"\n"))
+
+
 def decimal_texts(values: np.ndarray) -> list[Raw]:
     """Spells floats: six significant digits where they read back equal, else all that are needed.
 

@@ -74,7 +74,7 @@ class SavedModelLoader:
         try:
             session = self.wrap(graph, directory)
             signature_defs = graph.meta_graph.signature_def
-            servable = Servable(name, version, session, signature_defs, settings, self.metrics)
+            servable = Servable(name, version, session, signature_defs, settings, self.metrics, graph)
             replayed = warm_up(servable, directory, self.warmup_repeats) if self.warmup_repeats else 0
         except BaseException:
             session.close()

@@ -12,18 +12,22 @@ from typing import Any
 
 from .access_log import AccessLog
 from .errors import Code, ServingError
+from .event_stream import EventStream, Mailbox, relay
 from .limits import too_large
 from .metric_definitions import REFUSALS, RUNNING
 from .metrics import Metrics
 from .rest_handler import RestHandler
 from .rest_reply import Reply, error_reply, page_reply
+from .rest_routes import is_stream_path
 from .side_pages import SidePages
+from .stream_reader import Listener
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MAX_INFLATED_BYTES = 100 * 1024 * 1024
+_HUNG_UP = 499
 _SILENCE_S = 75.0  # after which a client that stopped in the middle of a body is given up
 
 
@@ -83,36 +87,80 @@ class RestApp:
             if body is None:
                 await _answer(page_reply(408), send)  # or to nobody: the client went away
                 return
-            reply = self._pages.find(path) or await self._limited(scope, path, body)
+            reply = self._pages.find(path)
+            if reply is None and is_stream_path(path):
+                status, size = await self._streamed(scope, path, body, receive, send)
+                self._log(scope, path, begin, status, len(body), size)
+                return
+            reply = reply or await self._limited(scope, path, body)
         await _answer(reply, send, scope.get("keeps_alive", False))
-        sizes = {"bytes_in": len(body), "bytes_out": len(reply.body)}
+        self._log(scope, path, begin, reply.status, len(body), len(reply.body))
+
+    def _log(self, scope: Scope, path: str, begin: float, status: int, bytes_in: int, bytes_out: int) -> None:
         peer = (scope.get("client") or ("",))[0].removeprefix("::ffff:")  # IPv4 on a socket for both
         call = f"{scope['method']} {path}"
-        self._access_log.write("REST", call, reply.status, begin, peer=peer, **sizes)
+        sizes = {"bytes_in": bytes_in, "bytes_out": bytes_out}
+        self._access_log.write("REST", call, status, begin, peer=peer, **sizes)
 
     async def _limited(self, scope: Scope, path: str, body: bytes) -> Reply:
-        if self._limits.max_requests and self._num_requests >= self._limits.max_requests:
-            self._metrics.increase(REFUSALS, "waiting")
-            text = f"Too many requests wait already. Expected at most {self._limits.max_requests} at once."
-            return error_reply(ServingError(Code.RESOURCE_EXHAUSTED, f"{text} Try again later."))
-        self._num_requests += 1
-        self._metrics.increase(RUNNING, "REST")
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, self._reply, scope, path, body)
+            return self._refusal() or await self._begin(scope, path, body)
         except (asyncio.CancelledError, RuntimeError):  # the grace period, or the pool, has ended
-            return error_reply(ServingError(Code.UNAVAILABLE, "The server is shutting down."))
-        finally:
-            self._num_requests -= 1
-            self._metrics.increase(RUNNING, "REST", by=-1)
+            return _shutting_down()
 
-    def _reply(self, scope: Scope, path: str, body: bytes) -> Reply:
+    async def _streamed(
+        self, scope: Scope, path: str, body: bytes, receive: Receive, send: Send
+    ) -> tuple[int, int]:
+        """Answers in parts; returns the status and the number of bytes sent."""
+        mailbox, stream = Mailbox(), EventStream(send, self._handler.cors_headers)
+        gone = asyncio.ensure_future(receive())  # the body is complete: nothing but a hang-up can follow
+        try:
+            reply = self._refusal()
+            if reply is None:
+                reply = await relay(self._begin(scope, path, body, mailbox.put), mailbox, gone, stream)
+        except (asyncio.CancelledError, RuntimeError):
+            reply = _shutting_down()
+        except TimeoutError:
+            reply = None
+        finally:
+            gone.cancel()
+        if reply is not None and not stream.has_begun:
+            await _answer(reply, send, scope.get("keeps_alive", False))
+            return reply.status, len(reply.body)
+        if reply is not None:
+            await stream.end(reply.body, b"error")
+        return 200 if stream.has_ended else _HUNG_UP, stream.num_bytes
+
+    def _refusal(self) -> Reply | None:
+        if not self._limits.max_requests or self._num_requests < self._limits.max_requests:
+            return None
+        self._metrics.increase(REFUSALS, "waiting")
+        text = f"Too many requests wait already. Expected at most {self._limits.max_requests} at once."
+        return error_reply(ServingError(Code.RESOURCE_EXHAUSTED, f"{text} Try again later."))
+
+    def _begin(
+        self, scope: Scope, path: str, body: bytes, listener: Listener | None = None
+    ) -> asyncio.Future[Reply]:
+        """Has a thread answer. The request counts as running until that thread is done with it."""
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, self._reply, scope, path, body, listener)
+        self._count(1)
+        future.add_done_callback(lambda _: self._count(-1))
+        return future
+
+    def _count(self, by: int) -> None:
+        self._num_requests += by
+        self._metrics.increase(RUNNING, "REST", by=by)
+
+    def _reply(self, scope: Scope, path: str, body: bytes, listener: Listener | None) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if "gzip" in headers.get("content-encoding", ""):
             body = _inflate(body)
             if self._limits.max_bytes and len(body) > self._limits.max_bytes:
                 self._metrics.increase(REFUSALS, "body")
                 return error_reply(too_large(len(body), self._limits.max_bytes), 413)
+        if listener is not None:
+            return self._handler.stream(scope["method"], path, body, headers, listener)
         return self._handler.handle(scope["method"], path, body, headers)
 
     async def _read_body(self, receive: Receive) -> bytes | None:
@@ -131,6 +179,10 @@ class RestApp:
                 raise too_large(size, most)
             if not message.get("more_body"):
                 return b"".join(chunks)
+
+
+def _shutting_down() -> Reply:
+    return error_reply(ServingError(Code.UNAVAILABLE, "The server is shutting down."))
 
 
 def _full_path(scope: Scope) -> str:

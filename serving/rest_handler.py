@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .errors import Code, ServingError, invalid
@@ -23,6 +23,8 @@ from .rest_reply import Reply, error_reply, page_reply
 from .rest_routes import Route, VersionTooLarge, find_route, is_api_path
 from .servable import Servable
 from .signatures import DEFAULT_SIGNATURE, Signature
+from .stream_call import run_stream
+from .stream_reader import Listener
 
 _log = logging.getLogger("keras_attn.serving")
 _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
@@ -68,20 +70,54 @@ class RestHandler:
             return page_reply(501)
         if not is_api_path(path):
             return page_reply(404)
+        return self._checked(method, path, headers, lambda route: self._answer(route, body))
+
+    def stream(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], listener: Listener
+    ) -> Reply:
+        """Answers one request for a stream as `handle` does, and tells a listener of texts on the way.
+
+        Args:
+            method: HTTP method.
+            path: raw path with its query string, one of `is_stream_path`.
+            body: request body.
+            headers: request headers, names in lower case.
+            listener: see `run_stream`.
+        """
+
+        def answer(route: Route) -> bytes:
+            document = parse_object(body)
+            with self._registry.use(route.spec) as servable:
+                return run_stream(servable, document, listener, self._timeout_ms)
+
+        return self._checked(method, path, headers, answer)
+
+    @property
+    def cors_headers(self) -> tuple[tuple[str, str], ...]:
+        """What every answer carries beside its own headers."""
+        return _CORS if self._has_cors else ()
+
+    def _checked(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None,
+        answer: Callable[[Route], bytes],
+    ) -> Reply:
         if method == "OPTIONS":
             origin = (headers or {}).get("origin", "")
             is_allowed = "http://" in origin or "https://" in origin
             reply = Reply(200 if is_allowed else 400, b"", "text/html; charset=ISO-8859-1")
         else:
-            reply = self._reply(method, path, body)
-        return replace(reply, headers=reply.headers + _CORS) if self._has_cors else reply
+            reply = self._reply(method, path, answer)
+        return replace(reply, headers=reply.headers + self.cors_headers)
 
-    def _reply(self, method: str, path: str, body: bytes) -> Reply:
+    def _reply(self, method: str, path: str, answer: Callable[[Route], bytes]) -> Reply:
         begin, name, call, code = time.perf_counter(), "", "", Code.INTERNAL
         try:
             route = find_route(method, path)
             name, call = route.spec.name, route.call
-            reply, code = Reply(200, self._answer(route, body)), Code.OK
+            reply, code = Reply(200, answer(route)), Code.OK
         except VersionTooLarge:
             reply, code = Reply(400, b""), Code.INVALID_ARGUMENT
         except ServingError as error:

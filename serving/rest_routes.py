@@ -13,6 +13,8 @@ _VERSION_OR_LABEL = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _FLAGS = re.IGNORECASE | re.ASCII
 _API = re.compile(r"/v1/.*", _FLAGS)
 _POST = re.compile(rf"/v1/models/([^/:]+){_VERSION_OR_LABEL}:(classify|regress|predict)", _FLAGS)
+_STREAM = re.compile(rf"/stream/v1/models/([^/:]+){_VERSION_OR_LABEL}", _FLAGS)
+_STREAMS = re.compile(r"/stream/v1/.*", _FLAGS)
 _GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_VERSION_OR_LABEL}(?:/(metadata))?", _FLAGS)
 
 
@@ -22,7 +24,10 @@ class VersionTooLarge(Exception):
 
 @dataclass(frozen=True)
 class Route:
-    """A call: `predict`, `classify`, `regress`, `status` or `metadata`, and what it is addressed to."""
+    """A call and what it is addressed to.
+
+    The call is `predict`, `classify`, `regress`, `status`, `metadata` or `stream`.
+    """
 
     call: str
     spec: ModelSpec
@@ -31,6 +36,11 @@ class Route:
 def is_api_path(path: str) -> bool:
     """Tells whether a path belongs to the API at all; others get the plain 404 page."""
     return _API.fullmatch(path) is not None
+
+
+def is_stream_path(path: str) -> bool:
+    """Tells whether a path belongs to the streams, which the stock server has not."""
+    return _STREAMS.fullmatch(path) is not None
 
 
 def find_route(method: str, path: str) -> Route:
@@ -54,6 +64,8 @@ def find_route(method: str, path: str) -> Route:
         if not name:
             raise invalid("Missing model name in request.")
         call = "metadata" if metadata else "status"
+    elif method == "POST" and (match := _STREAM.fullmatch(path)):
+        (name, version, label), call = match.groups(), "stream"
     else:
         raise malformed
     if version and int(version) >= 2**63:

@@ -13,6 +13,7 @@ from .limits import Limits
 from .metric_definitions import RUNTIME_LATENCY
 from .metrics import Metrics
 from .signatures import Signature, read_signature
+from .stream_reader import refuse_to_wait, stream_reader
 from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
 
 
@@ -64,6 +65,7 @@ class Servable:
         signature_defs: name -> `SignatureDef` message.
         settings: how requests are checked and answered.
         metrics: where runs are counted.
+        graph: the session itself, where `session` collects the requests for it; None means the same.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Servable:
         signature_defs: Mapping[str, object],
         settings: SessionSettings | None = None,
         metrics: Metrics | None = None,
+        graph: Session | None = None,
     ):
         settings = settings or SessionSettings()
         self.name = name
@@ -85,6 +88,7 @@ class Servable:
         self.signature_defs = signature_defs
         self.signatures = {key: read_signature(key, value) for key, value in signature_defs.items()}
         self._session = session
+        self.streams = stream_reader(graph or session, self.signatures)
 
     def run(
         self,
@@ -107,6 +111,8 @@ class Servable:
         Raises:
             ServingError: what the graph reported.
         """
+        if self.streams is not None:
+            refuse_to_wait(signature, inputs)
         values = {**signature.defaults, **inputs}
         feeds = {signature.inputs[alias].tensor_name: array for alias, array in values.items()}
         fetches = [signature.outputs[alias].tensor_name for alias in outputs]
@@ -139,7 +145,11 @@ class Servable:
 
     def close(self) -> None:
         """Frees the graph and its variables."""
+        if self.streams is not None:
+            self.streams.expect_end()
         self._session.close()
+        if self.streams is not None:
+            self.streams.join()
 
 
 class Loader(Protocol):

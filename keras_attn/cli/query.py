@@ -10,15 +10,21 @@ import click
 @click.option("--model", default="default", show_default=True, help="Name of the served model.")
 @click.option("--rest", "rest_url", metavar="URL", help="Default: http://localhost:8501.")
 @click.option("--grpc", "grpc_address", metavar="HOST:PORT", help="Ask over gRPC instead.")
-@click.option("--signature", default="serving_default", show_default=True)
+@click.option("--signature", help="Default: serving_default, or stream with --stream.")
 @click.option("--json", "as_json", is_flag=True, help="Print every output of the signature as JSON.")
-def command(texts, model, rest_url, grpc_address, signature, as_json):
+@click.option("--stream", "streams", is_flag=True, help="Print each text as it is written.")
+def command(texts, model, rest_url, grpc_address, signature, as_json, streams):
     """Ask a server for TEXTS."""
     if rest_url and grpc_address:
         raise click.UsageError("Give --rest or --grpc, not both.")
+    if streams and grpc_address:
+        raise click.UsageError("--stream goes over REST: give --rest instead of --grpc.")
     client = _grpc_client(grpc_address, model) if grpc_address else _rest_client(rest_url, model)
     try:
-        outputs = client.predict({"text": list(texts)}, signature_name=signature)
+        if streams:
+            _print_streams(client, texts, signature or "stream", as_json)
+            return
+        outputs = client.predict({"text": list(texts)}, signature_name=signature or "serving_default")
     except OSError as error:
         raise click.ClickException(f"No server answers at {rest_url or 'localhost:8501'}: {error}.") from None
     outputs = _plain(outputs)
@@ -27,6 +33,18 @@ def command(texts, model, rest_url, grpc_address, signature, as_json):
     else:
         for text in outputs["text"]:
             click.echo(text)
+
+
+def _print_streams(client, texts, signature, as_json):
+    """One text after the other, each on a line of its own, or an event a line as JSON."""
+    for text in texts:
+        for event in client.stream({"text": [text]}, signature_name=signature):
+            if not as_json:
+                click.echo(event.text, nl=event.row is None)
+            elif event.row is None:
+                click.echo(json.dumps({"outputs": event.outputs}, ensure_ascii=False))
+            else:
+                click.echo(json.dumps({"text": event.text}, ensure_ascii=False))
 
 
 def _rest_client(rest_url, model):

@@ -33,6 +33,19 @@ class ServerWay:
         except ServerError as error:  # what the comparison takes for an answer that is wrong
             raise ValueError(f"status {error.status}: {error}") from error
 
+    def follow(self, text):
+        """The texts so far, and the answer, of one text as bytes; over REST alone. See `check_streams`."""
+        from keras_attn.serving import ServerError
+
+        parts, answer = [], None
+        try:
+            for event in self._client.stream({"text": [text]}):
+                parts.append((parts[-1] if parts else b"") + event.text.encode())
+                answer = event.outputs
+        except ServerError as error:
+            raise ValueError(f"status {error.status}: {error}") from error
+        return parts, answer
+
 
 @contextmanager
 def server_ways(folder):

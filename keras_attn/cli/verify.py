@@ -51,6 +51,7 @@ def version_folder(path):
 
 def _verify(folder, run, texts, tolerance):
     from keras_attn.export.extra_assets import read_manifest
+    from keras_attn.export.stream_check import check_streams
     from keras_attn.export.verification import batches_of, check_graph, check_ways
     from keras_attn.export.ways import disable_xla
 
@@ -68,10 +69,13 @@ def _verify(folder, run, texts, tolerance):
     eager = [_eager_way(run, manifest)] if run else []
     with ExitStack() as stack:
         try:
-            ways = eager + _written_ways(stack, folder)
+            written = _written_ways(stack, folder, manifest)
+            ways = eager + written
             requests = _requests(folder, manifest, ways[0], texts)
-            count = len(next(iter(requests.values()))["text"])
-            checks += check_ways(ways, requests, batches_of(count), tolerance)
+            asked = requests["serving_default"]["text"]
+            checks += check_ways(ways, requests, batches_of(len(asked)), tolerance)
+            if "stream" in manifest["signatures"]:
+                checks += [check_streams(way, asked, tolerance) for way in written[1:3]]  # Session and REST
         except _cannot_load() as error:
             from keras_attn.export.verification import Check
 
@@ -99,11 +103,11 @@ def _eager_way(run, manifest):
     return EagerWay(Service(text_to_text, decoding["n_best_beam_size"], decoding["num_hypotheses"]))
 
 
-def _written_ways(stack, folder):
+def _written_ways(stack, folder, manifest):
     from keras_attn.cli.server_ways import server_ways
     from keras_attn.export.ways import LoadedWay, SessionWay
 
-    session = SessionWay(folder)
+    session = SessionWay(folder, manifest["decoding"]["max_length"])
     stack.callback(session.close)
     return [LoadedWay(folder), session, *stack.enter_context(server_ways(folder))]
 
@@ -118,7 +122,9 @@ def _requests(folder, manifest, way, texts):
     questioned = questions(texts, texts[::-1], tokenizers, decoding["max_length"])
     answers = way.ask("serving_default", questioned["serving_default"])["text"]
     questioned = questions(texts, list(answers[::-1]), tokenizers, decoding["max_length"])
-    return {name: inputs for name, inputs in questioned.items() if name in manifest["signatures"]}
+    # What `stream_events` answers depends on what was asked before; `check_streams` asks it.
+    names = set(manifest["signatures"]) - {"stream_events"}
+    return {name: inputs for name, inputs in questioned.items() if name in names}
 
 
 def _report(folder, manifest, checks, skipped):

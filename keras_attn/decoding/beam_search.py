@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras_attn.decoding.beam import NOTHING, Beam, Ended, grown, held
 from keras_attn.decoding.beam_results import best_of
 from keras_attn.decoding.coverage_penalty import coverage_penalty
+from keras_attn.decoding.settled import common_prefix
 from keras_attn.decoding.task import per_row
 from keras_attn.decoding.top_k import top_k
 
@@ -140,6 +141,19 @@ class BeamSearch:
         """Boolean `[]`: whether every row is done."""
         return tf.reduce_all(beam.done)
 
+    def settled(self, beam, position, task):
+        """The tokens that the best hypothesis will begin with for sure, int32 `[B, t]`, then 0.
+
+        Those that all hypotheses share which can still win: the best one that has ended, and the live ones
+        that may end with a better score. What the search will drop sooner or later counts until it does.
+        """
+        best_ended = beam.ended.scores[:, :1]  # [B, 1]
+        has_ended = best_ended > NOTHING
+        alive = (beam.log_probs > NOTHING) & (self._bound(beam.log_probs, position, task) > best_ended)
+        alive &= ~(beam.done[:, None] & has_ended)  # [B, K]
+        hypotheses = tf.concat([beam.ended.histories[0][:, :1], beam.tokens], axis=1)  # [B, 1 + K, t]
+        return common_prefix(hypotheses, tf.concat([has_ended, alive], axis=1))
+
     def select(self, beam, task):
         """The best N: what has ended, then what has not."""
         length = tf.cast(tf.minimum(tf.shape(beam.tokens)[2], task.limits), tf.float32)
@@ -205,7 +219,7 @@ class BeamSearch:
         return over | task.at_limit(position + 1) if task.has_row_limits else over
 
     def _bound(self, best, position, task):
-        """The best score `[B, 1]` that a hypothesis with log-probability `best` may still end with.
+        """The best scores that hypotheses with log-probabilities `best`, `[B, n]`, may still end with.
 
         A log-probability only falls and is at most 0, so that the largest divisor gives the best score. The
         penalty is monotonic in the length, so its largest value is at the next length or at the last. The

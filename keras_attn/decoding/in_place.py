@@ -68,6 +68,10 @@ class InPlace:
             over |= task.at_limit(position)[:, None]
         return tf.reduce_all(over)
 
+    def settled(self, hypotheses, position, task):
+        """What the first hypothesis of each row has written, int32 `[B, t]`: nothing is taken back."""
+        return hypotheses.tokens[:, 0]
+
     def select(self, hypotheses, task):
         """All of them, in their order."""
         tokens = hypotheses.tokens

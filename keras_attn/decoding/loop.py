@@ -31,6 +31,7 @@ def decode(
     return_alignments=False,
     processors=(),
     pad_id=0,
+    on_step=None,
 ):
     """Decodes a batch of sources, step by step, until every hypothesis has ended.
 
@@ -49,6 +50,10 @@ def decode(
         processors: what changes or restricts the choice: `RepetitionPenalty`, `MinimumLength`, `BadWords`,
             `NoRepeatNgram`, `SuppressedTokens`, `TargetPrefix`, or objects with a method as theirs.
         pad_id: the id that pads `source`.
+        on_step: called in every step with what is settled: int32 `[B, t]`, the tokens that the best
+            hypothesis of each row (the first one, where none is best) begins with for sure, then 0. In a
+            graph it is traced into the loop; stateful ops of it run in every step. Not called for a strategy
+            of your own that has no `settled`, as those here have.
 
     Returns:
         `Decoded`.
@@ -77,6 +82,8 @@ def decode(
         search = _Search(*variables)
         step = decoder.step(search.last, search.position, search.state, memory)
         search, parents = _advance(strategy, processors, task, search, step)
+        if on_step is not None and hasattr(strategy, "settled"):
+            on_step(strategy.settled(search.hypotheses, search.position - 1, task))
         if parents is not None:  # the last act of a step: nobody else touches the state
             search = search._replace(state=reordered(decoder, search.state, parents))
         return search

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_attn.export.events import NO_STREAM
 from keras_attn.export.signatures import INPUTS
 from keras_attn.text import special_ids
 
@@ -58,6 +59,8 @@ def questions(texts, targets, tokenizers, max_length):
         "top_k": _cycled(_TOP_K, count, np.int32),
         "top_p": _cycled(_TOP_P, count, np.float32),
         "seed": np.arange(count, dtype=np.int64),
+        "stream": np.full(count, NO_STREAM, np.int64),
+        "wait": np.zeros(count, bool),
         "ids": ids.to_tensor(special_ids.PAD).numpy(),
         "lengths": ids.row_lengths().numpy().astype(np.int32),
     }

@@ -46,7 +46,7 @@ def checked_option(name, values, rows, max_length):
     """One of a request's settings, repeated for every row and refused where it cannot be.
 
     Args:
-        name: "max_length", "length_penalty", "temperature", "top_k", "top_p" or "seed".
+        name: "max_length", "length_penalty", "temperature", "top_k", "top_p", "seed" or "stream".
         values: `[B]` or `[1]`.
         rows: a tensor `[B, ...]`.
         max_length: the largest `max_length`.
@@ -61,6 +61,7 @@ def checked_option(name, values, rows, max_length):
         "top_k": ("at least 0", lambda x: x >= 0),
         "top_p": ("above 0 and at most 1", lambda x: (x > 0) & (x <= 1)),
         "seed": ("any", lambda x: tf.equal(x, x)),
+        "stream": ("a number of at least 0, or -1 for no events", lambda x: x >= -1),
     }[name]
     return in_range(name, values, rows, expected, is_allowed)
 

@@ -9,7 +9,14 @@ from keras_attn.export.publish import next_version, published
 from keras_attn.export.questions import example_texts, questions
 from keras_attn.export.service import Service
 from keras_attn.export.signatures import signature_functions
-from keras_attn.export.verification import TOLERANCE, VerificationError, check_graph, check_ways
+from keras_attn.export.stream_check import check_streams
+from keras_attn.export.verification import (
+    TOLERANCE,
+    VerificationError,
+    check_graph,
+    check_ways,
+    signature_definitions,
+)
 from keras_attn.export.ways import EagerWay, SessionWay
 from keras_attn.text_to_text import TextToText
 
@@ -35,8 +42,10 @@ def export(
     serving_default  text                                    -> text, score
     n_best           text, max_length, length_penalty, target_prefix
                                                              -> text, score, log_prob, length, finished [B, N]
-    sample           text, temperature, top_k, top_p, seed, max_length, target_prefix
+    sample           text, stream, temperature, top_k, top_p, seed, max_length, target_prefix
                                                              -> text, log_prob, length, finished
+    stream           text, stream, max_length, target_prefix -> text, score
+    stream_events    wait                                    -> stream, length, text, last
     score            text, target           -> log_prob, perplexity, length, token_log_probs, target_pieces
     align            text, target           -> source_pieces, target_pieces, alignment
     decode_ids       ids, lengths, max_length                -> ids, lengths, score, finished
@@ -101,17 +110,19 @@ def packed_text_to_text(text_to_text, dtype):
 
 
 def _check_answers(folder, service, rough):
-    """The quick part of `keras-attn verify`: what goes in and out, and a Session against the eager model."""
+    """The quick part of `keras-attn verify`: what goes in and out, a Session, and a stream against itself."""
     inner = service.text_to_text
     texts = example_texts(inner.source_tokenizer, inner.max_source_length, lengths=(5,))
     tokenizers = inner.source_tokenizer, inner.target_tokenizer
     asked = questions(texts, texts[::-1], tokenizers, inner.max_length)
-    session = SessionWay(folder)
+    session = SessionWay(folder, inner.max_length)
     try:
         ways, batches = [EagerWay(service), session], [list(range(len(texts)))]
         names, tolerance = (_ROUGHLY_CHECKED, _ROUGH_TOLERANCE) if rough else (_QUICKLY_CHECKED, TOLERANCE)
         requests = {name: asked[name] for name in names}
         checks = [*check_graph(folder), *check_ways(ways, requests, batches, tolerance)[1:]]
+        if "stream" in signature_definitions(folder):
+            checks.append(check_streams(session, texts[-1:], tolerance, rough))
     finally:
         session.close()
     problems = [f"{check.name}: {problem}" for check in checks for problem in check.problems]

@@ -12,12 +12,14 @@ from keras_attn.decoding import (
 )
 from keras_attn.empty_batch import answer_any_batch
 from keras_attn.export.encoder_states import encoder_states
+from keras_attn.export.events import NO_STREAM, EventQueue
 from keras_attn.export.row_options import (
     checked_option,
     given_lengths,
     masked_ids,
     of_each_row,
 )
+from keras_attn.export.text_events import put_last, text_events
 from keras_attn.text import special_ids
 from keras_attn.text_to_text import is_empty
 from keras_attn.token_ids import named_pieces, prefix_ids, token_ids, without_end
@@ -60,7 +62,9 @@ class Service:
             "top_k": 0,
             "top_p": 1.0,
             "seed": 0,
+            "stream": NO_STREAM,
         }
+        self._events = EventQueue()
         self._search(self.defaults["length_penalty"])  # raises now what it would raise in a signature
 
     def answer(self, name, inputs):
@@ -74,7 +78,8 @@ class Service:
             A dictionary of outputs, all with the batch first.
         """
         order = sorted(inputs, key=lambda key: key not in ("text", "ids"))  # these say how many rows
-        fillers = {"text": "", "target": "", "ids": special_ids.PAD, "lengths": 0, **self.defaults}
+        fillers = {"text": "", "target": "", "ids": special_ids.PAD, "lengths": 0, "wait": False}
+        fillers |= self.defaults
         return answer_any_batch(getattr(self, name), {key: inputs[key] for key in order}, fillers)
 
     def serving_default(self, text):
@@ -113,11 +118,42 @@ class Service:
             "finished": tf.where(empty, first, decoded.finished),
         }
 
-    def sample(self, text, temperature, top_k, top_p, seed, max_length, target_prefix):
+    def stream(self, text, stream, max_length, target_prefix):
+        """`serving_default`, with its options, and events on the way for those who read `stream_events`.
+
+        Args:
+            text: strings `[B]`.
+            stream: int64 `[B]`, what the events of each text are to be called; -1 for no events.
+            max_length: int32 `[B]`.
+            target_prefix: strings `[B]`.
+
+        Returns:
+            `text` strings and `score` float32, both `[B]`.
+        """
+        decoded, texts, empty = self._followed(None, text, stream, max_length, target_prefix)
+        return {"text": texts, "score": tf.where(empty, 0.0, decoded.log_probs[:, 0])}
+
+    def stream_events(self, wait):
+        """The oldest events of runs of `stream` and `sample` that nobody has read yet, an event a row.
+
+        One reader is enough for all runs, and every event is read once. Where nobody reads, the newest are
+        dropped.
+
+        Args:
+            wait: booleans `[B]`; where any is True and there is no event, the first one is waited for.
+
+        Returns:
+            `stream` int64, -1 in rows for which there was no event; `length` int32, `text` strings and
+            `last` booleans, all `[B]`; see `Event`.
+        """
+        return self._events.take(wait)._asdict()
+
+    def sample(self, text, stream, temperature, top_k, top_p, seed, max_length, target_prefix):
         """One text drawn for each text; give a text several times, with as many seeds, for several.
 
         Args:
             text: strings `[B]`.
+            stream: int64 `[B]`, what the events of each text are to be called; -1 for no events.
             temperature: float32 `[B]`, above 0.
             top_k: int32 `[B]`, how many tokens are drawn from; 0 for all.
             top_p: float32 `[B]`, share of the probability that is drawn from, in (0, 1].
@@ -134,12 +170,9 @@ class Service:
             self._option("top_p", top_p, text),
             self._option("seed", seed, text),
         )
-        source, max_length, processors = self._prepared(text, max_length, target_prefix)
-        decoded = self.text_to_text.decoded(source, max_length, strategy, processors=processors)
-        texts = self.text_to_text.target_tokenizer.decode(without_end(decoded.tokens[:, 0]))
-        empty = is_empty(source)
+        decoded, texts, empty = self._followed(strategy, text, stream, max_length, target_prefix)
         return {
-            "text": tf.where(empty, "", texts),
+            "text": texts,
             "log_prob": tf.where(empty, 0.0, decoded.log_probs[:, 0]),
             "length": tf.where(empty, 0, decoded.lengths[:, 0]),
             "finished": empty | decoded.finished[:, 0],
@@ -246,6 +279,19 @@ class Service:
             return self._option(name, values, rows)
         with tf.control_dependencies([check]):
             return tf.identity(values)
+
+    def _followed(self, strategy, text, stream, max_length, target_prefix):
+        """Decodes and puts events: `Decoded`, texts `[B]`, and which of them are of empty sources `[B]`."""
+        inner = self.text_to_text
+        stream = tf.cast(self._option("stream", stream, text), tf.int64)
+        source, max_length, processors = self._prepared(text, max_length, target_prefix)
+        put = text_events(self._events, inner.target_tokenizer, stream, source)
+        decoded = inner.decoded(source, max_length, strategy, processors=processors, on_step=put)
+        empty = is_empty(source)
+        texts = inner.target_tokenizer.decode(without_end(decoded.tokens[:, 0]))
+        texts = tf.where(empty, "", texts)
+        put_last(self._events, stream, tf.where(empty, 0, decoded.lengths[:, 0]), texts)
+        return decoded, texts, empty
 
     def _prepared(self, text, max_length, target_prefix):
         """Source ids `[B, S]`, the largest length of each row, and the processor of the prefix."""

@@ -11,6 +11,7 @@ from keras_attn.export.in_graph_batching import batched
 _TEXT = tf.TensorSpec([None], tf.string)
 _INTEGER = tf.TensorSpec([None], tf.int32)
 _NUMBER = tf.TensorSpec([None], tf.float32)
+_STREAM = {"stream": tf.TensorSpec([None], tf.int64)}
 _SAMPLING = {
     "temperature": _NUMBER,
     "top_k": _INTEGER,
@@ -23,7 +24,9 @@ _LIMITS = {"max_length": _INTEGER, "target_prefix": _TEXT}
 INPUTS = {
     "serving_default": {"text": _TEXT},
     "n_best": {"text": _TEXT, "max_length": _INTEGER, "length_penalty": _NUMBER, "target_prefix": _TEXT},
-    "sample": {"text": _TEXT, **_SAMPLING, **_LIMITS},
+    "sample": {"text": _TEXT, **_STREAM, **_SAMPLING, **_LIMITS},
+    "stream": {"text": _TEXT, **_STREAM, **_LIMITS},
+    "stream_events": {"wait": tf.TensorSpec([None], tf.bool)},
     "score": {"text": _TEXT, "target": _TEXT},
     "align": {"text": _TEXT, "target": _TEXT},
     "decode_ids": {
@@ -33,6 +36,10 @@ INPUTS = {
     },
     "encode": {"text": _TEXT},
 }
+
+# Ids of different widths cannot be joined, and whoever waits must not hold up others; everything else is one
+# value a row.
+_NEVER_JOINED = ("decode_ids", "stream_events")
 
 
 def signature_names(service):
@@ -71,8 +78,7 @@ def signature_functions(service, batching=None):
     functions = {}
     for name in signature_names(service):
         answer = partial(service.answer, name)
-        # Ids of different widths cannot be joined; everything else is one value a row.
-        if batching is not None and name != "decode_ids":
+        if batching is not None and name not in _NEVER_JOINED:
             answer = batched(answer, service, batching)
         functions[name] = _traceable(answer, INPUTS[name], signature_defaults(service, name))
     return functions

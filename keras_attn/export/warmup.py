@@ -49,7 +49,8 @@ def write_warmup_requests(folder, requests):
 
 
 def _inputs(service, name, text, batch_size):
-    inputs = {"text": text, "target": tf.constant([""]), **signature_defaults(service, name)}
+    inputs = {"text": text, "target": tf.constant([""]), "wait": tf.constant([False])}
+    inputs |= signature_defaults(service, name)
     ids = token_ids(service.text_to_text.source_tokenizer, text, service.text_to_text.max_source_length)
     inputs |= {"ids": ids[:, :-1], "lengths": tf.fill([1], tf.shape(ids)[1] - 1)}
     return {key: tf.repeat(inputs[key], batch_size, axis=0) for key in INPUTS[name]}

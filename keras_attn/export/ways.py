@@ -9,6 +9,7 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from keras_attn.export.answers import as_arrays
 from keras_attn.export.signatures import INPUTS
+from keras_attn.export.stream_check import follow_session
 
 
 class EagerWay:
@@ -54,11 +55,13 @@ class SessionWay:
 
     Args:
         folder: of the version.
+        max_length: the largest length that the model decodes; needed to follow streams.
     """
 
     name = "Session"
 
-    def __init__(self, folder):
+    def __init__(self, folder, max_length=None):
+        self._max_length = max_length
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         with graph.as_default():
@@ -72,6 +75,10 @@ class SessionWay:
         feeds = {definition.inputs[name].name: np.asarray(value) for name, value in inputs.items()}
         fetches = {name: info.name for name, info in definition.outputs.items()}
         return as_arrays(self._session.run(fetches, feeds))
+
+    def follow(self, text):
+        """The texts so far, and the answer, of one text as bytes; see `check_streams`."""
+        return follow_session(self, text, self._max_length)
 
     def close(self):
         """Gives the Session's memory back."""

@@ -76,10 +76,12 @@ def report_of(run, base_path, lines):
 def assert_all_ways_agree(report, base_path):
     assert (report["passed"], report["skipped"]) == (True, [])
     names = ["eager", "tf.saved_model.load", "Session", "REST", "gRPC"]
-    assert [check["name"] for check in report["checks"]][2:] == names
+    streamed = ["Session, streamed", "REST, streamed"]
+    assert [check["name"] for check in report["checks"]][2:] == names + streamed
     assert all(check["passed"] and not check["problems"] for check in report["checks"])
-    # Seven signatures, two texts: together, in turn, in pairs, and each alone.
-    assert {check["count"] for check in report["checks"][2:]} == {7 * 6}
+    # Eight signatures, two texts: together, in turn, in pairs, and each alone.
+    assert {check["count"] for check in report["checks"][2:7]} == {8 * 6}
+    assert {check["count"] for check in report["checks"][7:]} == {2}
     assert report["export"] == str(base_path / "1")
     assert report["least_server_version"] == "2.16"
 

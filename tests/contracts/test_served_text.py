@@ -213,3 +213,28 @@ def test_a_default_is_one_value_so_that_joined_requests_are_of_one_row(batching_
     assert one["text"].shape[0] == 1
     with pytest.raises(ServerError, match="must have equal 0th-dimension size"):
         batching_client.predict({"text": np.array([b"Hund", b"x"], object)}, signature_name="n_best")
+
+
+def test_streamed_texts_are_the_answer(clients):
+    rest, _ = clients
+    rows, outputs = {}, None
+    for event in rest.stream({"text": TEXTS}):
+        if event.row is None:
+            outputs = event.outputs
+        else:
+            rows.setdefault(event.row, []).append(event.text)
+    expected = rest.predict({"text": TEXTS})
+    assert outputs["text"] == expected["text"]
+    np.testing.assert_allclose(outputs["score"], expected["score"], rtol=1e-5)
+    assert {row: "".join(parts) for row, parts in rows.items()} == {
+        row: text for row, text in enumerate(expected["text"]) if text
+    }
+
+
+def test_streamed_samples_are_the_samples(clients):
+    rest, _ = clients
+    inputs = {"text": TEXTS[:2], "seed": [3, 4], "temperature": [1.5, 0.8]}
+    *parts, last = rest.stream(inputs, signature_name="sample")
+    assert last.outputs == rest.predict(inputs, signature_name="sample")
+    for row, text in enumerate(last.outputs["text"]):
+        assert "".join(part.text for part in parts if part.row == row) == text

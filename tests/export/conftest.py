@@ -114,6 +114,8 @@ def request_of(name, rows):
         "top_k": np.array([0, 1, 5, 0, 3, 2, 7], np.int32),
         "top_p": np.array([1, 1, 0.5, 0.9, 0.7, 1, 0.2], np.float32),
         "seed": np.array([3, 1, 4, 1, 5, 9, 2], np.int64),
+        "stream": np.full(7, -1, np.int64),
+        "wait": np.zeros(7, bool),
         "lengths": np.array([3, 1, 0, 2, 3, 3, 2], np.int32),
         "ids": np.array(
             [[20, 31, 12], [9, 9, 9], [8, 30, 8], [11, 4, 0], [41, 5, 33], [7, 28, 4], [16, 44, 1]], np.int32

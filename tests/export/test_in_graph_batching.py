@@ -43,7 +43,7 @@ def test_all_signatures_are_batched_but_for_ids(service):
     batched_names = {
         n for n, f in signature_functions(service, SETTINGS).items() if "BatchFunction" in ops_of(f)
     }
-    assert batched_names == {"serving_default", "n_best", "sample", "score", "align", "encode"}
+    assert batched_names == {"serving_default", "n_best", "sample", "stream", "score", "align", "encode"}
 
 
 def test_without_settings_nothing_is_batched(service):
@@ -115,6 +115,7 @@ def test_concurrent_requests_become_one_run():
 
 def test_a_request_that_is_refused_fails_alone(runs):
     options = {
+        "stream": [-1],
         "top_k": [0],
         "top_p": [1.0],
         "seed": [0],
@@ -123,7 +124,10 @@ def test_a_request_that_is_refused_fails_alone(runs):
     }
 
     def ask(temperature):
-        tensors = {name: tf.constant(x, tf.int64 if name == "seed" else None) for name, x in options.items()}
+        tensors = {
+            name: tf.constant(x, tf.int64 if name in ("seed", "stream") else None)
+            for name, x in options.items()
+        }
         return runs["sample"](text=tf.constant(["Hund"]), temperature=tf.constant([temperature]), **tensors)
 
     with ThreadPoolExecutor(3) as pool:

@@ -27,7 +27,8 @@ def service(inner):
 def ask(service, name, **changes):
     inputs = {
         "n_best": ("max_length", "length_penalty", "target_prefix"),
-        "sample": ("temperature", "top_k", "top_p", "seed", "max_length", "target_prefix"),
+        "stream": ("stream", "max_length", "target_prefix"),
+        "sample": ("stream", "temperature", "top_k", "top_p", "seed", "max_length", "target_prefix"),
         "decode_ids": ("max_length",),
     }.get(name, ())
     defaults = {key: tf.constant([service.defaults[key]]) for key in inputs}
@@ -218,6 +219,7 @@ def test_a_penalty_without_a_strength_is_refused(inner):
         ("n_best", {"target_prefix": tf.constant(["Hundert"])}, "`target_prefix` is too long: .* 6 tokens"),
         ("n_best", {"length_penalty": tf.constant([1.0, 2.0])}, "`length_penalty` does not fit the batch"),
         ("sample", {"temperature": tf.constant([0.0])}, "`temperature` is out of range"),
+        ("stream", {"stream": tf.constant([-2], tf.int64)}, "`stream` is out of range. Expected a number of"),
         ("score", {"target": tf.constant(["Hundert"])}, "`target` is too long: .* 6 tokens"),
         ("align", {"target": tf.constant(["Hundert"])}, "`target` is too long"),
         ("encode", {"text": tf.constant(["x" * 24])}, "`text` is too long: .* 23 tokens"),

@@ -1,0 +1,59 @@
+"""`keras-attn query --stream`: text as it comes, or an event a line."""
+
+import json
+import socket
+import threading
+
+import pytest
+
+EVENTS = ({"row": 0, "text": "Guten "}, {"row": 0, "text": "Tag."}, {"outputs": {"text": ["Guten Tag."]}})
+
+
+@pytest.fixture
+def streaming_server():
+    """A server that answers any two requests with `EVENTS`: its URL, and what it was asked."""
+    listener, asked = socket.create_server(("127.0.0.1", 0)), []
+
+    def run():
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                request = b""
+                while not request.endswith(b"}"):
+                    request += connection.recv(65536)
+                asked.append(request)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+                for event in EVENTS:
+                    connection.sendall(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+    listener.close()
+
+
+def test_texts_are_printed_as_they_come(keras_attn, streaming_server):
+    url, asked = streaming_server
+    ran = keras_attn("query", "--rest", url, "--model", "m", "--stream", "Good day.", "x")
+    assert (ran.code, ran.out) == (0, "Guten Tag.\nGuten Tag.\n")
+    for request, text in zip(asked, ("Good day.", "x"), strict=True):
+        head, body = request.split(b"\r\n\r\n")
+        assert head.startswith(b"POST /stream/v1/models/m HTTP/1.1")
+        assert json.loads(body) == {"inputs": {"text": [text]}, "signature_name": "stream"}
+
+
+def test_events_are_printed_as_json(keras_attn, streaming_server):
+    url, asked = streaming_server
+    ran = keras_attn("query", "--rest", url, "--stream", "--json", "--signature", "sample", "x")
+    assert [json.loads(line) for line in ran.out.splitlines()] == [
+        {"text": "Guten "},
+        {"text": "Tag."},
+        {"outputs": {"text": ["Guten Tag."]}},
+    ]
+    assert b'"signature_name": "sample"' in asked[0]
+
+
+def test_streams_go_over_rest(keras_attn):
+    ran = keras_attn("query", "--grpc", "localhost:9", "--stream", "x")
+    assert ran.code == 2
+    assert "--stream goes over REST" in ran.err
