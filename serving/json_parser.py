@@ -14,7 +14,7 @@ import re
 
 from .errors import invalid
 from .json_dump import dump_json
-from .json_strict import JsonSyntaxError, parse_strict
+from .json_strict import BYTE_ORDER_MARK, JsonSyntaxError, parse_strict
 
 # What Python's scanner reads differently: escaped surrogates, which it does not pair up by the same
 # rules, and numbers that overflow a double, which it turns into infinity.
@@ -48,7 +48,8 @@ def parse_json(body: bytes) -> object:
         raise invalid("JSON Parse error: The document is empty")
     if not _DOUBTFUL.search(body):
         try:
-            return _DECODER.raw_decode(decode_text(body.removeprefix(b"\xef\xbb\xbf")).lstrip(_BLANK))[0]
+            text = decode_text(body[BYTE_ORDER_MARK.match(body).end() :])
+            return _DECODER.raw_decode(text.lstrip(_BLANK))[0]
         except (ValueError, RecursionError):
             pass  # the strict parser finds out what is wrong, or accepts it
     try:

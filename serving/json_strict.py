@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 
+BYTE_ORDER_MARK = re.compile(rb"\xef?\xbb?\xbf?")  # a part of one is skipped, too
 _BLANK = re.compile(rb"[ \t\n\r]*")
 _INTEGER_PART = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _DIGITS = re.compile(rb"[0-9]+")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 _HEX4 = re.compile(rb"[0-9a-fA-F]{4}")
-_SPECIAL = re.compile(rb"-?(?:NaN|Infinity|Inf(?!i))")
 _LITERALS = {ord("t"): (b"true", True), ord("f"): (b"false", False), ord("n"): (b"null", None)}
 _LARGEST_EXPONENT = 308
 _TOO_BIG = "Number too big to be stored in double."
@@ -44,10 +44,16 @@ def parse_strict(body: bytes) -> object:
     return _Parser(body).parse()
 
 
+def _is_above(digits: bytes, limit: int) -> bool:
+    """Compares a number of any length, which `int` refuses to read."""
+    digits = digits.lstrip(b"0")
+    return len(digits) > len(str(limit)) or int(digits or b"0") > limit
+
+
 class _Parser:
     def __init__(self, body: bytes):
         self._body = body + b"\0"  # a sentinel that no token starts with
-        self._at = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+        self._at = BYTE_ORDER_MARK.match(body).end()
         self._open: list[dict | list] = []  # containers around the current position
         self._keys: list[str] = []  # the key being filled, for each open object
 
@@ -128,10 +134,8 @@ class _Parser:
 
     def _number(self) -> int | float:
         start, body = self._at, self._body
-        special = _SPECIAL.match(body, start)
-        if special:
-            self._at = special.end()
-            return float(special.group())
+        if body[start + body.startswith(b"-", start)] in b"NI":
+            return self._special()
         whole = _INTEGER_PART.match(body, start)
         if not whole:
             raise JsonSyntaxError("Invalid value.", start + body.startswith(b"-", start))
@@ -143,10 +147,21 @@ class _Parser:
             sign = body[self._at + 1 : self._at + 2]
             exponent = self._digits(self._at + 1 + (sign in (b"+", b"-")), "Miss exponent in number.")
             # Judged by its exponent alone: 0e309 is too big, and 1.5e309 is infinite.
-            if sign != b"-" and int(exponent[-7:]) > _LARGEST_EXPONENT + len(fraction):
+            if sign != b"-" and _is_above(exponent, _LARGEST_EXPONENT + len(fraction)):
                 raise JsonSyntaxError(_TOO_BIG, start)
         text = body[start : self._at]
         return float(text) if fraction or exponent else self._whole_number(text, start)
+
+    def _special(self) -> float:
+        """Reads NaN or infinity; what is wrong is where the word goes wrong."""
+        sign = -1.0 if self._body.startswith(b"-", self._at) else 1.0
+        self._at += sign < 0
+        if self._body.startswith(b"N", self._at):
+            return self._literal(b"NaN", math.nan)
+        self._literal(b"Inf", None)
+        if self._body.startswith(b"i", self._at):
+            self._literal(b"inity", None)
+        return sign * math.inf
 
     def _digits(self, at: int, problem: str) -> bytes:
         digits = _DIGITS.match(self._body, at)

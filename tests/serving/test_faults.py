@@ -74,14 +74,16 @@ def test_new_versions_under_load(served, versions):
     threads = [threading.Thread(target=ask, args=(seen, n % 2)) for n, seen in enumerate(answers)]
     for thread in threads:
         thread.start()
+    possible = {version: (1.0 + version, 2.0 + version) for version in (1, 2, 3, 4)}
+    wait_for(lambda: all(answers))
     for version in (2, 3, 4):
         publish(versions[version], base_path, version)
-        wait_for(lambda version=version: client.status().get(version) == "AVAILABLE")
+        newest = possible[version]  # published anew as soon as every client has seen it
+        wait_for(lambda newest=newest: all(tuple(seen[-1]) == newest for seen in answers))
     wait_for(lambda: client.status() == {4: "AVAILABLE", 3: "END", 2: "END", 1: "END"})
     stop.set()
     for thread in threads:
         thread.join(TIMEOUT_S)
-    possible = {version: (1.0 + version, 2.0 + version) for version in (1, 2, 3, 4)}
     for seen in answers:
         numbers = [next(n for n, pair in possible.items() if pair == tuple(answer)) for answer in seen]
         assert numbers == sorted(numbers)

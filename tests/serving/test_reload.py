@@ -134,7 +134,7 @@ def test_requests_that_cannot_be_served(server, models, reload, tmp_path, client
 def test_a_config_file_is_read_again(models, tmp_path, caplog, client):
     path = tmp_path / "models.pbtxt"
     path.write_text(str(config(models, "half").config))
-    options = Options(port=0, model_config_file=str(path), model_config_file_poll_wait_seconds=1)
+    options = Options(port=0, model_config_file=str(path), model_config_file_poll_wait_seconds=0.1)
     with Server(options) as server:
         assert client(server, "half").predict([1]) == [3.5]
         path.write_text("dreams: 1")
