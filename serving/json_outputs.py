@@ -28,13 +28,13 @@ def write_predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
     """
     batch_size = _batch_size(outputs)
     columns = {name: _nested(name, array) for name, array in outputs.items()}
-    if len(columns) == 1:
-        rows = next(iter(columns.values()))
-    else:
-        rows = [{name: column[row] for name, column in columns.items()} for row in range(batch_size)]
-    if not rows:
+    if not batch_size:
         return b'{\n    "predictions": []\n}'
-    body = ", ".join(write_inline(row, 2) for row in rows)
+    if len(columns) == 1:  # the values, one behind the other
+        body = ", ".join(write_inline(row, 2) for row in next(iter(columns.values())))
+    else:  # an object for each row, on lines of its own
+        rows = ({name: column[row] for name, column in columns.items()} for row in range(batch_size))
+        body = ",".join(f"\n        {write_inline(row, 2)}" for row in rows)
     return encode_text(f'{{\n    "predictions": [{body}\n    ]\n}}')
 
 

@@ -41,8 +41,8 @@ def test_control_characters():
 def test_layout_of_rows_with_several_outputs():
     body = write_predictions({"a": np.array([1, 2]), "b": np.array([[1.5], [2.5]], np.float32)})
     assert body.decode() == (
-        '{\n    "predictions": [{\n            "a": 1,\n            "b": [1.5]\n        }, {\n'
-        '            "a": 2,\n            "b": [2.5]\n        }\n    ]\n}'
+        '{\n    "predictions": [\n        {\n            "a": 1,\n            "b": [1.5]\n        },\n'
+        '        {\n            "a": 2,\n            "b": [2.5]\n        }\n    ]\n}'
     )
 
 
