@@ -8,6 +8,7 @@ import os
 from .batch_scheduler import BatchScheduler
 from .batching_parameters import BatchingParameters, read_batching_parameters
 from .batching_session import BatchingSession
+from .file_system import exists
 from .metrics import Metrics
 from .servable import Session
 
@@ -43,7 +44,7 @@ class Batching:
         parameters = self._parameters
         if self._per_model:
             path = os.path.join(directory, _PER_MODEL_FILE)
-            if not os.path.exists(path):
+            if not exists(path):
                 _log.info("%s has no %s: it is not batched.", directory, _PER_MODEL_FILE)
                 return session
             parameters = read_batching_parameters(path)

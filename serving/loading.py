@@ -52,24 +52,17 @@ class SavedModelLoader:
         Raises:
             ServingError: whatever was wrong with it.
         """
-        begin = time.perf_counter()
         try:
             with self._slots:
-                servable = self._load(name, version, directory)
+                return self._load(name, version, directory)
+        except ServingError:
+            raise
         except Exception as error:  # whatever a broken model does, the served version must stay
-            self.metrics.increase(LOAD_ATTEMPTS, directory, "fail")
-            if isinstance(error, ServingError):
-                raise
             raise ServingError(Code.UNKNOWN, f"{type(error).__name__}: {error}") from error
-        self.metrics.increase(LOAD_ATTEMPTS, directory, "success")
-        self.metrics.increase(LOAD_LATENCY, directory, by=int((time.perf_counter() - begin) * 1e6))
-        return servable
 
     def _load(self, name: str, version: int, directory: str) -> Servable:
         settings = self.settings
-        graph = GraphSession(
-            directory, settings.tags, settings.intra_op_threads, settings.inter_op_threads, settings.config
-        )
+        graph = self._graph(directory)
         session: Session = graph
         try:
             session = self.wrap(graph, directory)
@@ -82,3 +75,15 @@ class SavedModelLoader:
         if replayed:
             _log.info("Model %s version %d: %d warm-up requests were replayed.", name, version, replayed)
         return servable
+
+    def _graph(self, directory: str) -> GraphSession:
+        """Loads the graph; counts that as TensorFlow does, which knows nothing of warm-up requests."""
+        settings, begin, status = self.settings, time.perf_counter(), "fail"
+        threads = (settings.intra_op_threads, settings.inter_op_threads)
+        try:
+            graph = GraphSession(directory, settings.tags, *threads, settings.config, self.metrics)
+            status = "success"
+            return graph
+        finally:
+            self.metrics.increase(LOAD_ATTEMPTS, directory, status)
+            self.metrics.increase(LOAD_LATENCY, directory, by=int((time.perf_counter() - begin) * 1e6))

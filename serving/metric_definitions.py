@@ -51,6 +51,11 @@ INPUT_BATCH_SIZE = Definition(_PREFIX + "batching_session/input_batch_size", (),
 PROCESSED_BATCH_SIZE = Definition(_PREFIX + "batching_session/processed_batch_size", (), _SIZES)
 LOAD_ATTEMPTS = Definition("/tensorflow/cc/saved_model/load_attempt_count", ("model_path", "status"))
 LOAD_LATENCY = Definition("/tensorflow/cc/saved_model/load_latency", ("model_path",))
+# TensorFlow keeps these itself and shows them to C++ alone: they are counted again, around each of our runs.
+SESSION_RUNS = Definition("/tensorflow/core/direct_session_runs", ())
+GRAPH_RUNS = Definition("/tensorflow/core/graph_runs", ())
+GRAPH_RUN_TIME = Definition("/tensorflow/core/graph_run_time_usecs", ())
+GRAPH_RUN_TIMES = Definition("/tensorflow/core/graph_run_time_usecs_histogram", (), exponential(1000, 2, 20))
 REFUSALS = Definition("/keras_attn/serving/refused_request_count", ("limit",))
 RUNNING = Definition("/keras_attn/serving/running_requests", ("entrypoint",), is_gauge=True)
 

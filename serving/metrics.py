@@ -50,6 +50,12 @@ class Metrics:
         self.observe(names.EXAMPLES, model, value=count)
         self.increase(names.EXAMPLE_TOTAL, model, by=count)
 
+    def count_graph_run(self, microseconds: int) -> None:
+        """Counts a run of a graph that came to its end."""
+        self.increase(names.GRAPH_RUNS)
+        self.increase(names.GRAPH_RUN_TIME, by=microseconds)
+        self.observe(names.GRAPH_RUN_TIMES, value=microseconds)
+
     def total(self, name: str) -> int:
         """Returns the sum over all labels of a counter, or the number of values in a histogram."""
         with self._lock:

@@ -45,7 +45,9 @@ class Options:
         0, "seconds between two looks at the model config file; 0: only at the start"
     )
     model_name: str = _setting("default", "name of the model in requests")
-    model_base_path: str = _setting("", "absolute path of a directory with a SavedModel in each of 1, 2, ...")
+    model_base_path: str = _setting(
+        "", "absolute path or URL of a directory with a SavedModel in each of 1, 2, ..."
+    )
     num_load_threads: int = _setting(0, "versions that may be loaded at once; 0: one of each model")
     num_unload_threads: int = _ignored(0, "a version is unloaded by the last request that used it")
     max_num_load_retries: int = _setting(5, "how often a version that does not load is tried again")

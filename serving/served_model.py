@@ -22,7 +22,7 @@ class ServedModel:
 
     Args:
         name: model name.
-        base_path: directory whose integer-named children are versions.
+        base_path: directory or URL whose integer-named children are versions.
         load: makes a servable from a version directory.
         policy: which versions to serve; None means the latest.
         retries: what happens to a version that does not load.
@@ -155,6 +155,8 @@ class ServedModel:
 
     def _bring_up(self, version: int, directory: str) -> str | None:
         """Loads a version that is not loaded yet; returns what was wrong with it."""
+        if self._table.is_loaded(version):  # its files need not be looked at
+            return None
         entry = self._table.begin_load(version, directory, fingerprint(directory))
         if entry is None:
             return None

@@ -8,12 +8,17 @@ about six times cheaper than calling a signature function of `tf.saved_model.loa
 from __future__ import annotations
 
 import ctypes
+import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .errors import Code, ServingError
+from .file_system import exists
+from .metric_definitions import SESSION_RUNS
+from .metrics import Metrics
 from .quiet import import_tensorflow
 from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
 
@@ -45,11 +50,12 @@ class GraphSession:
     """A loaded SavedModel that maps tensor names to arrays.
 
     Args:
-        directory: SavedModel directory.
+        directory: SavedModel directory; a URL where TensorFlow has a file system for it.
         tags: tags of the MetaGraph to load.
         intra_op_threads: threads one op may use; 0 lets TensorFlow choose.
         inter_op_threads: ops that may run at once over all requests; 0 lets TensorFlow choose.
         config: further settings, a `ConfigProto` in binary form.
+        metrics: where runs are counted.
 
     Raises:
         ServingError: the directory holds no loadable SavedModel.
@@ -62,7 +68,10 @@ class GraphSession:
         intra_op_threads: int = INTRA_OP_THREADS,
         inter_op_threads: int = INTER_OP_THREADS,
         config: bytes = b"",
+        metrics: Metrics | None = None,
     ):
+        self._metrics = metrics or Metrics()
+        directory = str(directory)
         _check_saved_model(directory)
         settings = tf.compat.v1.ConfigProto.FromString(config)
         settings.MergeFrom(
@@ -77,7 +86,7 @@ class GraphSession:
         self._endpoints: dict[str, object] = {}  # looking a tensor up by name costs half a run
         try:
             with self._graph.as_default():
-                self.meta_graph = SavedModelLoader(str(directory)).load(self._session, list(tags))
+                self.meta_graph = SavedModelLoader(directory).load(self._session, list(tags))
             self._session._extend_graph()
         except Exception as error:
             self._session.close()
@@ -104,6 +113,8 @@ class GraphSession:
         options = _pywrap.TF_NewBufferFromString(
             tf.compat.v1.RunOptions(timeout_in_ms=timeout_ms).SerializeToString()
         )
+        self._metrics.increase(SESSION_RUNS)
+        begin = time.perf_counter()
         try:
             results = _pywrap.TF_SessionRun_wrapper(self._session._session, options, fed, wanted, [], None)
         except tf.errors.OpError as error:
@@ -112,6 +123,7 @@ class GraphSession:
             raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
         finally:
             _pywrap.TF_DeleteBuffer(options)
+        self._metrics.count_graph_run(int((time.perf_counter() - begin) * 1e6))
         return [_as_array(result) for result in results]
 
     def close(self) -> None:
@@ -142,9 +154,9 @@ def _as_array(result: object) -> np.ndarray:
     return np.asarray(result)
 
 
-def _check_saved_model(directory: str | Path) -> None:
+def _check_saved_model(directory: str) -> None:
     names = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-    if not any((Path(directory) / name).exists() for name in names):
+    if not any(exists(os.path.join(directory, name)) for name in names):
         raise ServingError(
             Code.NOT_FOUND,
             "Could not find SavedModel .pb or .pbtxt at supplied export directory path: "
@@ -153,12 +165,13 @@ def _check_saved_model(directory: str | Path) -> None:
         )
 
 
-def _load_error(directory: str | Path, error: Exception) -> ServingError:
+def _load_error(directory: str, error: Exception) -> ServingError:
     if isinstance(error, ServingError):
         return error
     if isinstance(error, tf.errors.OpError):
         return ServingError(Code(error.error_code), error.message)
-    if not (Path(directory) / "variables" / "variables.index").exists() and isinstance(error, ValueError):
+    index = os.path.join(directory, "variables", "variables.index")
+    if isinstance(error, ValueError) and not exists(index):
         return ServingError(
             Code.FAILED_PRECONDITION,
             f"SavedModel at {directory} has no variables/variables.index. Expected a complete copy. Copy a"

@@ -10,6 +10,7 @@ from google.protobuf import message, text_format
 
 from .built_messages import build_messages
 from .errors import Code, ServingError
+from .file_system import read_text
 
 _log = logging.getLogger("keras_attn.serving")
 _Message = TypeVar("_Message", bound=message.Message)
@@ -49,8 +50,7 @@ def read_text_proto(path: str, message_type: type[_Message]) -> _Message:
         ServingError: the file cannot be read, or does not hold such a message.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_text(path)
     except OSError as error:
         code = Code.NOT_FOUND if isinstance(error, FileNotFoundError) else Code.PERMISSION_DENIED
         raise ServingError(code, f"{path}; {error.strerror}") from error

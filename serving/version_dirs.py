@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+
+from .file_system import is_directory, list_names, stamps
 
 _INTEGER = re.compile(r"\s*\+?\d+\s*", re.ASCII)
 _LARGEST = 2**63 - 1
@@ -24,7 +27,7 @@ def list_versions(base_path: str) -> dict[int, str]:
     """Lists the version directories of a base path.
 
     Args:
-        base_path: directory whose integer-named children are versions.
+        base_path: directory or URL whose integer-named children are versions.
 
     Returns:
         version -> directory. Of two names for one number (`1`, `01`) the last in sort order counts.
@@ -33,10 +36,10 @@ def list_versions(base_path: str) -> dict[int, str]:
         OSError: the base path cannot be read.
     """
     found = {}
-    for name in sorted(os.listdir(base_path)):
+    for name in list_names(base_path):
         version = parse_version(name)
         directory = os.path.join(base_path, name)
-        if version is not None and os.path.isdir(directory):
+        if version is not None and is_directory(directory):
             found[version] = directory
     return found
 
@@ -50,13 +53,8 @@ def fingerprint(directory: str) -> frozenset[tuple[str, int, int]]:
     Returns:
         name, size and modification time of the files that a load reads.
     """
-    stamps = set()
+    found = set()
     for folder in (directory, os.path.join(directory, "variables")):
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    stat = entry.stat()
-                    stamps.add((entry.path, stat.st_size, stat.st_mtime_ns))
-        except OSError:  # not there, or gone while being read: a later look differs
-            continue
-    return frozenset(stamps)
+        with contextlib.suppress(OSError):  # not there, or gone while being read: a later look differs
+            found |= stamps(folder)
+    return frozenset(found)

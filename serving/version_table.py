@@ -76,6 +76,12 @@ class VersionTable:
         if last:
             self._unload(entry)
 
+    def is_loaded(self, version: int) -> bool:
+        """Tells whether a version is available."""
+        with self._lock:
+            entry = self._entries.get(version)
+            return entry is not None and entry.state is State.AVAILABLE
+
     def begin_load(self, version: int, directory: str, stamp: frozenset) -> VersionEntry | None:
         """Notes that a version is about to be loaded.
 

@@ -13,6 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from . import inference_messages
 from .errors import Code, ServingError, invalid
+from .file_system import exists
 from .metric_definitions import WARMUP_LATENCY, WARMUP_RECORDS
 from .servable import Servable
 
@@ -42,7 +43,7 @@ def warm_up(servable: Servable, directory: str, repeats: int = 1) -> int:
         ServingError: a record is no request, or its request failed: the version must not be announced.
     """
     path = os.path.join(directory, _FILE)
-    if not os.path.exists(path):
+    if not exists(path):
         return 0
     begin, status, number = time.perf_counter(), Code.INTERNAL, 0
     try:

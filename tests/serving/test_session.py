@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.loading import SavedModelLoader
+from keras_attn.serving.metrics import Metrics
 from keras_attn.serving.session import GraphSession
 
 
@@ -82,3 +83,18 @@ def test_a_half_copied_saved_model_is_refused(models, tmp_path):
     shutil.copy(models["half"] / "1" / "saved_model.pb", tmp_path)
     with pytest.raises(ServingError, match=r"has no variables/variables\.index"):
         GraphSession(tmp_path)
+
+
+def test_runs_are_counted_as_tensorflow_counts_them(models):
+    metrics = Metrics()
+    session = GraphSession(models["half"] / "1", metrics=metrics)
+    x, y = feed_and_fetch(session)
+    session.run({x: np.zeros(2, np.float32)}, [y])
+    with pytest.raises(ServingError):
+        session.run({x: np.zeros(2, np.int32)}, [y])
+    session.close()
+    lines = metrics.page().splitlines()
+    assert ":tensorflow:core:direct_session_runs{} 2" in lines
+    assert ":tensorflow:core:graph_runs{} 1" in lines
+    assert "# TYPE :tensorflow:core:graph_run_time_usecs counter" in lines
+    assert ":tensorflow:core:graph_run_time_usecs_histogram_count{} 1" in lines

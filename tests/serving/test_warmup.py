@@ -130,7 +130,10 @@ def test_a_version_whose_warm_up_fails_does_not_load(models, tmp_path):
     with pytest.raises(ServingError, match="Signature input alias: x"):
         SavedModelLoader(metrics=metrics)("m", 2, str(copy))
     SavedModelLoader(metrics=metrics, warmup_repeats=0)("m", 2, str(copy)).close()
+    nothing = str(tmp_path / "nothing")
+    with pytest.raises(ServingError, match="Could not find SavedModel"):
+        SavedModelLoader(metrics=metrics)("m", 3, nothing)
     page = metrics.page()
-    assert f'load_attempt_count{{model_path="{copy}",status="fail"}} 1' in page
-    assert f'load_attempt_count{{model_path="{copy}",status="success"}} 1' in page
+    assert f'load_attempt_count{{model_path="{nothing}",status="fail"}} 1' in page
+    assert f'load_attempt_count{{model_path="{copy}",status="success"}} 2' in page
     assert f'model_warmup_records_read{{model_path="{copy}",status="INVALID_ARGUMENT"}} 1' in page
