@@ -72,7 +72,11 @@ def parse_object(body: bytes) -> dict:
 
 def _first_of_each(pairs: list[tuple[str, object]]) -> dict:
     members = dict(pairs)
-    return members if len(members) == len(pairs) else dict(reversed(pairs))
+    if len(members) != len(pairs):
+        members = {}
+        for name, value in pairs:
+            members.setdefault(name, value)
+    return members
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)

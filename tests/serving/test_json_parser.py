@@ -150,3 +150,8 @@ def test_what_the_quick_parser_takes_the_strict_one_takes_too(body):
     except ServingError:
         return
     assert repr(parse_strict(body)) == repr(value)
+
+
+def test_members_keep_the_order_of_their_first_keys():
+    for text in (b'{"a": 1, "b": 2, "a": 3}', b'{"a": 1, "b": 2, "a": "\\ud83d\\ude00"}'):
+        assert list(parse_json(text).items()) == [("a", 1), ("b", 2)]
