@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import re
+import socket
 import tracemalloc
 
 import numpy as np
@@ -233,6 +236,26 @@ def test_a_tensor_is_read_or_refused(tensor):
     again = from_proto("x", to_proto(array))
     np.testing.assert_array_equal(again, array)
     assert again.dtype == array.dtype
+
+
+WHOLE = b'POST /v1/models/half:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 18\r\n\r\n{"instances": [1]}'
+
+
+@given(cuts=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 9), st.binary(max_size=5)), max_size=3))
+@settings(max_examples=60)
+def test_any_bytes_on_a_connection(server, cuts):
+    sent = WHOLE
+    for at, length, instead in cuts:
+        sent = sent[:at] + instead + sent[at + length :]
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=20.0) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):  # it left what we sent unread
+            while data := connection.recv(65536):
+                answer += data
+    statuses = re.findall(rb"HTTP/1\.1 (\d+) ", answer)
+    assert set(statuses) <= {b"100", b"200", b"400", b"404", b"408", b"501"}, answer
 
 
 def test_bad_requests_leave_no_memory_behind(rest, services):

@@ -18,7 +18,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from keras_attn.serving import Client, GrpcClient, ServerError
+from keras_attn.serving import Client, GrpcClient, Server, ServerError
 from keras_attn.serving.assembly import first_models
 from keras_attn.serving.options import Options
 from keras_attn.serving.server import _has_rest, main
@@ -141,12 +141,12 @@ def test_a_config_file_that_is_none(tmp_path, monkeypatch, capsys, caplog):
     assert f"Invalid protobuf file: '{path}'" in log
 
 
-def test_a_port_in_use(models):
+def test_a_port_in_use(models, monkeypatch, capsys):
+    monkeypatch.setattr("keras_attn.serving.server._serve", Server)  # ports are bound before anything runs
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        code, out, err = outcome(f"--rest_api_port={port}", "--port=0", f"--model_base_path={models['half']}")
-    assert (code, err) == (255, "")
-    assert out == (
+        assert main([f"--rest_api_port={port}", "--port=0", f"--model_base_path={models['half']}"]) == 255
+    assert capsys.readouterr().out == (
         f"Failed to start server. Error: cannot listen on port {port} (Address already in use)."
         " Choose another one with --rest_api_port.\n"
     )
