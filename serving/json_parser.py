@@ -49,7 +49,9 @@ def parse_json(body: bytes) -> object:
     if not _DOUBTFUL.search(body):
         try:
             text = decode_text(body[BYTE_ORDER_MARK.match(body).end() :])
-            return _DECODER.raw_decode(text.lstrip(_BLANK))[0]
+            value = _DECODER.raw_decode(text.lstrip(_BLANK))[0]
+            if type(value) not in (int, float):  # Python takes the 1 of a lone `1.` or `1e`
+                return value
         except (ValueError, RecursionError):
             pass  # the strict parser finds out what is wrong, or accepts it
     try:

@@ -24,6 +24,8 @@ QUICK = settings(max_examples=73, deadline=None, suppress_health_check=[HealthCh
         (b"[1,", "Invalid value.", 3),
         (b"[-]", "Invalid value.", 2),
         (b"[nul]", "Invalid value.", 4),
+        (b"1.", "Miss fraction part in number.", 2),
+        (b"1e", "Miss exponent in number.", 2),
         (b'{"a"', "Missing a colon after a name of object member.", 4),
         (b'{"a":1,}', "Missing a name for object member.", 7),
         (b"{a:1}", "Missing a name for object member.", 1),
