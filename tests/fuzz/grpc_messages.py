@@ -2,14 +2,15 @@
 
     python tests/fuzz/grpc_messages.py --seconds 180
 
-The first byte of an input chooses the method, the rest is the request in binary form. It must be answered
-without blaming the server, every answer must have a binary form, and a tensor that is read must survive being
-written.
+The first byte of an input chooses the method; the rest is the request in binary form or, from 128 on, what a
+predict request is built from. It must be answered without blaming the server, every answer must have a binary
+form, and a tensor that is read must survive being written.
 """
 
 import atheris
 import numpy as np
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -38,6 +39,9 @@ REQUESTS = (
     ("GetModelMetadata", get_model_metadata_pb2.GetModelMetadataRequest),
     ("GetModelStatus", get_model_status_pb2.GetModelStatusRequest),
 )
+BUILT = 128
+INPUTS = {"half": ("x",), "two": ("a", "b"), "shout": ("text",), "integers": ("ids",)}
+DTYPES = sorted(types_pb2.DataType.values())
 SERVERS_FAULT = {Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS, Code.UNAVAILABLE, Code.CANCELLED}
 
 
@@ -66,6 +70,7 @@ def seeds():
     yield b"\x03" + REQUESTS[3][1](tasks=[task], input=listed).SerializeToString()
     metadata = {"model_spec": {"name": "half"}, "metadata_field": ["signature_def"]}
     yield b"\x04" + REQUESTS[4][1](**metadata).SerializeToString()
+    yield bytes([BUILT, *range(60)])
     yield b"\x05" + REQUESTS[5][1](model_spec={"name": "half"}).SerializeToString()
 
 
@@ -75,9 +80,9 @@ def make_target(registry):
     def target(data):
         if not data:
             return
-        name, kind = REQUESTS[data[0] % len(REQUESTS)]
+        name, kind = REQUESTS[data[0] % len(REQUESTS)] if data[0] < BUILT else REQUESTS[0]
         try:
-            request = kind.FromString(data[1:])
+            request = kind.FromString(data[1:]) if data[0] < BUILT else built(data[1:])
         except DecodeError:
             return  # gRPC itself refuses it
         try:
@@ -91,15 +96,37 @@ def make_target(registry):
     return target
 
 
+def built(data):
+    """A predict request with tensors of any type, shape and content."""
+    choices = atheris.FuzzedDataProvider(data)
+    model = choices.PickValueInList([*INPUTS, "default_input", "below10", "examples"])
+    request = predict_pb2.PredictRequest(model_spec={"name": model})
+    for alias in INPUTS.get(model, ("x",)):
+        tensor = request.inputs[alias]
+        tensor.dtype = choices.PickValueInList(DTYPES)
+        for _ in range(choices.ConsumeIntInRange(0, 3)):
+            tensor.tensor_shape.dim.add(size=choices.ConsumeIntInRange(-2, 4))
+        tensor.tensor_shape.unknown_rank = choices.ConsumeProbability() > 0.9
+        if choices.ConsumeBool():
+            tensor.tensor_content = choices.ConsumeBytes(choices.ConsumeIntInRange(0, 48))
+        numbers = choices.ConsumeIntListInRange(choices.ConsumeIntInRange(0, 4), -(2**31), 2**31 - 1)
+        tensor.float_val.extend(choices.ConsumeFloatListInRange(len(numbers), -1e38, 1e38))
+        tensor.int_val.extend(numbers)
+        tensor.int64_val.extend(numbers)
+        tensor.half_val.extend(numbers)
+        tensor.string_val.append(choices.ConsumeBytes(3))
+    return request
+
+
 def check_tensor(alias, tensor):
     try:
         array = from_proto(alias, tensor)
     except ServingError:
         return
     again = from_proto(alias, to_proto(array))
-    np.testing.assert_array_equal(again, array)
-    if again.dtype != array.dtype:
-        raise AssertionError(f"{array.dtype} became {again.dtype}")
+    values = [repr(a.tolist()) for a in (array, again)]  # as texts, for NaN is not NaN
+    if values[0] != values[1] or (again.dtype, again.shape) != (array.dtype, array.shape):
+        raise AssertionError(f"{array!r} became {again!r}")
 
 
 if __name__ == "__main__":
