@@ -93,7 +93,11 @@ class GraphSession:
             raise _load_error(directory, error) from error
 
     def run(
-        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout_ms: int = 0
+        self,
+        feeds: Mapping[str, np.ndarray],
+        fetches: Sequence[str],
+        timeout_ms: int = 0,
+        waits: bool = False,
     ) -> list[np.ndarray]:
         """Runs the graph once.
 
@@ -101,6 +105,8 @@ class GraphSession:
             feeds: tensor name -> array; strings are object arrays of bytes. Shapes are not checked here.
             fetches: tensor names to compute.
             timeout_ms: limit for this run in milliseconds; 0 means none.
+            waits: this run waits for others: it stays in the caller's thread, for the session's may be busy
+                until those others end, and is not counted.
 
         Returns:
             One array for each fetch, in order.
@@ -110,10 +116,10 @@ class GraphSession:
         """
         fed = {self._endpoint(name): array for name, array in feeds.items()}
         wanted = [self._endpoint(name) for name in fetches]
-        options = _pywrap.TF_NewBufferFromString(
-            tf.compat.v1.RunOptions(timeout_in_ms=timeout_ms).SerializeToString()
-        )
-        self._metrics.increase(SESSION_RUNS)
+        settings = tf.compat.v1.RunOptions(timeout_in_ms=timeout_ms, inter_op_thread_pool=-1 if waits else 0)
+        options = _pywrap.TF_NewBufferFromString(settings.SerializeToString())
+        if not waits:
+            self._metrics.increase(SESSION_RUNS)
         begin = time.perf_counter()
         try:
             results = _pywrap.TF_SessionRun_wrapper(self._session._session, options, fed, wanted, [], None)
@@ -123,7 +129,8 @@ class GraphSession:
             raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
         finally:
             _pywrap.TF_DeleteBuffer(options)
-        self._metrics.count_graph_run(int((time.perf_counter() - begin) * 1e6))
+        if not waits:
+            self._metrics.count_graph_run(int((time.perf_counter() - begin) * 1e6))
         return [_as_array(result) for result in results]
 
     def close(self) -> None:

@@ -24,7 +24,9 @@ Listener = Callable[[int, bytes], None]
 
 
 class _Graph(Protocol):
-    def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]: ...
+    def run(
+        self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, waits: bool
+    ) -> list[np.ndarray]: ...
 
 
 def can_stream(signature: Signature) -> bool:
@@ -97,7 +99,8 @@ class StreamReader:
     def _read(self) -> None:
         try:
             while not self._is_closed:
-                numbers, texts = self._graph.run({self._wait: np.ones(_MOST, bool)}, self._fetches)
+                asked = {self._wait: np.ones(_MOST, bool)}
+                numbers, texts = self._graph.run(asked, self._fetches, waits=True)
                 for number, text in zip(numbers.tolist(), texts.tolist(), strict=True):
                     self._tell(number, text)
         except ServingError as error:

@@ -13,9 +13,11 @@ import pytest
 
 from keras_attn.serving import AsyncClient, Client, Options, Server, ServerError
 from keras_attn.serving.loading import SavedModelLoader
-from keras_attn.serving.metric_definitions import RUNNING
+from keras_attn.serving.metric_definitions import RUNNING, SESSION_RUNS
+from keras_attn.serving.metrics import Metrics
 from keras_attn.serving.quiet import import_tensorflow
 from keras_attn.serving.registry import Registry
+from keras_attn.serving.servable import SessionSettings
 from keras_attn.serving.served_model import ServedModel
 from keras_attn.serving.version_state import State
 
@@ -154,6 +156,21 @@ def test_rows_have_streams_of_their_own(serve):
     go(client, 5)
     answer = texts_of(client.stream(instances=[{"text": "한국어"}, {"text": "abcde"}, {"text": ""}]))
     assert answer == ({0: "한국어.", 1: "abcde.", 2: "."}, ["한국어.", "abcde.", "."])
+
+
+def test_reading_events_is_no_run_of_the_model(paced):
+    """It waits in a thread of its own, whatever the session's do, and metrics of runs leave it out."""
+    metrics = Metrics()
+    servable = SavedModelLoader(SessionSettings(inter_op_threads=1), metrics)("paced", 1, str(paced / "1"))
+    permit(servable, 3)
+    before, told = metrics.total(SESSION_RUNS.name), []
+    with servable.streams.follow(1, lambda row, text: told.append(text)) as stream:
+        inputs = {"text": np.array([b"abc"], object), "stream": stream}
+        servable.run(servable.signatures["stream"], inputs, ["text"])
+        wait_until(lambda: told[-1:] == [b"abc"])
+    assert metrics.total(SESSION_RUNS.name) == before + 1
+    servable.close()
+    assert not servable.streams._thread.is_alive()
 
 
 def test_an_event_is_a_line_of_json(serve):
