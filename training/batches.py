@@ -46,6 +46,10 @@ class Batches:
         labels = self._targets.padded(chosen, target_width)
         return {"source": source, "target": target}, labels
 
+    def members(self, index):
+        """The indices of the pairs in the batch at `index` of the present epoch, `[B]`."""
+        return self._order[index][0]
+
     def begin_epoch(self, epoch, first_batch=0):
         """Shuffles for epoch `epoch`, counted from 0.
 

@@ -6,6 +6,7 @@ import time
 
 import keras
 
+from .backends import synchronized
 from .history_picture import history_picture
 from .interrupted_epoch import batches_before, captured
 from .monitors import is_exhausted, ranked
@@ -49,7 +50,7 @@ class CheckpointKeeper(keras.callbacks.Callback):
         done, every = self._first_step + batch + 1, self._options.checkpoint_steps
         if every and done % every == 0 and batch + 1 != self.params["steps"]:
             checkpoints = self._run.checkpoints
-            state = captured(self.model, time.monotonic() - self._began)
+            state = captured(synchronized(self.model), time.monotonic() - self._began)
             checkpoints.publish(checkpoints.write(self.model), self._epoch, done, state)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -90,6 +90,24 @@ def train_tokenizers(recipe, pairs):
     return _train_tokenizer(recipe.tokenizer, sources), _train_tokenizer(recipe.tokenizer, targets)
 
 
+def tokenizers_of_run(recipe, run, pairs):
+    """The tokenizers that a run folder holds; trained, and saved there, where it has none yet.
+
+    Args:
+        recipe: a `Recipe`.
+        run: its `RunFolder`.
+        pairs: the training pairs.
+
+    Returns:
+        (source tokenizer, target tokenizer).
+    """
+    tokenizers = run.tokenizers()
+    if tokenizers is None:
+        tokenizers = train_tokenizers(recipe, pairs)
+        run.save_tokenizers(*tokenizers)
+    return tokenizers
+
+
 def encode_pairs(pairs, source_tokenizer, target_tokenizer, max_source_length, max_target_length):
     """Pairs to ids; those with more tokens than allowed are left out and counted.
 

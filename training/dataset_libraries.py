@@ -2,15 +2,16 @@
 
 import importlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .named_columns import text_of
 from .recipe import PairsSpec
-from .text_files import DataError
+from .text_files import DataError, Row
 
 
-def tfds_rows(spec: PairsSpec) -> Iterator[tuple[str, str]]:
+def tfds_rows(spec: PairsSpec) -> Iterator[Row]:
     """The two columns of a data set of TensorFlow Datasets, in the order of its files.
 
     Args:
@@ -27,8 +28,10 @@ def tfds_rows(spec: PairsSpec) -> Iterator[tuple[str, str]]:
     return _texts(_loaded(load, spec.tfds, "TensorFlow Datasets"), spec, spec.tfds)
 
 
-def hugging_face_rows(spec: PairsSpec) -> Iterator[tuple[str, str]]:
+def hugging_face_rows(spec: PairsSpec) -> Iterator[Row]:
     """The two columns of a data set of Hugging Face's `datasets`.
+
+    `hugging_face` may be a folder as well: of CSV or JSON files, or what `save_to_disk` wrote.
 
     Args:
         spec: with `hugging_face`, `config`, `split` and names of columns.
@@ -39,6 +42,10 @@ def hugging_face_rows(spec: PairsSpec) -> Iterator[tuple[str, str]]:
     library = _library("datasets", "datasets", spec.hugging_face)
 
     def load() -> Iterable[Any]:
+        if (Path(spec.hugging_face) / "state.json").exists():  # one saved split, which `load_dataset` refuses
+            if spec.split or spec.config:
+                raise ValueError("it was saved as one split, which has no `split` and no `config` to choose")
+            return library.load_from_disk(spec.hugging_face)
         return library.load_dataset(spec.hugging_face, spec.config or None, split=spec.split or "train")
 
     return _texts(_loaded(load, spec.hugging_face, "Hugging Face's datasets"), spec, spec.hugging_face)
@@ -58,16 +65,19 @@ def _loaded(load: Any, name: str, library: str) -> Iterable[Any]:
     try:
         return load()
     except Exception as error:  # whatever the library raises: no such data set, no network, no space
+        # Of TensorFlow Datasets it goes on with the names of all data sets there are.
+        problem = str(error).strip().partition("\n")[0].rstrip(". ")
         raise DataError(
-            f"`{name}` cannot be loaded by {library}: {type(error).__name__}: {error}. "
+            f"`{name}` cannot be loaded by {library}: {type(error).__name__}: {problem}. "
             f"Check its name, `split` and the network, or give the pairs as files."
         ) from error
 
 
-def _texts(records: Iterable[Any], spec: PairsSpec, name: str) -> Iterator[tuple[str, str]]:
+def _texts(records: Iterable[Any], spec: PairsSpec, name: str) -> Iterator[Row]:
     for number, record in enumerate(records, start=1):
         where = f"Example {number} of `{name}`"
         yield (
+            number,
             text_of(record, spec.source_column, "source_column", where),
             text_of(record, spec.target_column, "target_column", where),
         )

@@ -1,31 +1,34 @@
 """Trains the model of a recipe with `model.fit`, resuming where an earlier run of it stopped."""
 
 import sys
+from functools import partial
 
 import keras
 
 from keras_attn.losses import SequenceCrossentropy
+from keras_attn.r_drop_loss import RDropCrossentropy
 
 from .averaging import average_epochs
-from .batches import Batches
+from .backends import compiles
 from .checkpoint_keeper import CheckpointKeeper
-from .corpus import encode_pairs, train_tokenizers
+from .corpus import encode_pairs, tokenizers_of_run
 from .decoding_metrics import DecodingMetrics
-from .devices import device_scope, loss_weight
+from .devices import data_parallel, device_scope, loss_weight, num_replicas
 from .interrupted_epoch import InterruptedEpoch
 from .models import build_model
 from .monitors import is_exhausted
 from .non_finite import NonFiniteStop
 from .optimizer import make_optimizer
+from .pairs import line_numbers
+from .processes import ALONE
 from .random_states import RepeatableEpochs
+from .recipe_batches import make_batches
 from .tensorboard_log import TensorBoardLog
-from .token_batches import TokenBatches
 from .validation import Validation
 from .vocabulary import report_vocabularies
-from .word_dropout import with_word_dropout
 
 
-def train(recipe, corpus, run, report=print):
+def train(recipe, corpus, run, report=print, processes=ALONE):
     """Trains until `training.epochs` epochs are done, or `training.patience` is at its end.
 
     What a checkpoint holds is not repeated. Where the recipe asks for an average, it is written at the end.
@@ -35,38 +38,51 @@ def train(recipe, corpus, run, report=print):
         corpus: the `PairsSplit` that `load_corpus` gives for it.
         run: the `RunFolder` of the run; begun with the same recipe.
         report: called with each line of progress.
+        processes: those that train together, each of which calls this: see `join_processes`, `shared_run`.
 
     Returns:
         The history, one dictionary an epoch.
 
     Raises:
         NonFiniteError: when a loss or a gradient is no finite number.
+        RunError: for several processes where `training.devices` is one.
     """
+    scope, num_devices = data_parallel(recipe.training.devices, processes)
+    with scope:
+        return _train(recipe, corpus, run, report, processes, num_devices)
+
+
+def _train(recipe, corpus, run, report, processes, num_devices):
     keras.utils.set_random_seed(recipe.training.seed)
     report(", ".join(f"{len(pairs)} {name} pairs" for name, pairs in corpus._asdict().items()))
-    tokenizers = _tokenizers(recipe, run, corpus.train)
+    tokenizers = tokenizers_of_run(recipe, run, corpus.train)
     report(f"{tokenizers[0].vocabulary_size} source ids, {tokenizers[1].vocabulary_size} target ids")
     checkpoint = run.checkpoint()
-    batches = _batches(recipe, corpus, tokenizers, run, report)
+    encoded = _encoded(recipe, corpus, tokenizers, run, report)
     with device_scope(recipe.training.devices):
+        batches = make_batches(recipe.training, *encoded, processes, num_devices, num_replicas())
         model = _model(recipe, tokenizers, checkpoint, len(batches[0]), report)
+    if recipe.training.batch_tokens:
+        report(f"{batches[0].summary()}; validation: {batches[1].summary()}")
     begun = None
     if checkpoint.step:
         begun = InterruptedEpoch(checkpoint.epoch, checkpoint.step, run.checkpoints.state(checkpoint))
     keeper = CheckpointKeeper(run, recipe.training, run.history(checkpoint.epoch), begun)
+    lines_of = partial(line_numbers, recipe.data.train, folder=recipe.data.folder)
     callbacks = [
         RepeatableEpochs(recipe.training.seed, batches[0], begun),
-        NonFiniteStop(run, batches[0], tokenizers, begun),
-        Validation(batches[1].dataset),
+        NonFiniteStop(run, batches[0], encoded[0].pairs, lines_of, begun),
+        Validation(batches[1].dataset, SequenceCrossentropy(recipe.training.label_smoothing)),
         *_decoding(recipe, corpus, tokenizers, run),
         keeper,
     ]
-    _fit(model, recipe.training, batches[0], callbacks, checkpoint)
+    verbose = 0 if processes.index else 1 if sys.stdout.isatty() else 2
+    _fit(model, recipe.training, batches[0], callbacks, checkpoint, verbose)
     _average(recipe.training, run, report)
     return keeper.history
 
 
-def _fit(model, options, train_batches, callbacks, checkpoint):
+def _fit(model, options, train_batches, callbacks, checkpoint, verbose):
     """An epoch of which a part is done has batches of its own number, hence a `fit` of its own."""
     keeper, done = callbacks[-1], checkpoint.epoch
     pieces = [(done + 1, checkpoint.step)] if checkpoint.step else []
@@ -80,7 +96,7 @@ def _fit(model, options, train_batches, callbacks, checkpoint):
             initial_epoch=done,
             shuffle=False,  # `Batches` does, in a way that can be repeated
             callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=verbose,
         )
         done = last
 
@@ -100,6 +116,7 @@ def _model(recipe, tokenizers, checkpoint, batches_an_epoch, report):
         inside = f" and {checkpoint.step} batches" if checkpoint.step else ""
         report(f"Resuming after epoch {checkpoint.epoch}{inside} of {recipe.training.epochs}")
         model = keras.models.load_model(checkpoint.path)
+        model.jit_compile = compiles()  # the backend may have been another one
     report(f"{model.count_params():,} parameters")
     return model
 
@@ -115,34 +132,15 @@ def _decoding(recipe, corpus, tokenizers, run):
     return callbacks
 
 
-def _tokenizers(recipe, run, pairs):
-    tokenizers = run.tokenizers()
-    if tokenizers is None:
-        tokenizers = train_tokenizers(recipe, pairs)
-        run.save_tokenizers(*tokenizers)
-    return tokenizers
-
-
-def _batches(recipe, corpus, tokenizers, run, report):
+def _encoded(recipe, corpus, tokenizers, run, report):
+    """The pairs to train on and those of the validation, as ids."""
     limits = recipe.data.max_source_length, recipe.data.max_target_length
     train = encode_pairs(corpus.train, *tokenizers, *limits)
     validation = encode_pairs(corpus.validation, *tokenizers, *limits)
     report_vocabularies(run, tokenizers, train, validation, report)
     if train.dropped_long:
         report(f"{train.dropped_long} training pairs left out: longer than {limits[0]} or {limits[1]} tokens")
-    options = recipe.training
-    kind, size = (
-        (TokenBatches, options.batch_tokens) if options.batch_tokens else (Batches, options.batch_size)
-    )
-    rates = options.source_word_dropout, options.target_word_dropout
-    noisy = with_word_dropout(kind, *rates) if any(rates) else kind
-    made = (
-        noisy(train.sources, train.targets, size, seed=options.seed),
-        kind(validation.sources, validation.targets, size),
-    )
-    if options.batch_tokens:
-        report(f"{made[0].summary()}; validation: {made[1].summary()}")
-    return made
+    return train, validation
 
 
 def _compiled(recipe, tokenizers, num_batches):
@@ -151,8 +149,14 @@ def _compiled(recipe, tokenizers, num_batches):
     model = build_model(recipe.model, *sizes, dtype=options.precision)
     model.compile(
         make_optimizer(options, num_batches),
-        SequenceCrossentropy(options.label_smoothing),
+        _loss(options),
         loss_weights=loss_weight(),
-        jit_compile=False,
+        jit_compile=compiles(),
     )
     return model
+
+
+def _loss(options):
+    if options.r_drop:
+        return RDropCrossentropy(options.r_drop, options.label_smoothing)
+    return SequenceCrossentropy(options.label_smoothing)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from .named_columns import text_of
 from .recipe import PairsSpec
-from .text_files import DataError, read_lines, shown
+from .text_files import DataError, Row, read_lines, shown
 
 
-def json_rows(path: Path, spec: PairsSpec) -> Iterator[tuple[str, str]]:
+def json_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
     r"""The two columns of a file with a JSON object or array a line; blank lines are skipped.
 
     Args:
@@ -31,6 +31,7 @@ def json_rows(path: Path, spec: PairsSpec) -> Iterator[tuple[str, str]]:
                 f"Received: {shown(line)}."
             ) from None
         yield (
+            number,
             _whole(text_of(record, spec.source_column, "source_column", where), where),
             _whole(text_of(record, spec.target_column, "target_column", where), where),
         )

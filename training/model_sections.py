@@ -99,6 +99,7 @@ class SelfAttentiveModel(ModelSection):
     dropout: float = option(0.1, minimum=0, below=1)
     attention_dropout: float = option(0.0, minimum=0, below=1)
     activation_dropout: float = option(0.0, minimum=0, below=1)
+    layer_drop: float = option(0.0, minimum=0, below=1)
     activation: str = option("relu", choices=("relu", "gelu", "silu"))
     positions: str = option("sinusoidal", choices=("sinusoidal", "learned", "shaw", "t5", "alibi", "rotary"))
     num_key_value_heads: int | None = option(None, minimum=1)

@@ -4,11 +4,10 @@ import json
 import math
 
 import keras
-import tensorflow as tf
 
-from keras_attn.text import special_ids
-
+from .backends import synchronized
 from .interrupted_epoch import batches_before
+from .text_files import DataError
 
 
 class NonFiniteError(ArithmeticError):
@@ -18,23 +17,25 @@ class NonFiniteError(ArithmeticError):
 class NonFiniteStop(keras.callbacks.Callback):
     """Stops at the first batch whose loss or gradient is not finite.
 
-    Its place and its pairs go to `non_finite.json` in the run folder. No checkpoint is written after it, so
-    that the last one is from before.
+    Its place and its pairs, with the lines of the file that hold them, go to `non_finite.json` in the run
+    folder. No checkpoint is written after it, so that the last one is from before.
 
     It must stand before the callback that writes checkpoints.
 
     Args:
         run: the `RunFolder`.
         batches: the `Batches` that are trained on.
-        tokenizers: (source, target), to write the pairs as text.
+        pairs: the pairs that they are made of, as text.
+        lines_of: a function of a list of pairs that finds the lines of each, such as `line_numbers`.
         begun: the `InterruptedEpoch` that goes on, or None.
     """
 
-    def __init__(self, run, batches, tokenizers, begun=None):
+    def __init__(self, run, batches, pairs, lines_of, begun=None):
         super().__init__()
         self._run = run
         self._batches = batches
-        self._tokenizers = tokenizers
+        self._pairs = pairs
+        self._lines_of = lines_of
         self._begun = begun
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -44,8 +45,8 @@ class NonFiniteStop(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Looks at the loss and at the norm of the gradient."""
-        norm = getattr(self.model.optimizer, "gradient_norm", 0.0)
-        loss, norm = logs["loss"], float(keras.ops.convert_to_tensor(norm))
+        norm = getattr(synchronized(self.model).optimizer, "gradient_norm", 0.0)
+        loss, norm = logs["loss"], float(keras.ops.sum(norm))  # a variable of several devices is no number
         if math.isfinite(loss) and math.isfinite(norm):
             return
         name, index = ("gradient" if math.isfinite(loss) else "loss"), self._first_batch + batch
@@ -53,24 +54,23 @@ class NonFiniteStop(keras.callbacks.Callback):
         self._run.write_text(path.name, json.dumps(self._account(index, name), indent=1, ensure_ascii=False))
         raise NonFiniteError(
             f"The {name} is not finite in epoch {self._epoch + 1}, batch {index + 1}. Expected numbers. "
-            f"Received: loss {loss}, norm of the gradient {norm}. The pairs of the batch are in {path}; the "
-            f"last checkpoint ({self._run.checkpoint().path}) is from before. Look at the pairs; lower "
-            "training.learning_rate, set training.clip_norm or warm up for longer, and train into another "
-            "--run folder."
+            f"Received: loss {loss}, norm of the gradient {norm}. The pairs of the batch and their lines are "
+            f"in {path}; the last checkpoint ({self._run.checkpoint().path}) is from before. Look at the "
+            "pairs; lower training.learning_rate, set training.clip_norm or warm up for longer, and train "
+            "into another --run folder."
         )
 
     def _account(self, index, name):
-        inputs, labels = self._batches[index]
+        pairs = [self._pairs[member] for member in self._batches.members(index)]
+        try:
+            lines = self._lines_of(pairs)
+        except DataError as error:  # the files are gone; the texts say enough
+            lines = str(error)
         return {
             "what": name,
             "epoch": self._epoch + 1,
             "batch": index + 1,
-            "source": _texts(self._tokenizers[0], inputs["source"]),
-            "target": _texts(self._tokenizers[1], labels),
+            "lines": lines,
+            "source": [source for source, _ in pairs],
+            "target": [target for _, target in pairs],
         }
-
-
-def _texts(tokenizer, rows):
-    ids = [[int(token) for token in row if token not in (special_ids.PAD, special_ids.END)] for row in rows]
-    texts = tokenizer.decode(tf.ragged.constant(ids, tf.int32, ragged_rank=1))
-    return [text.decode(errors="replace") for text in texts.numpy()]

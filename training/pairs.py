@@ -15,7 +15,7 @@ from .dataset_libraries import hugging_face_rows, tfds_rows
 from .json_lines import json_rows
 from .recipe import PairsSpec
 from .table_files import aligned_rows, csv_rows, tsv_rows
-from .text_files import DataError, find_file, shown
+from .text_files import DataError, Row, find_file, shown
 
 Pair = tuple[str, str]
 
@@ -67,7 +67,7 @@ def read_pairs(spec: PairsSpec, folder: str | Path = ".") -> Pairs:
     """
     rows, name = _rows(spec, folder)
     pairs, dropped = [], 0
-    for source, target in rows:
+    for _, source, target in rows:
         if source.strip() and target.strip():
             pairs.append((source, target))
         else:
@@ -78,6 +78,29 @@ def read_pairs(spec: PairsSpec, folder: str | Path = ".") -> Pairs:
             f"Received: {dropped} with an empty side. Check the columns or the files."
         )
     return Pairs(pairs, dropped)
+
+
+def line_numbers(spec: PairsSpec, pairs: Iterable[Pair], folder: str | Path = ".") -> list[list[int]]:
+    """Where pairs stand, by reading once more: to keep the places of millions for one error would be dear.
+
+    Args:
+        spec: where the pairs were read.
+        pairs: some of them.
+        folder: where relative paths start.
+
+    Returns:
+        For each pair all the lines (of a library's data set: examples) that hold it, counted from 1; none
+        where it is not there any more.
+
+    Raises:
+        DataError: as `read_pairs`.
+    """
+    pairs = list(pairs)
+    places: dict[Pair, list[int]] = {pair: [] for pair in pairs}
+    for number, *pair in _rows(spec, folder)[0]:
+        if tuple(pair) in places:
+            places[tuple(pair)].append(number)
+    return [places[pair] for pair in pairs]
 
 
 def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
@@ -108,7 +131,7 @@ def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
             beside.unlink()
 
 
-def _rows(spec: PairsSpec, folder: str | Path) -> tuple[Iterable[Pair], str]:
+def _rows(spec: PairsSpec, folder: str | Path) -> tuple[Iterable[Row], str]:
     """The pairs as they stand there, and what to call the place."""
     if spec.tfds:
         return tfds_rows(spec), spec.tfds

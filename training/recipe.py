@@ -143,7 +143,8 @@ class Training(Section):
     checkpoint_steps: int = option(0, minimum=0)  # batches between checkpoints inside an epoch
     source_word_dropout: float = option(0.0, minimum=0, below=1)  # words that become unknown
     target_word_dropout: float = option(0.0, minimum=0, below=1)  # in what the decoder reads
-    devices: str = option("one", choices=("one", "all"))  # of this machine
+    r_drop: float = option(0.0, minimum=0)  # alpha: two passes of every pair that are to agree
+    devices: str = option("one", choices=("one", "all"))  # of this machine; with JAX of all processes
     tensorboard: bool = option(False)  # event files in `tensorboard/`
     seed: int = option(0, minimum=0)
     validation_decoding: ValidationDecoding | None = None

@@ -11,9 +11,11 @@ import keras
 # A saved model finds its classes only where these have been imported.
 import keras_attn.losses
 import keras_attn.metrics
-import keras_attn.models  # noqa: F401
+import keras_attn.models
+import keras_attn.r_drop_loss  # noqa: F401
 from keras_attn.text import load_tokenizer
 
+from . import optimizer  # noqa: F401
 from .averaged_weights import averaged_weights
 from .checkpoints import Checkpoints
 from .monitors import ranked

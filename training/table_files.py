@@ -2,15 +2,16 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
 from .recipe import PairsSpec
-from .text_files import DataError, read_lines, read_text, shown
+from .text_files import DataError, Row, read_lines, read_text, shown
 
 
-def aligned_rows(source: Path, target: Path) -> Iterator[tuple[str, str]]:
+def aligned_rows(source: Path, target: Path) -> Iterator[Row]:
     """The lines of two files, side by side."""
     sources, targets = read_lines(source), read_lines(target)
     if len(sources) != len(targets):
@@ -21,10 +22,10 @@ def aligned_rows(source: Path, target: Path) -> Iterator[tuple[str, str]]:
             f"{len(sources)} and {len(targets)}. Line {first + 1} of `{longer.name}` is the first without a "
             f"partner: {shown(lines[first])}."
         )
-    return zip(sources, targets, strict=True)
+    return zip(itertools.count(1), sources, targets)  # which are equally many
 
 
-def tsv_rows(path: Path, spec: PairsSpec) -> Iterator[tuple[str, str]]:
+def tsv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
     """The two columns of a file whose columns are divided by tabs; blank lines are skipped."""
     columns = (spec.source_column, spec.target_column)
     for name, column in zip(("source_column", "target_column"), columns, strict=True):
@@ -42,10 +43,10 @@ def tsv_rows(path: Path, spec: PairsSpec) -> Iterator[tuple[str, str]]:
                 f"Line {number} of `{path}` has too few columns. Expected at least {max(columns) + 1}, "
                 f"separated by tabs. Received: {len(fields)}, {shown(line)}."
             )
-        yield fields[columns[0]], fields[columns[1]]
+        yield number, fields[columns[0]], fields[columns[1]]
 
 
-def csv_rows(path: Path, spec: PairsSpec) -> Iterator[tuple[str, str]]:
+def csv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
     """The two columns of a CSV file with a header."""
     # Strict: a quote left open would otherwise swallow the rest of the file as one field.
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
@@ -61,7 +62,7 @@ def csv_rows(path: Path, spec: PairsSpec) -> Iterator[tuple[str, str]]:
                     f"Line {reader.line_num} of `{path}` has too few columns. Expected at least "
                     f"{max(source, target) + 1}. Received: {len(row)}, {shown(','.join(row))}."
                 )
-            yield row[source], row[target]
+            yield reader.line_num, row[source], row[target]
     except csv.Error as error:
         raise DataError(f"Line {reader.line_num} of `{path}` is no valid CSV: {error}.") from None
 

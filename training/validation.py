@@ -7,6 +7,7 @@ import keras
 from keras_attn.metrics import Perplexity, TokenAccuracy
 
 from .averaged_weights import averaged_weights
+from .backends import compiles
 from .devices import loss_weight
 
 
@@ -21,11 +22,13 @@ class Validation(keras.callbacks.Callback):
 
     Args:
         batches: a function without arguments that gives the batches, as `evaluate` takes them.
+        loss: what counts as loss here; training may add to it.
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches, loss):
         super().__init__()
         self._batches = batches
+        self._loss = loss
 
     def on_train_begin(self, logs=None):
         """Compiles the second model."""
@@ -34,8 +37,8 @@ class Validation(keras.callbacks.Callback):
         with strategy.scope() if strategy else nullcontext():
             self._evaluated = keras.Model(model.inputs, model.outputs[0])
             metrics = [Perplexity(), TokenAccuracy()]
-            options = {"loss_weights": loss_weight(), "jit_compile": False}
-            self._evaluated.compile(loss=model.loss, metrics=metrics, **options)
+            options = {"loss_weights": loss_weight(), "jit_compile": compiles()}
+            self._evaluated.compile(loss=self._loss, metrics=metrics, **options)
 
     def on_epoch_end(self, epoch, logs=None):
         """Evaluates."""

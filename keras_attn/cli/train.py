@@ -18,6 +18,11 @@ def command(recipe, overrides, run_path):
 
     The same command resumes a training that was stopped, after its last checkpoint: the last finished epoch,
     or with training.checkpoint_steps a batch inside of one.
+
+    On the JAX backend several processes train one model, on one machine or on many, where the environment
+    names them: KERAS_BACKEND=jax, KERAS_DISTRIBUTION_JOB_ADDRESSES (host:port of the first),
+    KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID. Give all of them the same recipe, with
+    training.devices = "all". The first writes the run folder.
     """
     from keras_attn.serving.quiet import import_tensorflow
     from keras_attn.training.recipe_file import load_recipe
@@ -26,22 +31,42 @@ def command(recipe, overrides, run_path):
     recipe = load_recipe(recipe_path, overrides)
     import_tensorflow()
     from keras_attn.training.corpus import load_corpus
-    from keras_attn.training.fit import train
+    from keras_attn.training.processes import join_processes
     from keras_attn.training.run_folder import RunFolder
 
-    corpus = load_corpus(recipe, click.echo)
+    processes = join_processes()
+    report = click.echo if processes.index == 0 else _silent
+    corpus = load_corpus(recipe, report)
     run = RunFolder(run_path or Path("runs") / recipe_path.stem)
-    run.begin(recipe)
-    click.echo(f"Run folder: {run.path}")
+    history = _train(recipe, corpus, run, report, processes)
+    if processes.index == 0:
+        click.echo(_summary(history, recipe.training.monitor))
+        click.echo(f"Next: keras-attn evaluate {run.path}")
+
+
+def _train(recipe, corpus, run, report, processes):
+    from keras_attn.training.corpus import tokenizers_of_run
+    from keras_attn.training.fit import train
+    from keras_attn.training.processes import check_agreement, shared_run
+
+    def prepare():
+        run.begin(recipe)
+        report(f"Run folder: {run.path}")
+        tokenizers_of_run(recipe, run, corpus.train)
+
+    check_agreement(processes, recipe, corpus)
     try:
-        history = train(recipe, corpus, run, click.echo)
+        with shared_run(processes, run, prepare) as own:
+            return train(recipe, corpus, own, report, processes)
     except KeyboardInterrupt:
         done = run.checkpoint()
         inside = f" and {done.step} batches" if done.step else ""
         click.echo(f"\nStopped after epoch {done.epoch}{inside}. The same command resumes.", err=True)
         raise
-    click.echo(_summary(history, recipe.training.monitor))
-    click.echo(f"Next: keras-attn evaluate {run.path}")
+
+
+def _silent(line):
+    """The first process reports for all."""
 
 
 def _summary(history, monitor):

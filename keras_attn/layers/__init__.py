@@ -6,6 +6,7 @@ from keras_attn.layers.bahdanau_attention import BahdanauAttention
 from keras_attn.layers.coverage_attention import CoverageAttention
 from keras_attn.layers.gated_convolution import GatedConvolution
 from keras_attn.layers.gradient_scaling import GradientScaling
+from keras_attn.layers.layer_drop import LayerDrop
 from keras_attn.layers.learned_positional_embedding import LearnedPositionalEmbedding
 from keras_attn.layers.location_sensitive_attention import LocationSensitiveAttention
 from keras_attn.layers.luong_attention import LuongAttention
@@ -28,6 +29,7 @@ __all__ = [
     "CoverageAttention",
     "GatedConvolution",
     "GradientScaling",
+    "LayerDrop",
     "LearnedPositionalEmbedding",
     "LocationSensitiveAttention",
     "LuongAttention",

@@ -17,12 +17,14 @@ from keras_attn.models.transformer_parts import (
     alignment_of,
     check_alignment,
     make_blocks,
+    make_drops,
     make_embedding,
     make_logits,
     make_norm,
     make_positions,
     plain_settings,
     rewound,
+    run_blocks,
     sized_cache,
 )
 from keras_attn.protocols import Extension, Step
@@ -73,6 +75,7 @@ class TransformerLanguageModel(keras.Model):
         alignment_layer: the layer whose attention to the prompt `step` returns, counted from 0, or from the
             end where negative.
         alignment_heads: its heads that the alignment is the mean of, a list of numbers; all when None.
+        layer_drop: probability with which a batch goes around a block, in training alone: see `LayerDrop`.
         dtype: dtype policy of the layers; the global one when None.
         **kwargs: of `keras.Model`.
 
@@ -115,6 +118,7 @@ class TransformerLanguageModel(keras.Model):
         window=None,
         alignment_layer=-1,
         alignment_heads=None,
+        layer_drop=0.0,
         dtype=None,
         **kwargs,
     ):
@@ -261,6 +265,7 @@ def _make_parts(settings):
         "blocks": make_blocks(
             TransformerEncoderBlock, settings, settings["num_layers"], "block", causal=True
         ),
+        "drops": make_drops(settings, settings["num_layers"], "drop"),
         "norm": make_norm(settings, "norm"),
         "logits": None if shared else make_logits(settings, size),
     }
@@ -278,9 +283,7 @@ def _graph(parts):
 def _run(parts, ids, mask, positions):
     """Ids `[B, L]` to what the last block gives `[B, L, D]`."""
     hidden = _embed(parts, ids, positions)
-    for block in parts["blocks"]:
-        hidden = block(hidden, inputs_mask=mask, use_causal_mask=True)
-    return hidden
+    return run_blocks(parts["blocks"], parts["drops"], hidden, inputs_mask=mask, use_causal_mask=True)
 
 
 def _embed(parts, ids, positions, training=None):

@@ -9,12 +9,14 @@ from keras_attn.models.transformer_parts import (
     alignment_of,
     check_alignment,
     make_blocks,
+    make_drops,
     make_embedding,
     make_logits,
     make_norm,
     make_positions,
     plain_settings,
     rewound,
+    run_blocks,
     sized_cache,
 )
 from keras_attn.protocols import Extension, Step
@@ -70,6 +72,7 @@ class TransformerSeq2Seq(keras.Model):
         alignment_layer: the decoder layer whose attention to the source `step` returns, counted from 0, or
             from the end where negative.
         alignment_heads: its heads that the alignment is the mean of, a list of numbers; all when None.
+        layer_drop: probability with which a batch goes around a block, in training alone: see `LayerDrop`.
         dtype: dtype policy of the layers; the global one when None.
         **kwargs: of `keras.Model`.
 
@@ -113,6 +116,7 @@ class TransformerSeq2Seq(keras.Model):
         window=None,
         alignment_layer=-1,
         alignment_heads=None,
+        layer_drop=0.0,
         dtype=None,
         **kwargs,
     ):
@@ -248,8 +252,10 @@ def _make_parts(settings):
         "target_positions": make_positions(settings, "target_positions"),
         "dropout": keras.layers.Dropout(settings["dropout"], dtype=settings["dtype"], name="dropout"),
         "encoder": make_blocks(TransformerEncoderBlock, settings, num_layers[0], "encoder", causal=False),
+        "encoder_drops": make_drops(settings, num_layers[0], "encoder_drop"),
         "encoder_norm": make_norm(settings, "encoder_norm"),
         "decoder": make_blocks(TransformerDecoderBlock, settings, num_layers[1], "decoder", causal=True),
+        "decoder_drops": make_drops(settings, num_layers[1], "decoder_drop"),
         "decoder_norm": make_norm(settings, "decoder_norm"),
         "logits": output,
     }
@@ -277,9 +283,8 @@ def _graph(parts):
     if parts["target_positions"] is not None:
         hidden = parts["target_positions"](hidden)
     hidden = parts["dropout"](hidden)
-    for block in parts["decoder"]:
-        # No mask of the target: padding comes last, where the causal mask hides it.
-        hidden = block(hidden, memory, memory_mask=mask)
+    # No mask of the target: padding comes last, where the causal mask hides it.
+    hidden = run_blocks(parts["decoder"], parts["decoder_drops"], hidden, memory, memory_mask=mask)
     return {"source": source, "target": target}, _predict(parts, hidden)
 
 
@@ -290,8 +295,7 @@ def _encode(parts, source):
     if parts["source_positions"] is not None:
         hidden = parts["source_positions"](hidden)
     hidden = parts["dropout"](hidden)
-    for block in parts["encoder"]:
-        hidden = block(hidden, inputs_mask=mask)
+    hidden = run_blocks(parts["encoder"], parts["encoder_drops"], hidden, inputs_mask=mask)
     return hidden if parts["encoder_norm"] is None else parts["encoder_norm"](hidden), mask
 
 

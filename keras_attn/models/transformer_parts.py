@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.layer_drop import LayerDrop
 from keras_attn.layers.layer_normalization import LayerNormalization
 from keras_attn.models.position_schemes import absolute_positions, relative_positions
 from keras_attn.models.token_embedding import TokenEmbedding
@@ -84,6 +85,33 @@ def make_blocks(block_class, settings, num_layers, name, causal):
         block_class(**of_a_block, relative_positions=scheme, name=f"{name}_{layer}")
         for layer, scheme in enumerate(schemes)
     ]
+
+
+def make_drops(settings, num_layers, name):
+    """What drops the blocks of a stack in training, `name_0`, ...; None for each without `layer_drop`."""
+    rate = settings["layer_drop"]
+    if not rate:
+        return [None] * num_layers
+    return [LayerDrop(rate, dtype=settings["dtype"], name=f"{name}_{layer}") for layer in range(num_layers)]
+
+
+def run_blocks(blocks, drops, hidden, *arguments, **options):
+    """Runs a stack.
+
+    Args:
+        blocks: its blocks.
+        drops: what `make_drops` made for them.
+        hidden: `[B, T, D]`.
+        *arguments: what every block is given after it.
+        **options: by name, likewise.
+
+    Returns:
+        `[B, T, D]`.
+    """
+    for block, drop in zip(blocks, drops, strict=True):
+        outputs = block(hidden, *arguments, **options)
+        hidden = outputs if drop is None else drop(hidden, outputs)
+    return hidden
 
 
 def make_norm(settings, name):

@@ -27,12 +27,18 @@ def asked(monkeypatch):
         calls.append((arguments, options))
         return [{"translation": {"de": "Katze", "en": "cat"}}]
 
+    def load_from_disk(path):
+        calls.append(((path,), {}))
+        return [{"de": "Maus", "en": "mouse"}]
+
     def as_numpy(dataset):
         assert dataset == "loaded"
         return iter(EXAMPLES)
 
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", SimpleNamespace(load=load, as_numpy=as_numpy))
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.setitem(
+        sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, load_from_disk=load_from_disk)
+    )
     return calls
 
 
@@ -50,6 +56,14 @@ def test_hugging_face(asked):
         (("wmt/wmt14", None), {"split": "train"}),
         (("wmt/wmt14", "de-en"), {"split": "test[:7]"}),
     ]
+
+
+def test_hugging_face_saved_to_disk(asked, tmp_path):
+    (tmp_path / "state.json").touch()
+    assert list(read_pairs(PairsSpec(hugging_face=str(tmp_path), **COLUMNS))) == [("Maus", "mouse")]
+    assert asked == [((str(tmp_path),), {})]
+    with pytest.raises(DataError, match=r"ValueError: it was saved as one split, which has no `split` and"):
+        read_pairs(PairsSpec(hugging_face=str(tmp_path), split="test", **COLUMNS))
 
 
 def test_a_column_that_is_not_there(asked):
@@ -82,7 +96,7 @@ def test_a_library_that_is_not_installed(monkeypatch, way, module, package):
 @pytest.mark.parametrize(("way", "function"), [("tfds", "load"), ("hugging_face", "load_dataset")])
 def test_a_data_set_that_cannot_be_loaded(asked, monkeypatch, way, function):
     def fail(*_, **__):
-        raise ConnectionError("no network")
+        raise ConnectionError("no network.\nnames of\nthousands of others")
 
     module = sys.modules["tensorflow_datasets" if way == "tfds" else "datasets"]
     monkeypatch.setattr(module, function, fail)

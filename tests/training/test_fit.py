@@ -25,7 +25,7 @@ MEASURED = ("seconds", "peak_memory_mb", "val_decoding_seconds")
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from keras_attn.training import batches, fit
+from keras_attn.training import batches, fit, recipe_batches
 from keras_attn.training.corpus import load_corpus
 from keras_attn.training.recipe_file import load_recipe
 from keras_attn.training.run_folder import RunFolder
@@ -42,7 +42,7 @@ class Deadly(batches.Batches):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(index)
 
-fit.Batches = Deadly
+recipe_batches.Batches = Deadly
 recipe = load_recipe(sys.argv[1])
 run = RunFolder(sys.argv[2])
 run.begin(recipe)

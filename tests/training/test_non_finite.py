@@ -10,6 +10,7 @@ from keras_attn.training.batches import Batches
 from keras_attn.training.non_finite import NonFiniteError, NonFiniteStop
 from keras_attn.training.optimizer import WatchedAdam
 from keras_attn.training.run_folder import RunFolder
+from keras_attn.training.text_files import DataError
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -30,8 +31,18 @@ class PoisonousLoss(keras.losses.Loss):
         return keras.ops.mean(y_pred) + infinite_slope
 
 
-@pytest.mark.parametrize("kind", ["loss", "gradient"])
-def test_the_batch_is_named(kind, tiny_model, tokenizers, tmp_path, recipe_of):
+def gone(pairs):
+    raise DataError("`pairs.tsv` was not found.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines_of", "lines"),
+    [
+        ("loss", lambda pairs: [[len(text)] for text, _ in pairs], [[2], [2]]),
+        ("gradient", gone, "`pairs.tsv` was not found."),
+    ],
+)
+def test_the_batch_is_named(kind, lines_of, lines, tiny_model, tokenizers, tmp_path, recipe_of):
     run, tokenizer = RunFolder(tmp_path / "run"), tokenizers.characters
     run.begin(recipe_of())
     texts = ["Hund", "Köln", "안녕", "세계", "Straße"]
@@ -40,17 +51,21 @@ def test_the_batch_is_named(kind, tiny_model, tokenizers, tmp_path, recipe_of):
     model = tiny_model(tokenizer.vocabulary_size)
     model.compile(WatchedAdam(0.001), PoisonousLoss(poison, kind), jit_compile=False)
     batches = Batches(ids, ids, 2)
-    callback = NonFiniteStop(run, batches, (tokenizer, tokenizer))
+    pairs = list(zip(texts, texts, strict=True))
+    callback = NonFiniteStop(run, batches, pairs, lines_of)
     message = (
         rf"The {kind} is not finite in epoch 1, batch 2. Expected numbers. Received: .*non_finite.json.*lower"
     )
     with pytest.raises(NonFiniteError, match=message):
         model.fit(batches.dataset(), shuffle=False, verbose=0, callbacks=[callback])
     account = json.loads((run.path / "non_finite.json").read_text(encoding="utf-8"))
-    assert account == {"what": kind, "epoch": 1, "batch": 2, "source": texts[2:4], "target": texts[2:4]}
+    place = {"what": kind, "epoch": 1, "batch": 2}
+    assert account == {**place, "lines": lines, "source": texts[2:4], "target": texts[2:4]}
 
 
-def test_a_training_that_explodes_keeps_its_last_checkpoint(recipe_of, training, tmp_path, monkeypatch):
+def test_a_training_that_explodes_keeps_its_last_checkpoint(
+    recipe_of, training, corpus_folder, tmp_path, monkeypatch
+):
     """In the second epoch the loss becomes none at all."""
     path = tmp_path / "run"
     begin = NonFiniteStop.on_epoch_begin
@@ -68,5 +83,10 @@ def test_a_training_that_explodes_keeps_its_last_checkpoint(recipe_of, training,
     run = RunFolder(path)
     assert run.checkpoint()[:2] == (1, 0)
     assert all(np.isfinite(weight).all() for weight in run.last_model().get_weights())
-    assert json.loads((path / "non_finite.json").read_text(encoding="utf-8"))["epoch"] == 2
+    account = json.loads((path / "non_finite.json").read_text(encoding="utf-8"))
+    assert account["epoch"] == 2
+    rows = (corpus_folder / "pairs.tsv").read_text(encoding="utf-8").splitlines()
+    assert len(account["lines"]) == 11
+    for [line], *pair in zip(account["lines"], account["source"], account["target"], strict=True):
+        assert rows[line - 1].split("\t") == pair
     assert len(run.history()) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.training.pairs import read_pairs, write_pairs
+from keras_attn.training.pairs import line_numbers, read_pairs, write_pairs
 from keras_attn.training.recipe import PairsSpec
 from keras_attn.training.text_files import DataError
 
@@ -198,3 +198,22 @@ def test_writing_refuses_a_leading_byte_order_mark(tmp_path):
 def test_writing_refuses_the_path(tmp_path, name, message):
     with pytest.raises(DataError, match=message):
         write_pairs(tmp_path / name, [("a", "b")])
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "content", "lines"),
+    [
+        (TSV, "a.tsv", "p\tq\n\n \tx\na\tb\nc\td\na\tb\n", [[4, 6], [5], []]),
+        (CSV, "a.csv", 'Q,A\np,q\n"r\ns",t\na,b\nc,d\n', [[5], [6], []]),
+        (PairsSpec(path="a.jsonl"), "a.jsonl", '["p", "q"]\n\n["a", "b"]\n["c", "d"]\n', [[3], [4], []]),
+    ],
+)
+def test_the_lines_of_pairs(tmp_path, spec, name, content, lines):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert line_numbers(spec, [("a", "b"), ("c", "d"), ("a", "d")], tmp_path) == lines
+
+
+def test_the_lines_of_aligned_files(tmp_path):
+    (tmp_path / "a.ko").write_text("x\na\n\na\n")
+    (tmp_path / "a.en").write_text("x\nb\nz\nb\n")
+    assert line_numbers(ALIGNED, [("a", "b")], tmp_path) == [[2, 4]]

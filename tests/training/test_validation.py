@@ -19,7 +19,9 @@ def test_it_is_what_evaluate_gives(tiny_model, use_ema):
     optimizer = WatchedAdam(0.1, use_ema=use_ema, ema_momentum=0.9)
     model.compile(optimizer, SequenceCrossentropy(0.1), jit_compile=False)
     options = {"shuffle": False, "verbose": 0, "epochs": 2}
-    history = model.fit(batches.dataset(), callbacks=[Validation(batches.dataset)], **options).history
+    history = model.fit(
+        batches.dataset(), callbacks=[Validation(batches.dataset, SequenceCrossentropy(0.1))], **options
+    ).history
     assert set(history) == {"loss", "val_loss", "val_perplexity", "val_token_accuracy"}
     metrics = [Perplexity(), TokenAccuracy()]
     with averaged_weights(model) as averaged:
@@ -35,7 +37,7 @@ def test_perplexity_is_that_of_the_corpus(tiny_model):
     """Against NumPy over all tokens at once, while the batches are of unequal size and length."""
     model, batches = tiny_model(19), Batches(IDS, IDS, 7)
     model.compile(WatchedAdam(0.001), SequenceCrossentropy(0.1), jit_compile=False)
-    callback = Validation(batches.dataset)
+    callback = Validation(batches.dataset, SequenceCrossentropy(0.1))
     history = model.fit(batches.dataset(), callbacks=[callback], shuffle=False, verbose=0).history
     nll = []
     for index in range(len(batches)):

@@ -1,0 +1,88 @@
+"""Training with R-Drop: every pair twice, in a batch and in a whole run."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attn.losses import SequenceCrossentropy
+from keras_attn.r_drop_loss import RDropCrossentropy
+from keras_attn.training.batches import Batches
+from keras_attn.training.model_sections import TransformerModel
+from keras_attn.training.processes import ALONE, Processes
+from keras_attn.training.recipe_batches import make_batches
+from keras_attn.training.repeated_rows import with_every_row_twice
+from keras_attn.training.token_batches import TokenBatches
+
+IDS = [np.arange(4, 7 + index % 3) for index in range(13)]
+
+
+@pytest.mark.parametrize(("kind", "size"), [(Batches, 5), (TokenBatches, 17)])
+def test_every_pair_comes_twice_in_a_row(kind, size):
+    plain, twice = (made(IDS, IDS, size, seed=7) for made in (kind, with_every_row_twice(kind)))
+    assert len(plain) == len(twice)
+    for batch in range(len(plain)):
+        (inputs, labels), (both, both_labels) = plain[batch], twice[batch]
+        for one, two in [(labels, both_labels), *((inputs[name], both[name]) for name in inputs)]:
+            np.testing.assert_array_equal(two[::2], one)
+            np.testing.assert_array_equal(two[1::2], one)
+
+
+def test_devices_share_whole_pairs():
+    batches = with_every_row_twice(Batches, multiple=3)(IDS, IDS, 5)
+    labels = batches[0][1]
+    assert labels.shape[0] == 12
+    np.testing.assert_array_equal(labels[::2], labels[1::2])
+    assert labels[:10].any(axis=1).all()
+    assert not labels[10:].any()
+
+
+def test_processes_get_whole_pairs(recipe_of):
+    class Pairs:
+        sources = targets = IDS
+
+    options = recipe_of(training__r_drop=2.0, training__batch_size=5).training
+    whole = make_batches(options, Pairs, Pairs, ALONE, 1)[0][0][1]
+    parts = [make_batches(options, Pairs, Pairs, Processes(index, 2), 2)[0][0][1] for index in range(2)]
+    for part in parts:
+        np.testing.assert_array_equal(part[::2], part[1::2])
+    together = np.stack([part[::2] for part in parts], axis=1).reshape(-1, whole.shape[1])
+    np.testing.assert_array_equal(together[:5], whole[::2])
+    assert not together[5:].any()
+
+
+@pytest.mark.slow
+def test_a_run(recipe_of, training, tmp_path):
+    """With all that it has to go together with; what is saved answers as any other model does."""
+    sizes = {"embedding_dim": 6, "num_heads": 2, "hidden_dim": 11, "layer_drop": 0.2}
+    options = {"r_drop": 4.0, "batch_tokens": 400, "precision": "mixed_bfloat16", "epochs": 2}
+    recipe = replace(
+        recipe_of(**{f"training__{name}": value for name, value in options.items()}),
+        model=TransformerModel(num_encoder_layers=1, num_decoder_layers=1, **sizes),
+    )
+    run, history = training(recipe, tmp_path / "run")
+    assert history[1]["val_loss"] < history[0]["val_loss"]
+    model = run.last_model()
+    assert type(model.loss) is RDropCrossentropy
+    assert model.loss.get_config()["alpha"] == 4.0
+    # The validation loss is that of one pass: the same as of a model that knows nothing of R-Drop.
+    assert history[1]["val_loss"] == pytest.approx(np.log(history[1]["val_perplexity"]), abs=0.3)
+    twin = run.model("last")
+    inputs = {"source": np.array([[5, 6, 2]]), "target": np.array([[1, 5, 6]])}
+    np.testing.assert_array_equal(twin(inputs), twin(inputs))
+
+
+def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):
+    """Without dropout the loss is the ordinary one, and what `fit` finds too."""
+    batches = with_every_row_twice(Batches)(IDS, IDS, 5)
+    losses = {}
+    for dropout in (0.0, 0.5):
+        keras.utils.set_random_seed(3)
+        model = tiny_model(11, 11, dropout)
+        inputs, labels = batches[0]
+        logits = model(inputs, training=True)
+        both = RDropCrossentropy(5.0), SequenceCrossentropy()
+        losses[dropout] = [float(loss(labels, logits)) for loss in both]
+    assert losses[0.0][0] == pytest.approx(losses[0.0][1], rel=1e-6)
+    assert losses[0.5][0] > losses[0.5][1] + 0.01
