@@ -156,6 +156,14 @@ def test_which_model(averaged_run, finished):
             np.testing.assert_array_equal(one, other)
 
 
+def test_a_process_that_trained_nothing_finds_the_last_model(finished, run_python):
+    script = (
+        "import sys; from keras_attn.training.run_folder import RunFolder; "
+        "print(RunFolder(sys.argv[1]).last_model().optimizer.gradient_norm.shape)"
+    )
+    assert run_python(script, finished.run.path).strip() == "()"
+
+
 def test_the_recipe_may_choose_the_model(tmp_path, recipe_of):
     run = RunFolder(tmp_path / "run")
     run.begin(recipe_of(decoding__checkpoint="last", training__average_last=2))
