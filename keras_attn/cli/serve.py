@@ -44,7 +44,7 @@ def _check_base_path(flags):
         raise click.ClickException(f"{path} is a version itself. {expected} Give {path.parent}.")
     if not (path.is_absolute() and path.is_dir() and any(path.iterdir())):
         return
-    versions = list_versions(path)
+    versions = list_versions(str(path))
     if not versions:
         raise click.ClickException(f"{path} holds no SavedModel version. {expected}")
     latest = Path(versions[max(versions)])
