@@ -10,13 +10,13 @@ from keras_attn.token_ids import token_ids
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 _NUM_TOKENS = (1, 16, 64)
-_BATCH_SIZES = (1, 3)
+_BATCH_SIZE = 3  # of one request a signature; kernels are chosen by length more than by rows
 # Field numbers of PredictionLog, PredictLog, PredictRequest, ModelSpec, and of a map's entries.
 _PREDICT_LOG, _REQUEST, _MODEL_SPEC, _INPUTS, _SIGNATURE_NAME, _KEY, _VALUE = 6, 1, 1, 2, 3, 1, 2
 
 
 def warmup_requests(service):
-    """Requests for every signature of a service, of several lengths and batch sizes.
+    """Requests for every signature of a service: of several lengths, and one of several rows.
 
     Args:
         service: a `Service`.
@@ -26,11 +26,11 @@ def warmup_requests(service):
     """
     inner = service.text_to_text
     texts = example_texts(inner.source_tokenizer, inner.max_source_length, _NUM_TOKENS)
+    batches = [(1, text) for text in texts] + [(_BATCH_SIZE, texts[len(texts) // 2])]
     return [
         (name, _inputs(service, name, tf.constant([text]), batch_size))
         for name in signature_names(service)
-        for batch_size in _BATCH_SIZES
-        for text in texts
+        for batch_size, text in batches
     ]
 
 
