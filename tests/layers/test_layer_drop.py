@@ -24,9 +24,9 @@ MODELS = {
 
 def test_one_draw_for_a_whole_batch():
     layer, inputs, outputs = LayerDrop(0.3, seed=5), ops.zeros((3, 5, 2)), ops.ones((3, 5, 2))
-    drawn = [ops.convert_to_numpy(layer(inputs, outputs, training=True)) for _ in range(200)]
+    drawn = [ops.convert_to_numpy(layer(inputs, outputs, training=True)) for _ in range(2000)]
     assert {tuple(np.unique(values)) for values in drawn} == {(0.0,), (1.0,)}
-    assert 0.2 < np.mean([values[0, 0, 0] == 0 for values in drawn]) < 0.4
+    assert 0.26 < np.mean([values[0, 0, 0] == 0 for values in drawn]) < 0.34
 
 
 def test_inference_and_a_rate_of_0_leave_nothing_out():
