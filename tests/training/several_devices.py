@@ -6,22 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-KIND, FOLDER = sys.argv[1], Path(sys.argv[2])
 V = 17
 
 
-def main():
-    if KIND == "mirrored":
+def main(kind, folder):
+    if kind == "mirrored":
         import tensorflow as tf
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    history, model = train()
-    model.save(FOLDER / f"{KIND}.keras")
-    (FOLDER / f"{KIND}.json").write_text(json.dumps(history))
+    history, model = train(kind)
+    model.save(folder / f"{kind}.keras")
+    (folder / f"{kind}.json").write_text(json.dumps(history))
 
 
-def train():
+def train(kind):
     import keras
 
     from keras_attn.losses import SequenceCrossentropy
@@ -34,7 +33,7 @@ def train():
     keras.utils.set_random_seed(3)
     ids = [np.random.default_rng(index).integers(4, V, 5) for index in range(22)]
     batches = Batches(ids, ids, 8, seed=5)
-    with device_scope("all" if KIND == "mirrored" else "one"):
+    with device_scope("all" if kind == "mirrored" else "one"):
         model = TransformerSeq2Seq(V, V, 1, 1, 8, 2, 11, dropout=0.0)
         optimizer = WatchedAdam(0.01)  # each device clips its own gradient, so that clipping would differ
         options = {"metrics": [Perplexity()], "loss_weights": loss_weight(), "jit_compile": False}
@@ -44,4 +43,4 @@ def train():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], Path(sys.argv[2]))

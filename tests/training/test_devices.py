@@ -13,7 +13,9 @@ import pytest
 from keras_attn.training.batches import Batches
 from keras_attn.training.devices import with_rows_of_process
 
-SCRIPT = Path(__file__).with_name("several_devices.py")
+from . import several_devices
+
+SCRIPT = Path(several_devices.__file__)
 SECONDS = 600
 
 
@@ -45,7 +47,9 @@ def assert_same(folder, one, other):
 
 @pytest.mark.slow
 def test_two_devices(tmp_path):
-    finish(start("one", tmp_path), start("mirrored", tmp_path))
+    mirrored = start("mirrored", tmp_path)
+    several_devices.main("one", tmp_path)
+    finish(mirrored)
     assert_same(tmp_path, "one", "mirrored")
 
 
