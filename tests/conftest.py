@@ -1,5 +1,6 @@
 """What the tests share: seeds, a fresh process, and tiny models between their tokenizers."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from .answering_process import AnsweringProcess
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -30,13 +33,16 @@ SENTENCES = (
 )
 
 LOAD_AND_PREDICT = """
-import sys
+import json, sys
 import keras, numpy as np
 import keras_attn.layers, keras_attn.models
-model = keras.models.load_model(sys.argv[1], compile=False)
-with np.load(sys.argv[2]) as inputs:
-    outputs = model(dict(inputs))
-np.savez(sys.argv[3], *[keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)])
+for line in sys.stdin:
+    model_path, inputs_path, outputs_path = json.loads(line)
+    model = keras.models.load_model(model_path, compile=False)
+    with np.load(inputs_path) as inputs:
+        outputs = model(dict(inputs))
+    np.savez(outputs_path, *[keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)])
+    print("done", flush=True)
 """
 
 
@@ -59,15 +65,23 @@ def run_python():
     return run
 
 
+@pytest.fixture(scope="session")
+def predicting_process():
+    """A process that has made no model, but loads those that it is given."""
+    process = AnsweringProcess("-W", "error", "-c", LOAD_AND_PREDICT)
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def predict_in_fresh_process(run_python, tmp_path):
-    """Saves a Keras model, loads it in a fresh process and returns its outputs there, flattened."""
+def predict_in_fresh_process(predicting_process, tmp_path):
+    """Saves a Keras model, loads it in another process and returns its outputs there, flattened."""
 
     def predict(model, inputs):
         paths = [tmp_path / name for name in ("model.keras", "inputs.npz", "outputs.npz")]
         model.save(paths[0])
         np.savez(paths[1], **inputs)
-        run_python(LOAD_AND_PREDICT, *paths)
+        predicting_process.ask(*paths)
         with np.load(paths[2]) as outputs:
             return [outputs[name] for name in outputs.files]
 
@@ -102,11 +116,33 @@ def text_to_text(request, tokenizers):
 
 
 @pytest.fixture(scope="session")
-def exported(text_to_text, tmp_path_factory):
+def built_once(tmp_path_factory):
+    """`built_once(name, build)`: what `build(folder)` returns, a path, built once for all test processes.
+
+    The first process that asks for a name builds, the others wait and take what it has built.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def build_or_find(name, build):
+        folder, done = base / f"once-{name}", base / f"once-{name}.done"
+        with open(base / f"once-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+            if not done.exists():
+                folder.mkdir()
+                done.write_text(str(build(folder)))
+        return Path(done.read_text())
+
+    return build_or_find
+
+
+@pytest.fixture(scope="session")
+def exported(request, text_to_text, built_once):
     """The SavedModel of `text_to_text`: the folder of its first version."""
     from keras_attn.export import export
 
-    return Path(export(text_to_text, tmp_path_factory.mktemp("exports") / "tiny"))
+    kind = type(text_to_text.source_tokenizer).__name__
+    return built_once(f"tiny-{kind}", lambda folder: export(text_to_text, folder / "tiny"))
 
 
 def seeded():

@@ -1,13 +1,13 @@
 """One tiny export of every family, and a Session in a fresh process to ask it."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from ..answering_process import AnsweringProcess
 
 FAMILIES = ("recurrent", "convolutional", "transformer", "language_model")
 # Lengths of 0 to 29 characters, two scripts, a plane-1 character.
@@ -16,7 +16,7 @@ MAX_LENGTH, MAX_SOURCE_LENGTH = 11, 31
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
-def family(request, tokenizers, tmp_path_factory):
+def family(request, tokenizers, built_once):
     """An untrained model, `text_to_text`, its `service`, and its export at `path`; `name` is the family's."""
     import keras_attn
     from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
@@ -35,27 +35,35 @@ def family(request, tokenizers, tmp_path_factory):
         MAX_SOURCE_LENGTH,
         strategy,
     )
-    base_path = tmp_path_factory.mktemp("families") / request.param
+    path = built_once(
+        f"family-{request.param}",
+        lambda folder: keras_attn.export(text_to_text, folder / request.param, num_hypotheses=2),
+    )
     return SimpleNamespace(
         name=request.param,
         text_to_text=text_to_text,
         service=Service(text_to_text, num_hypotheses=2),
-        path=Path(keras_attn.export(text_to_text, base_path, num_hypotheses=2)),
+        path=path,
     )
 
 
 @pytest.fixture(scope="session")
-def ask_session(tmp_path_factory):
+def session_process():
+    """The process of `session_client.py`, which imports no Keras and none of ours."""
+    process = AnsweringProcess(Path(__file__).with_name("session_client.py"))
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def ask_session(session_process, tmp_path_factory):
     """`ask_session(path, requests)`: what a Session without XLA answers to a list of (signature, inputs)."""
 
     def ask(path, requests):
         folder = tmp_path_factory.mktemp("session")
         files = [folder / name for name in ("requests", "answers")]
         files[0].write_bytes(pickle.dumps(requests))
-        script = Path(__file__).with_name("session_client.py")
-        command = [sys.executable, script, path, *files]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+        session_process.ask(path, *files)
         return pickle.loads(files[1].read_bytes())
 
     return ask

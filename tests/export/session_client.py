@@ -2,9 +2,11 @@
 
 `session_client.py MODEL REQUESTS ANSWERS`: reads a pickled list of (signature, inputs) from REQUESTS and
 writes a pickled list of outputs, or of the error's text, to ANSWERS. What is left out takes its default.
+Without arguments it reads them from its input, a JSON list a line, and writes `done` after each.
 """
 
 import ctypes
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -14,8 +16,17 @@ import tensorflow_text  # noqa: F401
 from tensorflow.python.framework import tensor_util
 
 
-def main(path, requests, answers):
+def main(arguments):
     _disable_xla()
+    if arguments:
+        answer(*arguments)
+        return
+    for line in sys.stdin:
+        answer(*json.loads(line))
+        print("done", flush=True)
+
+
+def answer(path, requests, answers):
     requests = pickle.loads(Path(requests).read_bytes())
     with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], path)
@@ -44,4 +55,4 @@ def _run(session, signature, inputs):
         return error.message
 
 
-main(*sys.argv[1:])
+main(sys.argv[1:])

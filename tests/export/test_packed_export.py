@@ -1,5 +1,7 @@
 """A Transformer that is packed at export: every signature, the same answers, no weight twice."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,12 +27,20 @@ def text_to_text(tokenizers):
     return TextToText(model, tokenizer, tokenizer, 11, 31)
 
 
+@pytest.fixture(scope="module")
+def packed_path(text_to_text, tmp_path_factory):
+    """`packed_path(dtype)`: the export in that dtype."""
+    return cache(
+        lambda dtype: keras_attn.export(text_to_text, tmp_path_factory.mktemp("packed") / dtype, packed=dtype)
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_packed_export_answers_as_its_model(text_to_text, request_of, tmp_path, dtype):
+def test_a_packed_export_answers_as_its_model(text_to_text, request_of, packed_path, dtype):
     from keras_attn.export.saved_model import packed_text_to_text
     from keras_attn.export.service import Service
 
-    path = keras_attn.export(text_to_text, tmp_path / "packed", packed=dtype)
+    path = packed_path(dtype)
     manifest = read_manifest(path)
     assert manifest["packed"] == dtype
     assert manifest["signatures"].keys() == INPUTS.keys()
@@ -51,11 +61,10 @@ def test_a_packed_export_answers_as_its_model(text_to_text, request_of, tmp_path
     session.close()
 
 
-def test_the_weights_of_a_packed_export_are_in_the_graph_alone(text_to_text, tmp_path):
-    path = keras_attn.export(text_to_text, tmp_path / "packed", packed="float32")
+def test_the_weights_of_a_packed_export_are_in_the_graph_alone(packed_path):
     stored = [
         name
-        for name, _ in tf.train.list_variables(str(path / "variables" / "variables"))
+        for name, _ in tf.train.list_variables(str(packed_path("float32") / "variables" / "variables"))
         if not name.startswith("_CHECKPOINTABLE")
     ]
     assert stored == []

@@ -30,7 +30,8 @@ from keras_attn.training.corpus import load_corpus
 from keras_attn.training.recipe_file import load_recipe
 from keras_attn.training.run_folder import RunFolder
 
-DEADLY = tuple(map(int, sys.argv[3:]))
+recipe_path, *paths, epoch, index = sys.argv[1:]
+DEADLY = int(epoch), int(index)
 
 class Deadly(batches.Batches):
     epoch = 0
@@ -43,10 +44,11 @@ class Deadly(batches.Batches):
         return super().__getitem__(index)
 
 recipe_batches.Batches = Deadly
-recipe = load_recipe(sys.argv[1])
-run = RunFolder(sys.argv[2])
-run.begin(recipe)
-fit.train(recipe, load_corpus(recipe), run)
+recipe = load_recipe(recipe_path)
+for path in paths:
+    run = RunFolder(path)
+    run.begin(recipe)
+    fit.train(recipe, load_corpus(recipe), run)
 """
 
 
@@ -160,21 +162,20 @@ def interrupt_at(epoch, batch):
 
 @pytest.mark.slow
 def test_killed_inside_an_epoch_and_resumed_bit_for_bit(recipe_of, tmp_path):
-    """SIGKILL, and each run in a process of its own with one thread: no sum depends on who was faster."""
+    """SIGKILL, and all in processes with one thread: no sum depends on who was faster."""
     recipe_path = tmp_path / "recipe.toml"
     recipe_path.write_text(dump_recipe(recipe_of(training__checkpoint_steps=2, training__epochs=2)))
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
-    def run(name, *deadly):
-        command = [sys.executable, "-c", KILLED, recipe_path, tmp_path / name, *deadly]
+    def run(*names, deadly):
+        command = [sys.executable, "-c", KILLED, recipe_path, *(tmp_path / name for name in names), *deadly]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
-    assert run("killed", "1", "4").returncode == -signal.SIGKILL
+    assert run("killed", deadly=("1", "4")).returncode == -signal.SIGKILL
     assert RunFolder(tmp_path / "killed").checkpoint()[0] == 1
     assert RunFolder(tmp_path / "killed").checkpoint()[1] in (2, 4)  # batches are made ahead of their time
-    for name in ("killed", "unbroken"):
-        done = run(name, "7", "0")
-        assert done.returncode == 0, done.stderr
+    done = run("killed", "unbroken", deadly=("7", "0"))
+    assert done.returncode == 0, done.stderr
     killed, unbroken = (RunFolder(tmp_path / name) for name in ("killed", "unbroken"))
     assert values(killed.history()) == values(unbroken.history())
     for pair in zip(weights(killed.checkpoint().path), weights(unbroken.checkpoint().path), strict=True):
