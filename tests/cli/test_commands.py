@@ -52,7 +52,7 @@ def test_translate_draws_the_attention(keras_attn, tiny_run, tmp_path):
     assert (tmp_path / "a.html").read_text(encoding="utf-8").count("<table") == 1
 
 
-def test_export_numbers_versions_and_refuses_to_overwrite(keras_attn, tiny_run, tmp_path):
+def test_export_numbers_versions_and_refuses_to_overwrite(keras_attn, tiny_run, tmp_path, two_signatures):
     base = tmp_path / "models" / "tiny"
     assert keras_attn("export", tiny_run, "--to", base).code == 0
     assert keras_attn("export", tiny_run, "--to", base).code == 0

@@ -100,9 +100,9 @@ def test_a_transformer_run_answers_the_same_every_way(transformer_run, lines):
 
 
 @pytest.mark.slow
-def test_an_export_of_other_weights_than_the_runs_is_found(
-    keras_attn, tiny_run, exported_run, lines, tmp_path
-):
+def test_an_export_of_other_weights_than_the_runs_is_found(keras_attn, tiny_run, exported_run, tmp_path):
+    lines = tmp_path / "line.txt"
+    lines.write_text("house water\n", encoding="utf-8")
     other = shutil.copytree(tiny_run, tmp_path / "other")
     model = keras.models.load_model(other / "best.keras", compile=False)
     kernel = model.get_layer("logits").weights[0]

@@ -69,18 +69,6 @@ def ask_session(session_process, tmp_path_factory):
     return ask
 
 
-@pytest.fixture
-def two_signatures(monkeypatch):
-    """Exports have the two signatures alone that are checked on the way: they take a third of the time."""
-    from keras_attn.export import saved_model, signatures
-
-    def few(service, batching=None):
-        functions = signatures.signature_functions(service, batching)
-        return {name: functions[name] for name in ("serving_default", "score")}
-
-    monkeypatch.setattr(saved_model, "signature_functions", few)
-
-
 def family_model(name, size):
     """A model whose outputs depend on its inputs although it is not trained."""
     import keras
