@@ -83,7 +83,8 @@ def with_rows_of_process(kind, index, count, num_devices=None):
     For `keras.distribution.DataParallel(auto_shard_dataset=False)` on the JAX backend, which makes one array
     of what the processes give, so that the loss is that of the whole batch. All processes make the same
     batches, and of each they must give equally many rows for every device: it is filled up with rows of pads,
-    which count nothing.
+    which count nothing in the loss of a batch. (The mean that `fit` shows for an epoch weighs a batch by its
+    rows, these included.)
 
     Args:
         kind: `Batches` or a class derived from it.
