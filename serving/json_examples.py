@@ -59,6 +59,7 @@ def _fill_example(example: example_pb2.Example, value: object) -> None:
         except UnicodeEncodeError as error:
             text = name.encode("utf-8", "replace").decode()
             raise invalid(f"Feature: {text} has a name that is no UTF-8. Expected UTF-8.") from error
+        feature.Clear()  # of equal names, the last one counts
         for item in content if isinstance(content, list) else [content]:
             _add_value(feature, name, item)
 

@@ -113,11 +113,15 @@ def _columns_at_once(instances: list, infos: Mapping[str, TensorInfo]) -> dict[s
             # Plain values feed one input, and whoever counts the inputs later misses the others.
             name, info = next(iter(infos.items()))
             return {name: to_array(instances, info)}
-        if all(_is_named(element) and element.keys() == infos.keys() for element in instances):
+        if all(_is_named(element) and _has_each_once(element, infos) for element in instances):
             return {n: to_array([element[n] for element in instances], i) for n, i in infos.items()}
     except ServingError:
         pass
     return None
+
+
+def _has_each_once(element: dict, infos: Mapping[str, TensorInfo]) -> bool:
+    return len(element) == len(infos) and element.keys() == infos.keys()
 
 
 def _columns_row_by_row(instances: list, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
@@ -137,7 +141,9 @@ def _columns_row_by_row(instances: list, infos: Mapping[str, TensorInfo]) -> dic
                 f"Failed to process element: {number} of 'instances' list. JSON object: {dump_json(element)}"
                 f" keys must be equal to: {','.join(sorted(infos))}"
             )
-    return {name: np.stack(rows) for name, rows in columns.items() if rows}
+    # Of equal keys in one row, the stock server puts every value into the tensor, and then reads as many as
+    # there are rows: the rows that follow move back, and the last values are not used.
+    return {name: np.stack(rows[: len(instances)]) for name, rows in columns.items() if rows}
 
 
 def _add_row(

@@ -14,6 +14,7 @@ import re
 
 from .errors import invalid
 from .json_dump import dump_json
+from .json_members import members_of
 from .json_strict import BYTE_ORDER_MARK, JsonSyntaxError, parse_strict
 
 # What Python's scanner reads differently: escaped surrogates, which it does not pair up by the same
@@ -33,13 +34,13 @@ def encode_text(text: str) -> bytes:
 
 
 def parse_json(body: bytes) -> object:
-    """Parses a request body. What follows the first value is ignored; the first of equal keys counts.
+    """Parses a request body. What follows the first value is ignored.
 
     Args:
         body: JSON text; `NaN`, `Infinity`, `Inf` and their negatives are allowed.
 
     Returns:
-        dict, list, str, int, float, bool or None.
+        dict (`Members` where keys are equal), list, str, int, float, bool or None.
 
     Raises:
         ServingError: the text is no JSON; says where.
@@ -72,13 +73,4 @@ def parse_object(body: bytes) -> dict:
     return document
 
 
-def _first_of_each(pairs: list[tuple[str, object]]) -> dict:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        members = {}
-        for name, value in pairs:
-            members.setdefault(name, value)
-    return members
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
+_DECODER = json.JSONDecoder(object_pairs_hook=members_of)

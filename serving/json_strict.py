@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import re
 
+from .json_members import members_of
+
 BYTE_ORDER_MARK = re.compile(rb"\xef?\xbb?\xbf?")  # a part of one is skipped, too
 _BLANK = re.compile(rb"[ \t\n\r]*")
 _INTEGER_PART = re.compile(rb"-?(?:0|[1-9][0-9]*)")
@@ -36,7 +38,7 @@ def parse_strict(body: bytes) -> object:
         body: UTF-8 text, possibly with a byte order mark; its encoding is not checked.
 
     Returns:
-        dict (the first of equal keys counts), list, str, int, float, bool or None.
+        dict (`Members` where keys are equal), list, str, int, float, bool or None.
 
     Raises:
         JsonSyntaxError: the text is no JSON.
@@ -50,11 +52,15 @@ def _is_above(digits: bytes, limit: int) -> bool:
     return len(digits) > len(str(limit)) or int(digits or b"0") > limit
 
 
+class _OpenObject(list):
+    """Name and value of each member that an object has so far."""
+
+
 class _Parser:
     def __init__(self, body: bytes):
         self._body = body + b"\0"  # a sentinel that no token starts with
         self._at = BYTE_ORDER_MARK.match(body).end()
-        self._open: list[dict | list] = []  # containers around the current position
+        self._open: list[list] = []  # containers around the current position
         self._keys: list[str] = []  # the key being filled, for each open object
 
     def parse(self) -> object:
@@ -78,11 +84,11 @@ class _Parser:
     def _next_value(self) -> tuple[object, bool]:
         """Reads the value that follows inside the innermost container, or closes that."""
         container = self._open[-1]
-        closing = b"]" if isinstance(container, list) else b"}"
-        if not container and self._next() == closing:
+        is_object = isinstance(container, _OpenObject)
+        if not container and self._next() == (b"}" if is_object else b"]"):
             self._at += 1
-            return self._open.pop(), False
-        if isinstance(container, dict):
+            return self._close(), False
+        if is_object:
             self._key()
         return self._value()
 
@@ -90,20 +96,25 @@ class _Parser:
         """Puts a finished value into its container; closes all containers that end after it."""
         while self._open:
             container = self._open[-1]
-            if isinstance(container, list):
+            if isinstance(container, _OpenObject):
+                container.append((self._keys.pop(), value))
+                end, problem = b"}", "Missing a comma or '}' after an object member."
+            else:
                 container.append(value)
                 end, problem = b"]", "Missing a comma or ']' after an array element."
-            else:
-                container.setdefault(self._keys.pop(), value)
-                end, problem = b"}", "Missing a comma or '}' after an object member."
             token = self._next()
             if token not in (b",", end):
                 raise JsonSyntaxError(problem, self._at)
             self._at += 1
             if token == b",":
                 return None, False
-            value = self._open.pop()
+            value = self._close()
         return value, True
+
+    def _close(self) -> dict | list:
+        """Returns the innermost container, which has ended."""
+        container = self._open.pop()
+        return members_of(container) if isinstance(container, _OpenObject) else container
 
     def _key(self) -> None:
         if self._next() != b'"':
@@ -118,7 +129,7 @@ class _Parser:
         token = self._next()
         if token in (b"{", b"["):
             self._at += 1
-            return ({} if token == b"{" else []), True
+            return (_OpenObject() if token == b"{" else []), True
         if token == b'"':
             return self._string(), False
         if token[0] in _LITERALS:

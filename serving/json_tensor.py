@@ -31,7 +31,7 @@ _MAX_RANK = 64  # NumPy's; TensorFlow kernels stop far earlier
 
 
 def is_base64(value: object) -> bool:
-    """Tells whether a value stands for bytes: an object whose only key is `b64`, with a string."""
+    """Tells whether a value stands for bytes: an object whose only member is `b64`, with a string."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
@@ -179,4 +179,4 @@ def type_name(item: object) -> str:
     if item is None or isinstance(item, bool):
         return {None: "Null", True: "True", False: "False"}[item]
     names = {dict: "Object", list: "Array", str: "String"}
-    return names.get(type(item), "Number")
+    return next((name for kind, name in names.items() if isinstance(item, kind)), "Number")

@@ -321,6 +321,18 @@ def test_whole_numbers_of_more_than_64_bits_are_decimal_ones(rest):
     assert (status, "has uint64_t element. Only int64_t is supported." in text) == (400, True)
 
 
+@pytest.mark.parametrize(
+    ("body", "results"),
+    [
+        (b'{"examples": [{"x": [4.0, 4.0], "x": 1.0}, {"x": "a", "x": []}]}', [2.5, 2.0]),
+        (b'{"context": {"x": "a", "x": 3.0}, "examples": [{}]}', [3.5]),
+    ],
+)
+def test_of_equal_features_the_last_counts(rest, body, results):
+    reply = rest.handle("POST", "/v1/models/examples:regress", body)
+    assert (reply.status, json.loads(reply.body)) == (200, {"results": results})
+
+
 def test_floats_beyond_the_range_are_infinite(rest):
     status, text = ask(rest, "regress", {"examples": [{"x": 1e300}]})
     assert (status, text) == (200, '{\n    "results": [Infinity]\n}')

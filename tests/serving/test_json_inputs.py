@@ -63,6 +63,29 @@ def test_several_inputs_in_both_forms():
         assert arrays["b"].tolist() == [b"x", b"y"]
 
 
+@pytest.mark.parametrize(
+    ("body", "inputs", "expected"),
+    [
+        # Every value of a row is put into the tensor, which has as many rows as there are instances.
+        (b'{"instances":[{"x":1,"x":2}]}', FLOAT, np.float32([1])),
+        (b'{"instances":[{"x":1,"x":2},{"x":3}]}', FLOAT, np.float32([1, 2])),
+        (b'{"instances":[{"x":1},{"x":2,"x":3},{"x":4}]}', FLOAT, np.float32([1, 2, 3])),
+        (b'{"instances":[{"x":[1,2],"x":[3,4]},{"x":[5,6]}]}', FLOAT, np.float32([[1, 2], [3, 4]])),
+        # Columns are looked up, and so is what stands around rows.
+        (b'{"inputs":{"x":[1],"x":[2,3]}}', FLOAT, np.float32([1])),
+        (b'{"instances":[1],"instances":[2,3]}', FLOAT, np.float32([1])),
+    ],
+)
+def test_equal_keys(body, inputs, expected):
+    arrays, _ = read(body, **inputs)
+    np.testing.assert_array_equal(arrays["x"], expected)
+
+
+def test_equal_keys_of_one_input_leave_the_other_in_its_place():
+    arrays, _ = read(b'{"instances":[{"a":1,"b":"x","a":2},{"a":3,"b":"y"}]}', **TWO)
+    assert {name: array.tolist() for name, array in arrays.items()} == {"a": [1, 2], "b": [b"x", b"y"]}
+
+
 ROW = "Failed to process element: {} of 'instances' list. Error: INVALID_ARGUMENT: {}"
 
 
@@ -95,6 +118,18 @@ ROW = "Failed to process element: {} of 'instances' list. Error: INVALID_ARGUMEN
          " equal to: a,b"),
         (b'{"instances":[{"a":1,"b":"x","c":2}]}', TWO,
          ROW.format("0 key: c", "JSON object: does not have named input: c")),
+        (b'{"instances":[{"x":1,"x":[2,3]}]}', FLOAT,
+         ROW.format("0 key: x", "Expecting tensor size: 1 but got: 2")),
+        (b'{"instances":[{"x":1,"x":"a"}]}', FLOAT,
+         ROW.format("0 key: x", 'JSON Value: "a" Type: String is not of expected type: float')),
+        (b'{"instances":[{"a":1,"a":2}]}', TWO,
+         "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1,\n    \"a\": 2\n}"
+         " keys must be equal to: a,b"),
+        (b'{"inputs":{"t":{"b64":"aGk=","b64":"aGk="}}}', TEXT,
+         'JSON Value: {\n    "b64": "aGk=",\n    "b64": "aGk="\n} not formatted correctly for base64 data'),
+        (b'{"inputs":{"x":{"b64":"aGk=","b64":"aGk="}}}', FLOAT,
+         'JSON Value: {\n    "b64": "aGk=",\n    "b64": "aGk="\n} Type: Object is not of expected type:'
+         " float"),
         (b'{"instances":[{"a":1.0,"b":5}]}', TWO,
          ROW.format("0 key: a", "JSON Value: 1.0 Type: Number is not of expected type: int32")),
         (b'{"instances":[[1,2],[3,[4]]]}', FLOAT,
