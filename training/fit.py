@@ -60,7 +60,7 @@ def _train(recipe, corpus, run, report, processes, num_devices):
     checkpoint = run.checkpoint()
     encoded = _encoded(recipe, corpus, tokenizers, run, report)
     with device_scope(recipe.training.devices):
-        batches = make_batches(recipe.training, *encoded, processes, num_devices, num_replicas())
+        batches = make_batches(recipe, tokenizers, *encoded, processes, num_devices, num_replicas())
         model = _model(recipe, tokenizers, checkpoint, len(batches[0]), report)
     if recipe.training.batch_tokens:
         report(f"{batches[0].summary()}; validation: {batches[1].summary()}")

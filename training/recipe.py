@@ -143,6 +143,8 @@ class Training(Section):
     checkpoint_steps: int = option(0, minimum=0)  # batches between checkpoints inside an epoch
     source_word_dropout: float = option(0.0, minimum=0, below=1)  # words that become unknown
     target_word_dropout: float = option(0.0, minimum=0, below=1)  # in what the decoder reads
+    # Other subwords in every epoch: p of BPE-dropout, or alpha of subword regularization (unigram).
+    subword_sampling: float = option(0.0, minimum=0, maximum=1)
     r_drop: float = option(0.0, minimum=0)  # alpha: two passes of every pair that are to agree
     devices: str = option("one", choices=("one", "all"))  # of this machine; with JAX of all processes
     tensorboard: bool = option(False)  # event files in `tensorboard/`
@@ -226,4 +228,10 @@ class Recipe(Section):
                 "must be true, because the model has one table of embeddings for source and target. "
                 "Received: false.",
                 "tokenizer.shared",
+            )
+        if self.training.subword_sampling and self.tokenizer.kind != "sentencepiece":
+            raise RecipeError(
+                'needs subwords. Expected tokenizer.kind = "sentencepiece". '
+                f'Received: "{self.tokenizer.kind}". Change one of both.',
+                "training.subword_sampling",
             )

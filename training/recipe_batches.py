@@ -3,15 +3,18 @@
 from .batches import Batches
 from .devices import with_rows_of_process
 from .repeated_rows import with_every_row_twice
+from .sampled_texts import SampledTexts
+from .subword_sampling import with_subword_sampling
 from .token_batches import TokenBatches
 from .word_dropout import with_word_dropout
 
 
-def make_batches(options, train, validation, processes, num_devices, num_replicas=1):
+def make_batches(recipe, tokenizers, train, validation, processes, num_devices, num_replicas=1):
     """The batches to train on, and those of the validation pairs.
 
     Args:
-        options: the `[training]` section.
+        recipe: a `Recipe`.
+        tokenizers: of source and target.
         train: `Encoded` training pairs.
         validation: `Encoded` validation pairs.
         processes: `Processes`; every one gets its rows of every batch.
@@ -21,16 +24,42 @@ def make_batches(options, train, validation, processes, num_devices, num_replica
     Returns:
         (`Batches` of an epoch in the order of the seed, `Batches` in the order of the pairs).
     """
+    options = recipe.training
     kind, size = (
         (TokenBatches, options.batch_tokens) if options.batch_tokens else (Batches, options.batch_size)
     )
+    trained, rows = kind, (train.sources, train.targets)
+    if options.subword_sampling:
+        sampled = _sampled_texts(recipe, tokenizers, train)
+        trained, rows = with_subword_sampling(kind, *sampled), [texts.rows(0) for texts in sampled]
     rates = options.source_word_dropout, options.target_word_dropout
-    trained = with_word_dropout(kind, *rates) if any(rates) else kind
+    if any(rates):
+        trained = with_word_dropout(trained, *rates)
     if num_devices > 1:
         trained, kind = (with_rows_of_process(made, *processes, num_devices) for made in (trained, kind))
     if options.r_drop:
         trained = with_every_row_twice(trained, num_replicas)
     return (
-        trained(train.sources, train.targets, size, seed=options.seed),
+        trained(*rows, size, seed=options.seed),
         kind(validation.sources, validation.targets, size),
     )
+
+
+def _sampled_texts(recipe, tokenizers, train):
+    """`SampledTexts` of the sources and of the targets."""
+    limits = recipe.data.max_source_length, recipe.data.max_target_length
+    columns = zip(*train.pairs, strict=True)
+    return [
+        SampledTexts(
+            tokenizer,
+            recipe.tokenizer.model_type,
+            recipe.training.subword_sampling,
+            texts,
+            rows,
+            limit,
+            (recipe.training.seed, side),
+        )
+        for side, (tokenizer, texts, rows, limit) in enumerate(
+            zip(tokenizers, columns, (train.sources, train.targets), limits, strict=True)
+        )
+    ]

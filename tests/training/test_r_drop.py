@@ -42,9 +42,9 @@ def test_processes_get_whole_pairs(recipe_of):
     class Pairs:
         sources = targets = IDS
 
-    options = recipe_of(training__r_drop=2.0, training__batch_size=5).training
-    whole = make_batches(options, Pairs, Pairs, ALONE, 1)[0][0][1]
-    parts = [make_batches(options, Pairs, Pairs, Processes(index, 2), 2)[0][0][1] for index in range(2)]
+    recipe = recipe_of(training__r_drop=2.0, training__batch_size=5)
+    whole = make_batches(recipe, None, Pairs, Pairs, ALONE, 1)[0][0][1]
+    parts = [make_batches(recipe, None, Pairs, Pairs, Processes(index, 2), 2)[0][0][1] for index in range(2)]
     for part in parts:
         np.testing.assert_array_equal(part[::2], part[1::2])
     together = np.stack([part[::2] for part in parts], axis=1).reshape(-1, whole.shape[1])

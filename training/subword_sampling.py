@@ -1,0 +1,41 @@
+"""Batches of texts that are cut into other subwords in every epoch."""
+
+import numpy as np
+
+from .padded_rows import PaddedRows
+
+# Lengths change with every epoch; what is a multiple of this keeps the shapes of all epochs few.
+_WIDTH_STEP = 4
+
+
+def with_subword_sampling(kind, sources, targets):
+    """A class of batches that takes the ids of an epoch from texts that are cut at random.
+
+    The widths of a batch are those that the epoch's ids need, made a multiple of 4. Where `kind` counts
+    tokens, it counts those of the first epoch.
+
+    Args:
+        kind: `Batches` or a class derived from it.
+        sources: `SampledTexts`.
+        targets: likewise, aligned.
+
+    Returns:
+        A class derived from `kind`, to be made with the ids of epoch 0.
+    """
+
+    class SubwordSampling(kind):
+        def begin_epoch(self, epoch, first_batch=0):
+            drawn = sources.rows(epoch), targets.rows(epoch)
+            self._sources, self._targets = map(PaddedRows, drawn)
+            super().begin_epoch(epoch, first_batch)
+            widths = 1 + np.array([[len(row) for row in rows] for rows in drawn]).T  # [N, 2]
+            self._order = [(chosen, _rounded(widths[chosen].max(axis=0))) for chosen, _ in self._order]
+
+        def summary(self):
+            return f"{super().summary()}, of the first epoch's subwords"
+
+    return SubwordSampling
+
+
+def _rounded(widths):
+    return tuple((-(-widths // _WIDTH_STEP) * _WIDTH_STEP).tolist())
