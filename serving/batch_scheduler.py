@@ -12,6 +12,7 @@ import numpy as np
 
 from .batch_tensors import Feeds
 from .batching_parameters import BatchingParameters
+from .caller import Caller, current_caller
 from .errors import Code, ServingError, invalid
 
 
@@ -23,11 +24,13 @@ class Task:
         feeds: tensor name -> array.
         size: rows.
         timeout_ms: limit in milliseconds from `enqueued_at` on; 0 means none.
+        caller: who waits for it; once gone, it is not run any more.
     """
 
     feeds: Feeds
     size: int
     timeout_ms: int = 0
+    caller: Caller = field(default_factory=current_caller)
     enqueued_at: float = field(default_factory=time.monotonic)
     outputs: list[np.ndarray] = field(default_factory=list)
     error: Exception | None = None
@@ -152,7 +155,8 @@ class BatchScheduler:
         while (work := self._next()) is not None:
             queue, tasks = work
             try:
-                queue.process(tasks)
+                if awaited := _without_gone(tasks):
+                    queue.process(awaited)
             except Exception as error:  # each caller gets it, and the thread goes on
                 for task in tasks:
                     task.error = error
@@ -172,3 +176,15 @@ class BatchScheduler:
                 dues = [due for queue in self._queues if (due := queue.next_due()) is not None]
                 self._changed.wait(max(0.0, min(dues) - now) if dues else None)
         return None
+
+
+def _without_gone(tasks: list[Task]) -> list[Task]:
+    """Returns the tasks whose callers still wait; to the others an error is given."""
+    awaited = []
+    for task in tasks:
+        try:
+            task.caller.check()
+            awaited.append(task)
+        except ServingError as error:
+            task.error = error
+    return awaited

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
 from .access_log import AccessLog
+from .caller import Caller, working_for
 from .errors import Code, ServingError
 from .retry_hints import retry_metadata
 
@@ -78,7 +79,8 @@ def unary_handler(
     def call(request: object, context: grpc.ServicerContext) -> object:
         begin = time.perf_counter()
         try:
-            response = run(request, context)
+            with working_for(_caller_of(context)):
+                response = run(request, context)
             access_log.write("GRPC", name, "OK", begin, peer=context.peer())
             return response
         except ServingError as error:
@@ -97,6 +99,14 @@ def unary_handler(
         request_deserializer=request_type.FromString,
         response_serializer=lambda response: response.SerializeToString(),
     )
+
+
+def _caller_of(context: grpc.ServicerContext) -> Caller:
+    """Returns who leaves when the call ends: also because it is cancelled or its deadline is over."""
+    caller = Caller()
+    if not context.add_callback(caller.leave):  # it has ended already
+        caller.leave()
+    return caller
 
 
 def _timeout_ms(context: grpc.ServicerContext) -> int:

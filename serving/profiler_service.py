@@ -19,6 +19,7 @@ from google.protobuf import message
 
 from .access_log import AccessLog
 from .built_messages import build_messages
+from .caller import current_caller
 from .errors import Code, ServingError, invalid
 from .grpc_methods import unary_handler
 
@@ -95,7 +96,7 @@ class _Profiler:
                 "ProfileRequest has neither emit_xspace nor repository_root. Expected one of them, to know"
                 " where the trace is to go."
             )
-        data = self._trace(request, context)
+        data = self._trace(request)
         response = profiler_messages()["ProfileResponse"](empty_trace=_is_empty(data))
         if request.emit_xspace:
             response.xspace = data
@@ -111,25 +112,22 @@ class _Profiler:
             self._stopped.add(request.session_id)
         return profiler_messages()["TerminateResponse"]()
 
-    def _trace(self, request: message.Message, context: grpc.ServicerContext) -> bytes:
+    def _trace(self, request: message.Message) -> bytes:
         from tensorflow.python.profiler.internal._pywrap_profiler import ProfilerSession
 
         session = ProfilerSession()
         try:
             with tempfile.TemporaryDirectory() as folder:
-                return self._watched(session, folder, request, context)
+                return self._watched(session, folder, request)
         except tf.errors.OpError as error:  # another session is going on, for one
             raise ServingError(Code.INTERNAL, error.message) from error
 
-    def _watched(
-        self, session: object, folder: str, request: message.Message, context: grpc.ServicerContext
-    ) -> bytes:
+    def _watched(self, session: object, folder: str, request: message.Message) -> bytes:
         """Returns an `XSpace`, which the profiler hands out as a file alone."""
         session.start(folder, _levels(request.opts))
         end = time.monotonic() + (request.opts.duration_ms or request.duration_ms) / 1e3
         while (left_s := end - time.monotonic()) > 0 and not self._is_stopped(request.session_id):
-            if not context.is_active():
-                raise ServingError(Code.CANCELLED, "The caller went away.")
+            current_caller().check()
             time.sleep(min(_TICK_S, left_s))
         session.export_to_tb()
         (file,) = Path(folder).glob("**/*.xplane.pb")

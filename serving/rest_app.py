@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .access_log import AccessLog
+from .caller import working_for
 from .errors import Code, ServingError
 from .event_stream import EventStream, Mailbox, relay
 from .limits import too_large
@@ -159,9 +160,10 @@ class RestApp:
             if self._limits.max_bytes and len(body) > self._limits.max_bytes:
                 self._metrics.increase(REFUSALS, "body")
                 return error_reply(too_large(len(body), self._limits.max_bytes), 413)
-        if listener is not None:
-            return self._handler.stream(scope["method"], path, body, headers, listener)
-        return self._handler.handle(scope["method"], path, body, headers)
+        with working_for(scope["caller"]):
+            if listener is not None:
+                return self._handler.stream(scope["method"], path, body, headers, listener)
+            return self._handler.handle(scope["method"], path, body, headers)
 
     async def _read_body(self, receive: Receive) -> bytes | None:
         """Collects the body; None if the client went away."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from .caller import current_caller
 from .errors import Code, ServingError, invalid
 from .inference import run_classify, run_regress
 from .json_examples import read_examples
@@ -117,6 +118,7 @@ class RestHandler:
         try:
             route = find_route(method, path)
             name, call = route.spec.name, route.call
+            current_caller().check()  # it may have waited for this thread
             reply, code = Reply(200, answer(route)), Code.OK
         except VersionTooLarge:
             reply, code = Reply(400, b""), Code.INVALID_ARGUMENT

@@ -9,6 +9,7 @@ from typing import Protocol
 from httptools import HttpParserError, HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .caller import Caller
 from .html_pages import html_page
 
 _REQUEST_LINE = re.compile(rb"\w+ \S+ HTTP/\d")
@@ -48,21 +49,29 @@ class RestProtocol(HttpToolsProtocol):
     """Answers 501 to a method that there is not, and 400 to what cannot be parsed.
 
     Adds to the scope what the stock server goes by: `fragment`, the part of the target behind `#`, and
-    `keeps_alive`, where an HTTP/1.0 client asks for that.
+    `keeps_alive`, where an HTTP/1.0 client asks for that; and `caller`, who leaves when the connection
+    is lost.
     """
 
     def connection_made(self, transport: Transport) -> None:
         """Begins a connection."""
         super().connection_made(transport)
         self.parser = _MethodWatch(self.parser)
+        self._caller = Caller()  # one for all requests of a connection, pipelined ones included
         # The time that an idle connection has counts for one that never says anything as well.
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends a connection."""
+        self._caller.leave()
+        super().connection_lost(exc)
+
     def on_headers_complete(self) -> None:
         """Begins a request, once its head is complete."""
         super().on_headers_complete()
+        self.scope["caller"] = self._caller
         self.scope["fragment"] = self.url.partition(b"#")[2]
         tokens = dict(self.scope["headers"]).get(b"connection", b"").lower()
         if self.scope["http_version"] == "1.0" and b"keep-alive" in tokens:

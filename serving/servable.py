@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .caller import current_caller
 from .limits import Limits
 from .metric_definitions import RUNTIME_LATENCY
 from .metrics import Metrics
@@ -134,9 +135,10 @@ class Servable:
             tensor name -> array.
 
         Raises:
-            ServingError: what the graph reported.
+            ServingError: what the graph reported; CANCELLED if the caller has left.
         """
         self._limits.check_inputs(feeds)
+        current_caller().check()
         begin = time.perf_counter()
         arrays = self._session.run(feeds, fetches, self._limits.run_time_ms(timeout_ms))
         microseconds = (time.perf_counter() - begin) * 1e6

@@ -12,6 +12,7 @@ from keras_attn.serving.batch_scheduler import BatchScheduler
 from keras_attn.serving.batching import Batching
 from keras_attn.serving.batching_parameters import BatchingParameters
 from keras_attn.serving.batching_session import BatchingSession
+from keras_attn.serving.caller import Caller, working_for
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.loading import SavedModelLoader
 from keras_attn.serving.metrics import Metrics
@@ -174,6 +175,43 @@ def test_a_request_whose_time_ran_out_in_the_queue(batching):
     session.run(floats(2), ["y"], timeout_ms=19_000)
     assert fake.timeouts[0] == 0
     assert 0 < fake.timeouts[1] <= 19_000
+
+
+def test_a_request_whose_caller_has_left_is_not_run(batching):
+    fake, gone = FakeSession(waits=True), Caller()
+    session = batching(fake, max_batch_size=5, max_enqueued_batches=7)
+    first = threading.Thread(target=session.run, args=(floats(1, 2, 3, 4, 5), ["y"]))
+    first.start()
+    assert fake.has_begun.wait(20.0)
+    answers = []
+
+    def ask_and_leave():
+        with working_for(gone), pytest.raises(ServingError, match=r"CANCELLED: The caller went away\."):
+            session.run(floats(6, 7), ["y"])
+        answers.append("dropped")
+
+    def ask():
+        answers.append(session.run(floats(8), ["y"])[0].tolist())
+
+    waiting = [threading.Thread(target=run) for run in (ask_and_leave, ask)]
+    for thread in waiting:
+        thread.start()
+    while next(iter(session._queues.values()))._batches[0].size < 3:  # both in one batch
+        pass
+    gone.leave()
+    fake.may_end.set()
+    for thread in (first, *waiting):
+        thread.join(20.0)
+    assert sorted(answers, key=str) == [[16], "dropped"]
+    assert fake.sizes == [5, 1]
+
+
+def test_a_batch_of_which_all_callers_have_left_is_not_run(batching):
+    fake, gone = FakeSession(), Caller()
+    gone.leave()
+    with working_for(gone), pytest.raises(ServingError, match="CANCELLED"):
+        batching(fake).run(floats(1), ["y"])
+    assert fake.sizes == []
 
 
 def test_a_request_of_the_wrong_type_or_rank_fails_alone(batching):
