@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import grpc
 
+from .metric_definitions import REFUSALS
+from .metrics import Metrics
 from .retry_hints import retry_metadata
 
 
@@ -42,12 +44,13 @@ class Admission(grpc.ServerInterceptor):
     Args:
         executor: the server's pool.
         most: calls that may run or wait at once.
+        metrics: where refusals are counted.
     """
 
-    def __init__(self, executor: CountingExecutor, most: int):
+    def __init__(self, executor: CountingExecutor, most: int, metrics: Metrics):
         self._executor = executor
         self._most = most
-        self._refusal = grpc.unary_unary_rpc_method_handler(_refusing(most))
+        self._refusal = grpc.unary_unary_rpc_method_handler(_refusing(most, metrics))
 
     def intercept_service(self, continuation: Callable, details: object) -> grpc.RpcMethodHandler | None:
         """Returns the method's own handler, or one that refuses."""
@@ -55,10 +58,11 @@ class Admission(grpc.ServerInterceptor):
         return self._refusal if handler and self._executor.num_tasks >= self._most else handler
 
 
-def _refusing(most: int) -> Callable:
+def _refusing(most: int, metrics: Metrics) -> Callable:
     text = f"Too many requests wait already. Expected at most {most} at once. Try again later."
 
     def refuse(request: bytes, context: grpc.ServicerContext) -> None:
+        metrics.increase(REFUSALS, "waiting")
         context.set_trailing_metadata(retry_metadata(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 

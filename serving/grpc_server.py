@@ -12,6 +12,7 @@ from .grpc_admission import Admission, CountingExecutor
 from .grpc_extras import Health, add_reflection
 from .grpc_methods import SERVICE_NAMES, Method, method_handlers
 from .listening import PortInUse, port_in_use
+from .metrics import Metrics
 from .profiler_service import profiler_handler
 
 _INT32_MAX = 2**31 - 1
@@ -51,13 +52,18 @@ class GrpcServer:
         methods: name -> method, see `method_handlers`.
         settings: where and how.
         access_log: where calls are written.
+        metrics: where refused calls are counted.
 
     Raises:
         PortInUse: the port or the socket cannot be had.
     """
 
     def __init__(
-        self, methods: Mapping[str, Method], settings: GrpcSettings, access_log: AccessLog | None = None
+        self,
+        methods: Mapping[str, Method],
+        settings: GrpcSettings,
+        access_log: AccessLog | None = None,
+        metrics: Metrics | None = None,
     ):
         self._settings = settings
         self._executor = CountingExecutor(settings.max_threads)
@@ -65,7 +71,8 @@ class GrpcServer:
         if settings.profiler:
             handlers.append(profiler_handler(access_log))
         if settings.max_waiting is not None:
-            interceptors.append(Admission(self._executor, settings.max_waiting + settings.max_threads))
+            most = settings.max_waiting + settings.max_threads
+            interceptors.append(Admission(self._executor, most, metrics or Metrics()))
         self._server = grpc.server(
             self._executor,
             handlers,

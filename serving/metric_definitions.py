@@ -56,6 +56,8 @@ SESSION_RUNS = Definition("/tensorflow/core/direct_session_runs", ())
 GRAPH_RUNS = Definition("/tensorflow/core/graph_runs", ())
 GRAPH_RUN_TIME = Definition("/tensorflow/core/graph_run_time_usecs", ())
 GRAPH_RUN_TIMES = Definition("/tensorflow/core/graph_run_time_usecs_histogram", (), exponential(1000, 2, 20))
+# By the limit that refused them: `waiting`, over REST and gRPC, and `body`, over REST alone, because messages
+# that are too long for gRPC are refused by its library, which tells nobody.
 REFUSALS = Definition("/keras_attn/serving/refused_request_count", ("limit",))
 RUNNING = Definition("/keras_attn/serving/running_requests", ("entrypoint",), is_gauge=True)
 

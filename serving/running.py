@@ -92,7 +92,7 @@ class Server:
         options = self._options
         if self._manager and not self._manager.reload(self._models, stop):
             return False
-        self._grpc = GrpcServer(self._methods(), self._grpc_settings, self._access_log)
+        self._grpc = GrpcServer(self._methods(), self._grpc_settings, self._access_log, self.metrics)
         if self._listener:
             self._open_rest()
         self._grpc.start()

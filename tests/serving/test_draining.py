@@ -17,7 +17,7 @@ from keras_attn.serving.signatures import Signature, TensorInfo
 class SlowServable:
     """Says when a run has begun, and ends it when it is let go."""
 
-    name, version, checks_method_names = "slow", 1, False
+    name, version, checks_method_names, writes_tensor_content = "slow", 1, False, False
 
     def __init__(self):
         info = TensorInfo("t:0", types_pb2.DT_FLOAT)

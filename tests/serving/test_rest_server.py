@@ -8,13 +8,16 @@ import json
 import socket
 import threading
 
+import grpc
 import numpy as np
 import pytest
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_attn.serving import Client, GrpcClient, Options, Server, ServerError
 from keras_attn.serving.assembly import access_log_of
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.side_pages import SidePages, metrics_path
+from keras_attn.serving.tensor_protos import to_proto
 
 from .test_draining import slow  # noqa: F401 - a fixture
 
@@ -342,7 +345,7 @@ def test_a_full_disk_costs_no_request(tmp_path, caplog):
 
 def test_requests_that_wait_are_limited(slow):  # noqa: F811
     servable, registry = slow
-    options = Options(port=0, rest_api_num_threads=1, max_waiting_requests=1)
+    options = Options(port=0, rest_api_num_threads=1, grpc_max_threads=1, max_waiting_requests=1)
     server = Server(options, registry=registry, grace_s=20.0)
     server.start()
     answers = []
@@ -365,9 +368,18 @@ def test_requests_that_wait_are_limited(slow):  # noqa: F811
     connection.request("GET", "/healthz")
     assert connection.getresponse().read() == b"ok\n"
     connection.close()
-    servable.may_end.set()
+    count = ':keras_attn:serving:refused_request_count{limit="waiting"} '
+    assert f"{count}1\n" in server.metrics.page()
+    request = predict_pb2.PredictRequest(inputs={"x": to_proto(np.float32([1]))})
+    request.model_spec.name = "slow"
+    with grpc.insecure_channel(f"localhost:{server.grpc_port}") as channel:
+        method = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+        calls = [method.future(request, timeout=20.0) for _ in range(3)]  # one runs, one waits
+        assert calls[2].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert f"{count}2\n" in server.metrics.page()  # both protocols are counted alike
+        servable.may_end.set()
+        assert [call.result().outputs["y"].float_val for call in calls[:2]] == [[7.0], [7.0]]
     for thread in asking:
         thread.join(20.0)
     server.stop()
     assert answers == [[7.0], [7.0]]
-    assert server.metrics.total("/keras_attn/serving/refused_request_count") == 1

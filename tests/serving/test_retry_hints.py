@@ -12,6 +12,7 @@ from tensorflow_serving.apis import predict_pb2
 from keras_attn.serving import GrpcClient, ServerError
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.grpc_server import GrpcServer, GrpcSettings
+from keras_attn.serving.metrics import Metrics
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 # Status{code: 8, message: "full", details: Any{RetryInfo{retry_delay{seconds: 1}}}}, written by hand.
@@ -30,8 +31,8 @@ STATUS = (
 def serve():
     servers = []
 
-    def start(predict, **settings):
-        servers.append(GrpcServer({"Predict": predict}, GrpcSettings(**settings)))
+    def start(predict, metrics=None, **settings):
+        servers.append(GrpcServer({"Predict": predict}, GrpcSettings(**settings), metrics=metrics))
         servers[-1].start()
         return f"localhost:{servers[-1].port}"
 
@@ -115,7 +116,8 @@ def test_calls_that_wait_are_limited(serve):
         may_end.wait(20.0)
         return predict_pb2.PredictResponse()
 
-    address = serve(predict, max_threads=1, max_waiting=1)
+    metrics = Metrics()
+    address = serve(predict, metrics, max_threads=1, max_waiting=1)
     with grpc.insecure_channel(address) as channel:
         method = channel.unary_unary(PREDICT)
         taken = [method.future(b"", timeout=20.0) for _ in range(2)]  # one runs, one waits
@@ -129,3 +131,4 @@ def test_calls_that_wait_are_limited(serve):
         assert [call.result() for call in taken] == [b"", b""]
         assert method(b"", timeout=20.0) == b""
     assert len(calls) == 3
+    assert ':keras_attn:serving:refused_request_count{limit="waiting"} 1' in metrics.page()
