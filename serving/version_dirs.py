@@ -8,19 +8,19 @@ import re
 
 from .file_system import is_directory, list_names, stamps
 
-_INTEGER = re.compile(r"\s*\+?\d+\s*", re.ASCII)
-_LARGEST = 2**63 - 1
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
 
 def parse_version(name: str) -> int | None:
     """Returns the version number that a directory name stands for, or None.
 
-    `7`, `00000007` and `+7` are 7; `7.tmp`, `v7` and what exceeds 63 bits are no versions.
+    `7`, `00000007` and `+7` are 7, `-7` is below 0; `7.tmp`, `v7` and what exceeds 64 bits are no versions.
+    REST cannot name a negative version, as its paths hold digits alone; gRPC and version policies can.
     """
     if not _INTEGER.fullmatch(name):
         return None
     number = int(name)
-    return number if number <= _LARGEST else None
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def list_versions(base_path: str) -> dict[int, str]:

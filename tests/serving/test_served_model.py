@@ -174,6 +174,22 @@ def test_policies(model, tmp_path):
     assert set(states(model).values()) == {State.END}
 
 
+def test_negative_versions_are_the_oldest(model, tmp_path):
+    for version in (-7, -2):
+        add(tmp_path, version)
+    model.configure(str(tmp_path), AllVersions())
+    model.poll()
+    registry = Registry([model])
+    for asked, got in ((None, -2), (-7, -7)):
+        with registry.use(ModelSpec("m", asked)) as servable:
+            assert servable.version == got
+    assert [status.version for status in registry.statuses(ModelSpec("m"))] == [-2, -7]
+    add(tmp_path, 0)
+    model.configure(str(tmp_path), LatestVersions(2))
+    model.poll()
+    assert states(model) == {0: State.AVAILABLE, -2: State.AVAILABLE, -7: State.END}
+
+
 def test_none_of_the_versions_that_are_asked_for(model, tmp_path, caplog):
     add(tmp_path, 2)
     model.configure(str(tmp_path), SpecificVersions(frozenset({3})))

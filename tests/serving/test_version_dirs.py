@@ -13,13 +13,20 @@ from keras_attn.serving.version_dirs import fingerprint, list_versions, parse_ve
         ("+5", 5),
         (" 5", 5),
         ("0", 0),
-        ("-1", None),
+        ("-1", -1),
+        (" -05\n", -5),
+        ("-0", 0),
+        ("- 1", None),
+        ("+-1", None),
+        ("-", None),
         ("7.tmp", None),
         ("v7", None),
         ("", None),
         ("٣", None),
         (str(2**63 - 1), 2**63 - 1),
         (str(2**63), None),
+        (str(-(2**63)), -(2**63)),
+        (str(-(2**63) - 1), None),
     ],
 )
 def test_parse_version(name, version):
@@ -27,10 +34,10 @@ def test_parse_version(name, version):
 
 
 def test_list_versions(tmp_path):
-    for name in ("1", "01", "3", ".tmp-4", "assets"):
+    for name in ("1", "01", "3", "-3", ".tmp-4", "assets"):
         (tmp_path / name).mkdir()
     (tmp_path / "5").write_text("a file")
-    assert list_versions(str(tmp_path)) == {1: str(tmp_path / "1"), 3: str(tmp_path / "3")}
+    assert list_versions(str(tmp_path)) == {n: str(tmp_path / str(n)) for n in (1, 3, -3)}
     with pytest.raises(FileNotFoundError):
         list_versions(str(tmp_path / "nothing"))
 
