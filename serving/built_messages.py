@@ -23,24 +23,33 @@ _KINDS = {
 
 
 def build_messages(
-    package: str, layouts: Mapping[str, Mapping[str, tuple[int, str]]]
+    package: str,
+    layouts: Mapping[str, Mapping[str, tuple[int, str]]],
+    services: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
 ) -> dict[str, type[message.Message]]:
     """Builds messages in a pool of their own, beside whatever other packages register.
 
     Args:
         package: name of the protobuf package.
         layouts: message -> field -> number and type: `bool`, `.google.protobuf.Any`, `repeated int64` ...
+        services: service -> method -> its request's and its answer's message; None means no service.
 
     Returns:
-        message -> its class.
+        message -> its class; the services are in `DESCRIPTOR.file` of each.
     """
     file = descriptor_pb2.FileDescriptorProto(
-        name="built.proto", package=package, syntax="proto3", dependency=[known.name for known in _KNOWN]
+        name=f"{package}.proto", package=package, syntax="proto3", dependency=[known.name for known in _KNOWN]
     )
     for name, fields in layouts.items():
         entry = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
             _add_field(entry, field, number, kind)
+    for name, methods in (services or {}).items():
+        entry = file.service.add(name=name)
+        for method, (asked, answered) in methods.items():
+            entry.method.add(
+                name=method, input_type=f".{package}.{asked}", output_type=f".{package}.{answered}"
+            )
     pool = descriptor_pool.DescriptorPool()
     for known in _KNOWN:
         pool.AddSerializedFile(known.serialized_pb)

@@ -21,9 +21,8 @@ _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _MAX_ERROR_BYTES = 1024
 # A call without a deadline reports one at the end of time.
 _NO_DEADLINE_S = 10 * 365 * 24 * 3600
-_FILES = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
 
-SERVICE_NAMES = tuple(service.full_name for file in _FILES for service in file.services_by_name.values())
+SERVICE_FILES = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
 
 Method = Callable[[object, int], object]
 
@@ -40,7 +39,7 @@ def method_handlers(
     """
     access_log = access_log or AccessLog("")
     handlers = []
-    for file in _FILES:
+    for file in SERVICE_FILES:
         for service in file.services_by_name.values():
             calls = {
                 method.name: _unary(methods[method.name], method, access_log)

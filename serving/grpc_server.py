@@ -10,10 +10,10 @@ import grpc
 from .access_log import AccessLog
 from .grpc_admission import Admission, CountingExecutor
 from .grpc_extras import Health, add_reflection
-from .grpc_methods import SERVICE_NAMES, Method, method_handlers
+from .grpc_methods import SERVICE_FILES, Method, method_handlers
 from .listening import PortInUse, port_in_use
 from .metrics import Metrics
-from .profiler_service import profiler_handler
+from .profiler_service import profiler_file, profiler_handler
 
 _INT32_MAX = 2**31 - 1
 
@@ -68,8 +68,10 @@ class GrpcServer:
         self._settings = settings
         self._executor = CountingExecutor(settings.max_threads)
         handlers, interceptors = method_handlers(methods, access_log), []
+        files = list(SERVICE_FILES)
         if settings.profiler:
             handlers.append(profiler_handler(access_log))
+            files.append(profiler_file())
         if settings.max_waiting is not None:
             most = settings.max_waiting + settings.max_threads
             interceptors.append(Admission(self._executor, most, metrics or Metrics()))
@@ -79,8 +81,10 @@ class GrpcServer:
             interceptors=interceptors,
             options=_library_options(settings),
         )
-        add_reflection(self._server, SERVICE_NAMES)
         self._health = Health(self._server) if settings.health else None
+        if self._health:
+            files.append(self._health.file)
+        add_reflection(self._server, files)
         self.port = self._open()
 
     @property

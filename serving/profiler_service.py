@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import grpc
 import tensorflow as tf
 from google.protobuf import message
+from google.protobuf.descriptor import FileDescriptor
 
 from .access_log import AccessLog
 from .built_messages import build_messages
@@ -47,9 +48,16 @@ _LAYOUTS = {
     "TerminateRequest": {"session_id": (1, "string")},
     "TerminateResponse": {},
     "MonitorRequest": {"duration_ms": (1, "uint64")},
-    "XSpace": {"planes": (1, "repeated .tensorflow.XPlane")},
-    "XPlane": {"lines": (3, "repeated .tensorflow.XLine")},
+}
+_TRACE_LAYOUTS = {
+    "XSpace": {"planes": (1, "repeated .tensorflow.profiler.XPlane")},
+    "XPlane": {"lines": (3, "repeated .tensorflow.profiler.XLine")},
     "XLine": {"events": (4, "repeated bytes")},
+}
+# What there is of the service, for those who ask what can be called.
+_METHODS = {
+    "Profile": ("ProfileRequest", "ProfileResponse"),
+    "Terminate": ("TerminateRequest", "TerminateResponse"),
 }
 _NOT_HERE = {
     "Monitor": "unimplemented.",  # the stock server's own words: there is nothing to monitor on a CPU
@@ -62,7 +70,17 @@ _NOT_HERE = {
 @cache
 def profiler_messages() -> dict[str, type[message.Message]]:
     """Returns the service's messages by name."""
-    return build_messages("tensorflow", _LAYOUTS)
+    return build_messages("tensorflow", _LAYOUTS, {"ProfilerService": _METHODS})
+
+
+@cache
+def _trace_messages() -> dict[str, type[message.Message]]:
+    return build_messages("tensorflow.profiler", _TRACE_LAYOUTS)
+
+
+def profiler_file() -> FileDescriptor:
+    """Returns the description of the service, as far as it is served."""
+    return profiler_messages()["ProfileRequest"].DESCRIPTOR.file
 
 
 def profiler_handler(access_log: AccessLog | None = None) -> grpc.GenericRpcHandler:
@@ -149,7 +167,7 @@ def _levels(options: message.Message) -> dict[str, int]:
 
 
 def _is_empty(data: bytes) -> bool:
-    space = profiler_messages()["XSpace"].FromString(data)
+    space = _trace_messages()["XSpace"].FromString(data)
     return not any(line.events for plane in space.planes for line in plane.lines)
 
 

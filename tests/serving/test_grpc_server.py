@@ -8,6 +8,7 @@ import subprocess
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_attn.serving import GrpcClient, Options, Server, ServerError
@@ -135,12 +136,25 @@ def test_reflection_lists_the_services(serve):
     pytest.importorskip("grpc_reflection", reason="grpcio-reflection is not installed")
     from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-    with grpc.insecure_channel(f"localhost:{serve().grpc_port}") as channel:
-        database = ProtoReflectionDescriptorDatabase(channel)
-        services = set(database.get_services())
-        assert {"tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"} <= services
-        file = database.FindFileContainingSymbol("tensorflow.serving.PredictionService")
-        assert file.name == "tensorflow_serving/apis/prediction_service.proto"
+    always = {
+        "grpc.reflection.v1alpha.ServerReflection",
+        "tensorflow.serving.ModelService",
+        "tensorflow.serving.PredictionService",
+    }
+    extras = {"tensorflow.ProfilerService", "grpc.health.v1.Health"}
+    for has_extras in (True, False):
+        server = serve(enable_profiler=has_extras, enable_grpc_healthcheck_service=has_extras)
+        with grpc.insecure_channel(f"localhost:{server.grpc_port}") as channel:
+            database = ProtoReflectionDescriptorDatabase(channel)
+            services = set(database.get_services())
+            assert services == (always | extras if has_extras else always)
+            pool = DescriptorPool(database)  # what is listed can be described, down to the fields
+            methods = {name: set(pool.FindServiceByName(name).methods_by_name) for name in services}
+        assert "Predict" in methods["tensorflow.serving.PredictionService"]
+        if has_extras:
+            assert methods["tensorflow.ProfilerService"] == {"Profile", "Terminate"}
+            fields = pool.FindMessageTypeByName("tensorflow.ProfileRequest").fields_by_name
+            assert fields["opts"].message_type.full_name == "tensorflow.ProfileOptions"
 
 
 def test_reflection_without_its_package(monkeypatch, caplog):
