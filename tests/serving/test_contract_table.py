@@ -24,3 +24,17 @@ def test_what_is_done_is_held():
     assert len(rows) > 31
     for done, tests in rows:
         assert ("::" in tests) == (done != "no"), tests
+
+
+@pytest.mark.parametrize(
+    ("item", "file"),
+    [
+        ("`POST /stream/v1/models/NAME`", "test_streaming.py"),
+        ("`ProfilerService`", "test_profiler_service.py"),
+        ("`:tensorflow:core:`", "test_session.py"),
+        ("reflection", "test_grpc_server.py"),
+    ],
+)
+def test_what_lies_beside_the_models_has_a_row(item, file):
+    rows = [row for row in ROW.finditer(README.read_text(encoding="utf-8")) if item in row[0].split(" | ")[0]]
+    assert any(f"`{file}::" in row[2] for row in rows if row[1] != "no"), rows
