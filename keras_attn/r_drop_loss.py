@@ -56,14 +56,42 @@ class RDropCrossentropy(SequenceCrossentropy):
     def call(self, y_true, y_pred):
         """Each token's share of the loss, `[2 B, T]`."""
         keep = ops.cast(ops.not_equal(y_true, self.pad_id), "float32")
-        log_probs = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)  # [2B, T, V]
-        pairs = ops.reshape(log_probs, (-1, 2, *ops.shape(log_probs)[1:]))  # [B, 2, T, V]
-        log_p, log_q = pairs[:, 0], pairs[:, 1]
-        apart = ops.sum((ops.exp(log_p) - ops.exp(log_q)) * (log_p - log_q), axis=-1)  # [B, T]
         # Each of both rows bears half of alpha/2, as it bears half of the cross-entropy.
-        apart = ops.repeat(apart, 2, axis=0) * keep / ops.maximum(ops.sum(keep), 1.0)  # [2B, T]
+        apart = ops.repeat(symmetric_divergence(ops.cast(y_pred, "float32")), 2, axis=0)  # [2B, T]
+        apart = apart * keep / ops.maximum(ops.sum(keep), 1.0)
         return super().call(y_true, y_pred) + 0.25 * self.alpha * apart
 
     def get_config(self):
         """Everything the constructor takes."""
         return {**super().get_config(), "alpha": self.alpha}
+
+
+def symmetric_divergence(logits):
+    """`KL(p || q) + KL(q || p)`, `[B, T]`, of rows 2 i and 2 i + 1 of float32 logits `[2 B, T, V]`.
+
+    ```
+    J = sum_v (p[v] - q[v]) d[v],   d = z_p - z_q
+    dJ/dz_p = p (d - <p, d>) + p - q,   dJ/dz_q = q (<q, d> - d) + q - p
+    ```
+
+    for z the logits: their normalizers cancel. The gradient is written out for the same reason as that of
+    `smoothed_nll`; automatic differentiation takes about four times as long.
+    """
+    pairs = ops.reshape(logits, (-1, 2, *ops.shape(logits)[1:]))  # [B, 2, T, V]
+
+    @ops.custom_gradient
+    def divergence(pairs):
+        probabilities = ops.softmax(pairs, axis=-1)
+        apart = pairs[:, 0] - pairs[:, 1]  # [B, T, V]
+        means = ops.sum(probabilities * apart[:, None], axis=-1, keepdims=True)  # [B, 2, T, 1]
+
+        def gradient(*arguments, upstream=None):
+            upstream = (arguments[0] if upstream is None else upstream)[..., None]  # [B, T, 1]
+            p, q = probabilities[:, 0], probabilities[:, 1]
+            of_p = p * (apart - means[:, 0]) + (p - q)
+            of_q = q * (means[:, 1] - apart) - (p - q)
+            return ops.stack([of_p * upstream, of_q * upstream], axis=1)
+
+        return ops.squeeze(means[:, 0] - means[:, 1], axis=-1), gradient
+
+    return divergence(pairs)

@@ -39,6 +39,34 @@ def test_the_paper_s_formula(batch, alpha):
     np.testing.assert_allclose(RDropCrossentropy(alpha)(*batch), expected, rtol=1e-5)
 
 
+def gradient_of(loss, labels, logits):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(lambda logits: loss(labels, logits))(ops.convert_to_tensor(logits))
+    import tensorflow as tf
+
+    logits = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss(labels, logits)
+    return tape.gradient(value, logits)
+
+
+def test_the_gradient_of_the_paper_s_formula(batch):
+    """Which is written out: held against differences of the formula."""
+    labels, logits = batch
+    step, expected = 1e-5, np.zeros(logits.shape)
+    for place in np.ndindex(logits.shape):
+        both = [logits.astype("float64"), logits.astype("float64")]
+        both[0][place] -= step
+        both[1][place] += step
+        below, above = (by_the_paper(labels, changed, 5.0) for changed in both)
+        expected[place] = (above - below) / (2 * step)
+    received = gradient_of(RDropCrossentropy(5.0), labels, logits)
+    np.testing.assert_allclose(received, expected, rtol=1e-3, atol=1e-6)
+
+
 def test_what_it_adds_to_the_smoothed_cross_entropy(batch):
     """Label smoothing belongs to the cross-entropy alone."""
     plain, smoothed = SequenceCrossentropy()(*batch), SequenceCrossentropy(0.1)(*batch)
