@@ -1,5 +1,6 @@
 """From the pairs and the `[training]` section of a recipe to the batches of its training."""
 
+from .backends import compiles
 from .batches import Batches
 from .devices import with_rows_of_process
 from .repeated_rows import with_every_row_twice
@@ -7,6 +8,9 @@ from .sampled_texts import SampledTexts
 from .subword_sampling import with_subword_sampling
 from .token_batches import TokenBatches
 from .word_dropout import with_word_dropout
+
+# What lengths are made a multiple of where every new shape of a batch is compiled.
+_COMPILED_WIDTH_STEP = 8
 
 
 def make_batches(recipe, tokenizers, train, validation, processes, num_devices, num_replicas=1):
@@ -31,7 +35,9 @@ def make_batches(recipe, tokenizers, train, validation, processes, num_devices, 
     trained, rows = kind, (train.sources, train.targets)
     if options.subword_sampling:
         sampled = _sampled_texts(recipe, tokenizers, train)
-        trained, rows = with_subword_sampling(kind, *sampled), [texts.rows(0) for texts in sampled]
+        width_step = _COMPILED_WIDTH_STEP if compiles() else 1
+        trained = with_subword_sampling(kind, *sampled, width_step)
+        rows = [texts.rows(0) for texts in sampled]
     rates = options.source_word_dropout, options.target_word_dropout
     if any(rates):
         trained = with_word_dropout(trained, *rates)

@@ -4,20 +4,18 @@ import numpy as np
 
 from .padded_rows import PaddedRows
 
-# Lengths change with every epoch; what is a multiple of this keeps the shapes of all epochs few.
-_WIDTH_STEP = 4
 
-
-def with_subword_sampling(kind, sources, targets):
+def with_subword_sampling(kind, sources, targets, width_step=1):
     """A class of batches that takes the ids of an epoch from texts that are cut at random.
 
-    The widths of a batch are those that the epoch's ids need, made a multiple of 4. Where `kind` counts
-    tokens, it counts those of the first epoch.
+    The widths of a batch are those that the epoch's ids need, and differ from epoch to epoch. Where `kind`
+    counts tokens, it counts those of the first epoch.
 
     Args:
         kind: `Batches` or a class derived from it.
         sources: `SampledTexts`.
         targets: likewise, aligned.
+        width_step: what the widths are made a multiple of: more is fewer shapes, and more padding.
 
     Returns:
         A class derived from `kind`, to be made with the ids of epoch 0.
@@ -29,7 +27,9 @@ def with_subword_sampling(kind, sources, targets):
             self._sources, self._targets = map(PaddedRows, drawn)
             super().begin_epoch(epoch, first_batch)
             widths = 1 + np.array([[len(row) for row in rows] for rows in drawn]).T  # [N, 2]
-            self._order = [(chosen, _rounded(widths[chosen].max(axis=0))) for chosen, _ in self._order]
+            self._order = [
+                (chosen, _rounded(widths[chosen].max(axis=0), width_step)) for chosen, _ in self._order
+            ]
 
         def summary(self):
             return f"{super().summary()}, of the first epoch's subwords"
@@ -37,5 +37,5 @@ def with_subword_sampling(kind, sources, targets):
     return SubwordSampling
 
 
-def _rounded(widths):
-    return tuple((-(-widths // _WIDTH_STEP) * _WIDTH_STEP).tolist())
+def _rounded(widths, step):
+    return tuple((-(-widths // step) * step).tolist())

@@ -159,10 +159,10 @@ def test_another_process_draws_the_same():
     assert answer.stdout.decode().strip() == str(segmenter("bpe", 0.5, "(0, 1)").draw(WORD, 40))
 
 
-@pytest.mark.parametrize(("kind", "size"), [(Batches, 5), (TokenBatches, 100)])
-def test_batches(kind, size):
+@pytest.mark.parametrize(("kind", "size", "step"), [(Batches, 5, 1), (TokenBatches, 100, 4)])
+def test_batches(kind, size, step):
     sources, targets = sampled()[0], sampled(seed=(0, 1))[0]
-    made = with_subword_sampling(kind, sources, targets)(sources.rows(0), targets.rows(0), size, seed=7)
+    made = with_subword_sampling(kind, sources, targets, step)(sources.rows(0), targets.rows(0), size, seed=7)
     count = len(made)
     for epoch in (0, 3):
         made.begin_epoch(epoch)
@@ -178,8 +178,9 @@ def test_batches(kind, size):
                 np.testing.assert_array_equal(
                     inputs["source"][row][: len(sources.rows(epoch)[member])], sources.rows(epoch)[member]
                 )
-            assert not inputs["source"].shape[1] % 4
-            assert not labels.shape[1] % 4
+            width = max(len(row[row > 0]) for row in labels)
+            assert labels.shape[1] == -(-width // step) * step
+            assert not inputs["source"].shape[1] % step
     whole = [made[index][0]["target"] for index in range(count)]
     made.begin_epoch(3, first_batch=1)
     resumed = [inputs["target"] for inputs, _ in made.dataset().as_numpy_iterator()]
