@@ -83,12 +83,16 @@ def _train(recipe, corpus, run, report, processes, num_devices):
 
 
 def _fit(model, options, train_batches, callbacks, checkpoint, verbose):
-    """An epoch of which a part is done has batches of its own number, hence a `fit` of its own."""
+    """An epoch of which a part is done has batches of its own number, hence a `fit` of its own; so has a loss."""
     keeper, done = callbacks[-1], checkpoint.epoch
     pieces = [(done + 1, checkpoint.step)] if checkpoint.step else []
+    if options.r_drop:
+        pieces.append((min(options.r_drop_after, options.epochs), 0))
     for last, first_batch in [*pieces, (options.epochs, 0)]:
         if done >= last or is_exhausted(keeper.history, options.monitor, options.patience):
             continue
+        if type(model.loss) is not type(_loss(options, done)):
+            _compile(model, model.optimizer, _loss(options, done))
         train_batches.begin_epoch(done, **({"first_batch": first_batch} if first_batch else {}))
         model.fit(
             train_batches.dataset(),
@@ -147,16 +151,16 @@ def _compiled(recipe, tokenizers, num_batches):
     options = recipe.training
     sizes = (tokenizer.vocabulary_size for tokenizer in tokenizers)
     model = build_model(recipe.model, *sizes, dtype=options.precision)
-    model.compile(
-        make_optimizer(options, num_batches),
-        _loss(options),
-        loss_weights=loss_weight(),
-        jit_compile=compiles(),
-    )
+    _compile(model, make_optimizer(options, num_batches), _loss(options, epoch=0))
     return model
 
 
-def _loss(options):
-    if options.r_drop:
+def _compile(model, optimizer, loss):
+    model.compile(optimizer, loss, loss_weights=loss_weight(), jit_compile=compiles())
+
+
+def _loss(options, epoch):
+    """What is minimized in epoch `epoch`, counted from 0."""
+    if options.r_drop and epoch >= options.r_drop_after:
         return RDropCrossentropy(options.r_drop, options.label_smoothing)
     return SequenceCrossentropy(options.label_smoothing)

@@ -145,7 +145,8 @@ class Training(Section):
     target_word_dropout: float = option(0.0, minimum=0, below=1)  # in what the decoder reads
     # Other subwords in every epoch: p of BPE-dropout, or alpha of subword regularization (unigram).
     subword_sampling: float = option(0.0, minimum=0, maximum=1)
-    r_drop: float = option(0.0, minimum=0)  # alpha: two passes of every pair that are to agree
+    r_drop: float = option(0.0, minimum=0)  # alpha: two passes of every pair that are to agree,
+    r_drop_after: int = option(0, minimum=0)  # after so many epochs without: it doubles the work of a step
     devices: str = option("one", choices=("one", "all"))  # of this machine; with JAX of all processes
     tensorboard: bool = option(False)  # event files in `tensorboard/`
     seed: int = option(0, minimum=0)

@@ -44,7 +44,7 @@ def make_batches(recipe, tokenizers, train, validation, processes, num_devices, 
     if num_devices > 1:
         trained, kind = (with_rows_of_process(made, *processes, num_devices) for made in (trained, kind))
     if options.r_drop:
-        trained = with_every_row_twice(trained, num_replicas)
+        trained = with_every_row_twice(trained, num_replicas, options.r_drop_after)
     return (
         trained(*rows, size, seed=options.seed),
         kind(validation.sources, validation.targets, size),

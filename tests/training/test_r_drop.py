@@ -10,9 +10,11 @@ from keras_attn.losses import SequenceCrossentropy
 from keras_attn.r_drop_loss import RDropCrossentropy
 from keras_attn.training.batches import Batches
 from keras_attn.training.model_sections import TransformerModel
+from keras_attn.training.non_finite import NonFiniteStop
 from keras_attn.training.processes import ALONE, Processes
 from keras_attn.training.recipe_batches import make_batches
 from keras_attn.training.repeated_rows import with_every_row_twice
+from keras_attn.training.run_folder import RunFolder
 from keras_attn.training.token_batches import TokenBatches
 
 IDS = [np.arange(4, 7 + index % 3) for index in range(13)]
@@ -86,3 +88,29 @@ def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):
         losses[dropout] = [float(loss(labels, logits)) for loss in both]
     assert losses[0.0][0] == pytest.approx(losses[0.0][1], rel=1e-6)
     assert losses[0.5][0] > losses[0.5][1] + 0.01
+
+
+@pytest.mark.parametrize("interrupted_at", [0, 3])
+def test_it_begins_after_the_epochs_without(recipe_of, training, tmp_path, monkeypatch, interrupted_at):
+    """Those are the epochs of a run that knows nothing of it; interrupted and resumed, it is the same run."""
+    options = {"training__epochs": 3, "training__checkpoint_steps": 2}
+    recipe = recipe_of(**options, training__r_drop=4.0, training__r_drop_after=2)
+    run, history = training(recipe, tmp_path / "late")
+    _, plain = training(recipe_of(**options), tmp_path / "plain")
+    assert [epoch["val_loss"] for epoch in history[:2]] == [epoch["val_loss"] for epoch in plain[:2]]
+    assert history[2]["val_loss"] != plain[2]["val_loss"]
+    assert type(run.last_model().loss) is RDropCrossentropy
+
+    def interrupt(self, batch, logs=None):
+        if (self._epoch, batch) == (2, interrupted_at):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NonFiniteStop, "on_train_batch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            training(recipe, tmp_path / "resumed")
+    assert RunFolder(tmp_path / "resumed").checkpoint()[:2] == (2, interrupted_at // 2 * 2)
+    resumed, resumed_history = training(recipe, tmp_path / "resumed")
+    assert resumed_history[2]["loss"] == history[2]["loss"]
+    for one, other in zip(run.last_model().weights, resumed.last_model().weights, strict=True):
+        np.testing.assert_array_equal(one, other)
