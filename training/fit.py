@@ -83,7 +83,7 @@ def _train(recipe, corpus, run, report, processes, num_devices):
 
 
 def _fit(model, options, train_batches, callbacks, checkpoint, verbose):
-    """An epoch of which a part is done has batches of its own number, hence a `fit` of its own; so has a loss."""
+    """A begun epoch has batches of its own number, R-Drop a loss of its own: each is a `fit` of its own."""
     keeper, done = callbacks[-1], checkpoint.epoch
     pieces = [(done + 1, checkpoint.step)] if checkpoint.step else []
     if options.r_drop:

@@ -1,7 +1,7 @@
 """From the methods of a service to the signatures of a SavedModel."""
 
 import inspect
-from functools import partial
+from functools import cache, partial
 
 import tensorflow as tf
 
@@ -86,15 +86,23 @@ def signature_functions(service, batching=None):
 
 def _traceable(answer, inputs, defaults):
     """A `tf.function` whose Python signature names the inputs and their defaults: both go into the file."""
-
     order = sorted(inputs, key=lambda name: name in defaults)  # in Python, defaults come last
+    specs = [tf.TensorSpec(inputs[name].shape, inputs[name].dtype, name) for name in order]
+
+    @partial(tf.function, input_signature=specs, autograph=False)
+    def traced(*values):
+        return answer(dict(zip(order, values, strict=True)))
+
+    @cache
+    def concrete():
+        with tf.init_scope():
+            return traced.get_concrete_function()
 
     def run(*values):
-        return answer(dict(zip(order, values, strict=True)))
+        return concrete()(*values)  # it is traced again when it is saved, which takes no time for one call
 
     kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
     run.__signature__ = inspect.Signature(
         [inspect.Parameter(name, kind, default=defaults.get(name, none)) for name in order]
     )
-    specs = [tf.TensorSpec(inputs[name].shape, inputs[name].dtype, name) for name in order]
     return tf.function(run, input_signature=specs, autograph=False)
