@@ -17,13 +17,13 @@ def answer_any_batch(answer, inputs, fillers):
         A dictionary of output name to tensor `[B, ...]`.
     """
     count = tf.shape(next(iter(inputs.values())))[0]
-    filled = {name: _filled(values, fillers[name]) for name, values in inputs.items()}
+    filled = {name: _filled(values, fillers[name], count) for name, values in inputs.items()}
     return {name: output[:count] for name, output in answer(**filled).items()}
 
 
-def _filled(values, filler):
-    """`values`, or one row of the filler where they have no rows."""
+def _filled(values, filler, count):
+    """`values`, or one row of the filler where neither they nor the batch have rows."""
     shape = tf.shape(values)
-    missing = tf.cast(tf.equal(shape[0], 0), tf.int32)
+    missing = tf.cast(tf.equal(shape[0] + count, 0), tf.int32)
     row = tf.fill(tf.concat([missing[None], shape[1:]], axis=0), tf.cast(filler, values.dtype))
     return tf.concat([values, row], axis=0)

@@ -22,8 +22,14 @@ class TextToText:
         source_tokenizer: a `keras_attn.protocols.Tokenizer`.
         target_tokenizer: likewise.
         max_length: largest number of target tokens, the end token counted.
-        max_source_length: largest number of source tokens; longer text is an error, never cut silently.
+        max_source_length: largest number of source tokens; longer text is an error, never cut silently. Both
+            are less where the model has a table of positions and no room for so many.
         strategy: how the output is searched for, e.g. `keras_attn.decoding.BeamSearch(4)`; greedy when None.
+
+    What these are is fixed with the first translation: for other settings, make another object.
+
+    Raises:
+        ValueError: if the model has no room for a source beside so long a target.
 
     Example:
 
@@ -43,8 +49,7 @@ class TextToText:
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
-        self.max_length = max_length
-        self.max_source_length = max_source_length
+        self.max_source_length, self.max_length = _fitting(model, max_source_length, max_length)
         self.strategy = strategy
 
     def __call__(self, texts):
@@ -52,7 +57,12 @@ class TextToText:
 
         Raises:
             TextTooLongError: if a text has more than `max_source_length` tokens.
+            TypeError: for a lone string.
         """
+        if isinstance(texts, str | bytes):
+            raise TypeError(
+                f"`texts` must be a list of strings. Received: the string {texts!r}. Write [text]."
+            )
         try:
             translated = self.translate(tf.constant(list(texts), tf.string))["text"].numpy()
         except tf.errors.InvalidArgumentError as error:
@@ -86,8 +96,8 @@ class TextToText:
 
         Returns:
             A dictionary of `source_pieces` `[B, S]` and `target_pieces` `[B, T]`, strings, and `alignment`,
-            float32 `[B, T, S]`, whose rows sum to 1. The last piece of each side is the end token, written
-            `</s>`; places after it are "" and 0.
+            float32 `[B, T, S]`, whose rows sum to 1. The end token is written `</s>`, also after a source of
+            nothing but space, which is decoded here as any other; places after it are "" and 0.
         """
         return answer_any_batch(self.aligned, {"text": text}, {"text": ""})
 
@@ -121,6 +131,18 @@ class TextToText:
         max_length = self.max_length if max_length is None else max_length
         strategy = self.strategy if strategy is None else strategy
         return decode(self.model, source, special_ids.START, special_ids.END, max_length, strategy, **options)
+
+
+def _fitting(model, max_source_length, max_length):
+    if not hasattr(model, "fitting_lengths"):
+        return max_source_length, max_length
+    fitting = model.fitting_lengths(max_source_length, max_length)
+    if min(fitting) < 1:
+        raise ValueError(
+            f"`max_length` is too much for the model's table of positions, which holds source and target. "
+            f"Received: max_length={max_length}. Lower it, or give the table more places."
+        )
+    return fitting
 
 
 def is_empty(source):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn import TextToText
+from keras_attn import TextToText, models
 from keras_attn.decoding import decode
 from keras_attn.text import CharacterTokenizer
 from keras_attn.text_to_text import TextTooLongError
@@ -12,6 +12,7 @@ from keras_attn.text_to_text import TextTooLongError
 TEXTS = ["안녕하세요 세계", "Grüße aus Köln!", "", "ein Hund läuft", "漢字 🙂", "x"]
 EMPTY = TEXTS.index("")
 LIMIT = 67  # of the fixture
+LEARNED = {"positions": "learned"}
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +152,44 @@ def test_invalid_utf8_is_translated_to_valid_text(text_to_text, data):
     translated = text_to_text.translate(tf.constant([data, b"x"]))
     assert all(text.decode("utf-8") is not None for text in translated["text"].numpy())
     assert np.isfinite(translated["score"]).all()
+
+
+def test_a_lone_string_is_no_list_of_texts(text_to_text):
+    with pytest.raises(TypeError, match="must be a list of strings"):
+        text_to_text("Guten Morgen.")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fitting"),
+    [
+        ("ConvolutionalSeq2Seq", {"max_source_length": 9, "max_target_length": 7}, (8, 7)),
+        ("TransformerSeq2Seq", LEARNED | {"position_options": {"max_length": 9}}, (8, 9)),
+        ("TransformerSeq2Seq", {"positions": "sinusoidal"}, (20, 10)),
+        ("TransformerLanguageModel", LEARNED | {"position_options": {"max_length": 17}}, (6, 10)),
+    ],
+)
+def test_texts_are_no_longer_than_the_table_of_positions(tokenizers, name, changes, fitting):
+    tokenizer = tokenizers.characters
+    sizes = [tokenizer.vocabulary_size] * (1 if name == "TransformerLanguageModel" else 2)
+    layers = {
+        "ConvolutionalSeq2Seq": {"encoder_convolutions": [(4, 3)], "decoder_convolutions": [(4, 3)]},
+        "TransformerSeq2Seq": {"num_encoder_layers": 1, "num_decoder_layers": 1},
+        "TransformerLanguageModel": {"num_layers": 1},
+    }[name]
+    small = layers | {"embedding_dim": 4} | ({} if "Conv" in name else {"num_heads": 2, "hidden_dim": 5})
+    model = getattr(models, name)(*sizes, **small, **changes)
+    made = TextToText(model, tokenizer, tokenizer, max_length=10, max_source_length=20)
+    assert (made.max_source_length, made.max_length) == fitting
+    longest = "x" * fitting[0]
+    assert len(made([longest])) == 1
+    with pytest.raises(TextTooLongError):
+        made([longest + "x"])
+
+
+def test_no_room_for_any_source(tokenizers):
+    tokenizer, options = tokenizers.characters, {"max_length": 11}
+    model = models.TransformerLanguageModel(
+        tokenizer.vocabulary_size, 1, 4, 2, 5, positions="learned", position_options=options
+    )
+    with pytest.raises(ValueError, match="`max_length` is too much for the model's table of positions"):
+        TextToText(model, tokenizer, tokenizer, max_length=10)

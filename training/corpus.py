@@ -9,8 +9,9 @@ from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceToke
 
 from .cleaning import clean_pairs, cleaning_account
 from .pairs import read_pairs
+from .section import RecipeError
 from .split import split_pairs
-from .text_files import DataError
+from .text_files import DataError, shown
 
 _ENCODE_AT_ONCE = 4096
 
@@ -71,6 +72,25 @@ def load_corpus(recipe, report=lambda line: None):
                 f"{', or clean less' if name == 'train' else ''}."
             )
     return corpus
+
+
+def check_lengths(pairs, tokenizer, limit, part):
+    """Raises a `DataError` if a source has more tokens than what decodes takes, before anything is decoded.
+
+    Args:
+        pairs: list of (source, target).
+        tokenizer: of the sources.
+        limit: `decoding.max_source_length`.
+        part: what to call the pairs: "test" or "validation".
+    """
+    lengths = [len(ids) for ids in _encode(tokenizer, [source for source, _ in pairs])]
+    longest = max(range(len(lengths)), key=lengths.__getitem__)
+    if lengths[longest] > limit:
+        raise DataError(
+            f"{sum(length > limit for length in lengths)} {part} sources are longer than "
+            f"`decoding.max_source_length` = {limit} tokens. The longest, pair {longest + 1}, has "
+            f"{lengths[longest]}: {shown(pairs[longest][0])}. Raise the limit, or take them out."
+        )
 
 
 def train_tokenizers(recipe, pairs):
@@ -137,9 +157,16 @@ def _train_tokenizer(options, lines):
         return WordTokenizer.train(lines, options.vocabulary_size, options.minimum_count)
     if options.kind == "bytes":
         return ByteTokenizer()
-    return SentencePieceTokenizer.train(
-        lines, options.vocabulary_size, options.model_type, options.character_coverage, options.byte_fallback
+    settings = (
+        options.vocabulary_size,
+        options.model_type,
+        options.character_coverage,
+        options.byte_fallback,
     )
+    try:
+        return SentencePieceTokenizer.train(lines, *settings)
+    except RuntimeError as error:  # a vocabulary smaller than the characters, above all
+        raise RecipeError(f"cannot be trained. SentencePiece: {error}", "tokenizer") from None
 
 
 def _encode(tokenizer, texts):

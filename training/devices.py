@@ -29,6 +29,12 @@ def device_scope(devices):
     return tf.distribute.MirroredStrategy([device.name for device in found]).scope()
 
 
+def scope_of(model):
+    """The scope that a model was made in, where it must be compiled, and a twin of it made."""
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
+    return strategy.scope() if strategy else nullcontext()
+
+
 def data_parallel(devices, processes):
     """Where a model must be made and trained on the JAX backend, to be trained on several devices.
 

@@ -11,9 +11,9 @@ from keras_attn.r_drop_loss import RDropCrossentropy
 from .averaging import average_epochs
 from .backends import compiles
 from .checkpoint_keeper import CheckpointKeeper
-from .corpus import encode_pairs, tokenizers_of_run
+from .corpus import check_lengths, encode_pairs, tokenizers_of_run
 from .decoding_metrics import DecodingMetrics
-from .devices import data_parallel, device_scope, loss_weight, num_replicas
+from .devices import data_parallel, device_scope, loss_weight, num_replicas, scope_of
 from .interrupted_epoch import InterruptedEpoch
 from .models import build_model
 from .monitors import is_exhausted
@@ -23,6 +23,7 @@ from .pairs import line_numbers
 from .processes import ALONE
 from .random_states import RepeatableEpochs
 from .recipe_batches import make_batches
+from .section import RecipeError
 from .tensorboard_log import TensorBoardLog
 from .validation import Validation
 from .vocabulary import report_vocabularies
@@ -62,6 +63,7 @@ def _train(recipe, corpus, run, report, processes, num_devices):
     with device_scope(recipe.training.devices):
         batches = make_batches(recipe, tokenizers, *encoded, processes, num_devices, num_replicas())
         model = _model(recipe, tokenizers, checkpoint, len(batches[0]), report)
+    _check_room(model, recipe.data)
     if recipe.training.batch_tokens:
         report(f"{batches[0].summary()}; validation: {batches[1].summary()}")
     begun = None
@@ -78,7 +80,7 @@ def _train(recipe, corpus, run, report, processes, num_devices):
     ]
     verbose = 0 if processes.index else 1 if sys.stdout.isatty() else 2
     _fit(model, recipe.training, batches[0], callbacks, checkpoint, verbose)
-    _average(recipe.training, run, report)
+    _average(recipe.training, run, report, is_stale=len(keeper.history) > checkpoint.epoch)
     return keeper.history
 
 
@@ -105,10 +107,10 @@ def _fit(model, options, train_batches, callbacks, checkpoint, verbose):
         done = last
 
 
-def _average(options, run, report):
+def _average(options, run, report, is_stale):
     wanted = options.average_last or options.average_best
     count = min(wanted, len(run.checkpoints.weights()))
-    if count and not run.averaged_path.exists():
+    if count and (is_stale or not run.averaged_path.exists()):
         epochs = average_epochs(run, **{"last" if options.average_last else "best": count})
         report(f"averaged.keras: the mean of the weights after epochs {', '.join(map(str, epochs))}")
 
@@ -120,7 +122,8 @@ def _model(recipe, tokenizers, checkpoint, batches_an_epoch, report):
         inside = f" and {checkpoint.step} batches" if checkpoint.step else ""
         report(f"Resuming after epoch {checkpoint.epoch}{inside} of {recipe.training.epochs}")
         model = keras.models.load_model(checkpoint.path)
-        model.jit_compile = compiles()  # the backend may have been another one
+        # The backend and the number of devices may have been others.
+        _compile(model, model.optimizer, _loss(recipe.training, checkpoint.epoch))
     report(f"{model.count_params():,} parameters")
     return model
 
@@ -128,6 +131,9 @@ def _model(recipe, tokenizers, checkpoint, batches_an_epoch, report):
 def _decoding(recipe, corpus, tokenizers, run):
     """The callbacks that decode, where the recipe asks for them."""
     callbacks = []
+    if recipe.training.validation_decoding is not None or recipe.training.tensorboard:
+        limit = recipe.decoding.max_source_length
+        check_lengths(corpus.validation, tokenizers[0], limit, "validation")
     if recipe.training.validation_decoding is not None:
         callbacks.append(DecodingMetrics(recipe, tokenizers, corpus.validation))
     if recipe.training.tensorboard:
@@ -142,21 +148,39 @@ def _encoded(recipe, corpus, tokenizers, run, report):
     train = encode_pairs(corpus.train, *tokenizers, *limits)
     validation = encode_pairs(corpus.validation, *tokenizers, *limits)
     report_vocabularies(run, tokenizers, train, validation, report)
-    if train.dropped_long:
-        report(f"{train.dropped_long} training pairs left out: longer than {limits[0]} or {limits[1]} tokens")
+    for name, encoded in (("training", train), ("validation", validation)):
+        if encoded.dropped_long:
+            left_out = f"{encoded.dropped_long} {name} pairs left out"
+            report(f"{left_out}: longer than {limits[0]} or {limits[1]} tokens")
     return train, validation
 
 
 def _compiled(recipe, tokenizers, num_batches):
     options = recipe.training
     sizes = (tokenizer.vocabulary_size for tokenizer in tokenizers)
-    model = build_model(recipe.model, *sizes, dtype=options.precision)
+    try:
+        model = build_model(recipe.model, *sizes, dtype=options.precision)
+    except ValueError as error:  # sizes that do not go together: the layers know best which
+        raise RecipeError(f"describes no model: {error}", "model") from error
     _compile(model, make_optimizer(options, num_batches), _loss(options, epoch=0))
     return model
 
 
+def _check_room(model, data):
+    """Holds that a table of positions, where the model has one, has room for the longest pairs."""
+    lengths = data.max_source_length, data.max_target_length + 1  # the start token
+    fitting = model.fitting_lengths(*lengths) if hasattr(model, "fitting_lengths") else lengths
+    if fitting != lengths:
+        raise RecipeError(
+            f"is more than the model has positions for. Expected at most {fitting[0]} source and "
+            f"{fitting[1] - 1} target tokens. Received: {lengths[0]} and {lengths[1] - 1}. Lower the limits.",
+            "data.max_source_length",
+        )
+
+
 def _compile(model, optimizer, loss):
-    model.compile(optimizer, loss, loss_weights=loss_weight(), jit_compile=compiles())
+    with scope_of(model):
+        model.compile(optimizer, loss, loss_weights=loss_weight(), jit_compile=compiles())
 
 
 def _loss(options, epoch):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from .schedules import WarmupSchedule
+from .section import RecipeError
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -69,8 +70,17 @@ def make_optimizer(options, batches):
 
     Returns:
         A `WatchedAdam`.
+
+    Raises:
+        RecipeError: if there are not batches enough for one update.
     """
     accumulated = options.accumulate_steps
+    if batches < accumulated:
+        raise RecipeError(
+            f"must be at most {batches}, the batches of the whole training, or nothing is ever updated. "
+            f"Received: {accumulated}. Use more epochs or smaller batches.",
+            "training.accumulate_steps",
+        )
     return WatchedAdam(
         _schedule(options, max(batches // accumulated, 1)),
         beta_1=options.beta_1,

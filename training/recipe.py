@@ -160,6 +160,12 @@ class Training(Section):
                 "`training.validation_decoding`. Add it, or monitor val_loss.",
                 "monitor",
             )
+        if self.r_drop_after and not (self.r_drop and self.r_drop_after < self.epochs):
+            raise RecipeError(
+                f"says when `r_drop` begins. Expected `r_drop` above 0, and less than {self.epochs} epochs. "
+                f"Received: {self.r_drop_after}, with `r_drop` = {self.r_drop}.",
+                "r_drop_after",
+            )
         if self.devices == "all" and self.accumulate_steps > 1:
             raise RecipeError(
                 'must be 1 with `devices` = "all": TensorFlow cannot synchronise devices in the condition '

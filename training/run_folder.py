@@ -37,6 +37,7 @@ class RunFolder:
     averaged.keras          the mean of several epochs' weights: see `average_epochs`
     history.json            one entry an epoch
     history.svg             the same as a picture
+    pairs.json              digests of the pairs it began with: see `hold_pairs`
     vocabulary.json         what the vocabularies come to on the pairs, by side
     scores.json             what `keras-attn evaluate` measured, by part
     translations.test.tsv   source, reference, translation of each test pair
@@ -61,17 +62,30 @@ class RunFolder:
         recipe_path = self.path / "recipe.toml"
         if recipe_path.exists():
             changes = differences(load_recipe(recipe_path), recipe)
-            if changes:
+            if changes and self.has_begun():
                 raise RunError(
                     f"{self.path} holds a run of another recipe ({'; '.join(changes)}). "
                     "Give another --run folder, or the same recipe to resume."
                 )
+            if changes:
+                self.forget()
+                self.write_text("recipe.toml", dump_recipe(recipe))
             return
         # A file whose writing was cut short is hidden and does not count.
         if self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and no run folder. Give another --run folder.")
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_text("recipe.toml", dump_recipe(recipe))
+
+    def has_begun(self):
+        """Whether anything has been trained that another recipe or other pairs would not go on with."""
+        return bool(self.history() or self.checkpoint().path)
+
+    def forget(self):
+        """Removes what was made of the recipe and the pairs before anything was trained."""
+        shutil.rmtree(self.path / "tokenizer", ignore_errors=True)
+        for name in ("vocabulary.json", "pairs.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     def recipe(self):
         """The recipe of the run.

@@ -15,8 +15,14 @@ class DataError(ValueError):
 
 
 def find_file(name: str, folder: str | Path) -> Path:
-    """The path of a file below `folder`; a `DataError` names what is near where there is none."""
-    path = Path(folder) / Path(name).expanduser()
+    """The path of a file below `folder`, or of its twin with or without `.gz` where that one is there alone.
+
+    A `DataError` names what is near where there is none.
+    """
+    path = Path(folder).expanduser() / Path(name).expanduser()
+    twin = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    if not path.exists() and twin.is_file():
+        return twin
     if path.is_dir():
         raise DataError(f"`{path}` is a directory. Expected a file. Name a file inside it.")
     if path.exists():

@@ -1,14 +1,12 @@
 """Loss, perplexity and token accuracy on the validation pairs."""
 
-from contextlib import nullcontext
-
 import keras
 
 from keras_attn.metrics import Perplexity, TokenAccuracy
 
 from .averaged_weights import averaged_weights
 from .backends import compiles
-from .devices import loss_weight
+from .devices import loss_weight, scope_of
 
 
 class Validation(keras.callbacks.Callback):
@@ -33,8 +31,7 @@ class Validation(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Compiles the second model."""
         model = self.model
-        strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
-        with strategy.scope() if strategy else nullcontext():
+        with scope_of(model):
             self._evaluated = keras.Model(model.inputs, model.outputs[0])
             metrics = [Perplexity(), TokenAccuracy()]
             options = {"loss_weights": loss_weight(), "jit_compile": compiles()}

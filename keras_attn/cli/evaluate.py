@@ -17,15 +17,20 @@ def command(run, part, checkpoint, **decoding):
     from keras_attn.serving.quiet import import_tensorflow
 
     import_tensorflow()
-    from keras_attn.training.corpus import load_corpus
+    from keras_attn.training.corpus import check_lengths, load_corpus
     from keras_attn.training.evaluate import evaluate
+    from keras_attn.training.held_pairs import has_changed
     from keras_attn.training.length_buckets import scores_by_length
     from keras_attn.training.run_folder import RunFolder
 
     run = RunFolder(run)
     recipe = run.recipe()
     text_to_text = run.text_to_text(checkpoint, **decoding)
-    pairs = getattr(load_corpus(recipe), part)
+    corpus = load_corpus(recipe)
+    pairs = getattr(corpus, part)
+    if has_changed(run, corpus, part):
+        _tell_of_change(recipe, run, part)
+    check_lengths(pairs, text_to_text.source_tokenizer, text_to_text.max_source_length, part)
     click.echo(f"Translating {len(pairs)} {part} pairs")
     scores, translations = evaluate(text_to_text, pairs, recipe.evaluation.tokenize)
     rows = scores_by_length(pairs, translations, recipe.evaluation.tokenize)
@@ -39,6 +44,16 @@ def command(run, part, checkpoint, **decoding):
     click.echo(
         f"{scores['pairs']} pairs in {scores['seconds']:.1f} s. Translations: {run.translations_path(part)}"
     )
+
+
+def _tell_of_change(recipe, run, part):
+    if getattr(recipe.data, part) is None:
+        raise click.ClickException(
+            f"The {part} pairs are held out of data.train, which has changed since {run.path} began: "
+            "some of them may have been trained on. Expected the same file. Put it back, or give the part "
+            "a file of its own."
+        )
+    click.echo(f"The {part} pairs are not those that the run began with.", err=True)
 
 
 def _table(rows):

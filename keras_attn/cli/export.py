@@ -34,26 +34,31 @@ def command(run, base_path, version, kind, checkpoint, **options):
     run = RunFolder(run)
     base_path = Path(base_path or Path("exports") / run.path.resolve().name).absolute()
     write = _saved_model if kind == "saved_model" else _ctranslate2
-    write(run, run.text_to_text(checkpoint), base_path, version, **options)
+    write(run, checkpoint, base_path, version, **options)
 
 
-def _saved_model(run, text_to_text, base_path, version, beam_size, num_hypotheses, in_graph_batching, packed):
+def _saved_model(run, checkpoint, base_path, version, in_graph_batching, **options):
     from keras_attn.export import InGraphBatching, export
 
     batching = InGraphBatching() if in_graph_batching else None
     recipe = (run.path / "recipe.toml").read_text(encoding="utf-8")
-    path = export(text_to_text, base_path, version, beam_size, num_hypotheses, batching, recipe, packed)
+    text_to_text = run.text_to_text(checkpoint)
+    try:
+        path = export(text_to_text, base_path, version, batching=batching, recipe=recipe, **options)
+    except ValueError as error:  # sizes that no beam search has, a model that cannot be packed
+        raise click.ClickException(str(error)) from error
     click.echo(f"Exported {path}")
-    click.echo(f"Check: keras-attn verify {path} --run {run.path}")
+    chosen = "" if checkpoint == "auto" else f" --checkpoint {checkpoint}"
+    click.echo(f"Check: keras-attn verify {path} --run {run.path}{chosen}")
     flags = f"--model_name={base_path.name} --model_base_path={base_path} --rest_api_port=8501"
     click.echo(f"Next: keras-attn serve {flags}")
 
 
-def _ctranslate2(run, text_to_text, base_path, version, **options):
+def _ctranslate2(run, checkpoint, base_path, version, **options):
     from keras_attn.export.ctranslate2_version import export_ctranslate2
 
     try:
-        path = export_ctranslate2(text_to_text, base_path, version)
+        path = export_ctranslate2(run.text_to_text(checkpoint), base_path, version)
     except (ImportError, ValueError) as error:  # what CTranslate2 cannot say, or it is not installed
         raise click.ClickException(str(error)) from error
     click.echo(f"Exported {path}")

@@ -47,10 +47,12 @@ def command(recipe, overrides, run_path):
 def _train(recipe, corpus, run, report, processes):
     from keras_attn.training.corpus import tokenizers_of_run
     from keras_attn.training.fit import train
+    from keras_attn.training.held_pairs import hold_pairs
     from keras_attn.training.processes import check_agreement, shared_run
 
     def prepare():
         run.begin(recipe)
+        hold_pairs(run, corpus)
         report(f"Run folder: {run.path}")
         tokenizers_of_run(recipe, run, corpus.train)
 
@@ -59,6 +61,8 @@ def _train(recipe, corpus, run, report, processes):
         with shared_run(processes, run, prepare) as own:
             return train(recipe, corpus, own, report, processes)
     except KeyboardInterrupt:
+        if processes.index:
+            raise
         done = run.checkpoint()
         inside = f" and {done.step} batches" if done.step else ""
         click.echo(f"\nStopped after epoch {done.epoch}{inside}. The same command resumes.", err=True)

@@ -12,6 +12,7 @@ import click
 @click.option(
     "--run", type=click.Path(path_type=Path), help="The run folder it came from: asks its model too."
 )
+@click.option("--checkpoint", default="auto", help="Of the run. Default: the recipe's, as when exporting.")
 @click.option(
     "--inputs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Texts, one a line."
 )
@@ -23,14 +24,16 @@ import click
     help="Of numbers, of the larger of 1 and their own size.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
-def command(export, run, inputs, tolerance, as_json):
+def command(export, run, checkpoint, inputs, tolerance, as_json):
     """Prove that EXPORT, a version or a base path, answers the same whichever way it is asked."""
     from keras_attn.serving.quiet import import_tensorflow
 
     import_tensorflow()
     folder = version_folder(export)
     texts = inputs and [line for line in inputs.read_bytes().splitlines() if line.strip()]
-    report = _verify(folder, run, texts, tolerance)
+    if texts == []:
+        raise click.ClickException(f"{inputs} has no text. Expected one a line. Write some, or leave it out.")
+    report = _verify(folder, run, checkpoint, texts, tolerance)
     click.echo(json.dumps(report, indent=1, ensure_ascii=False) if as_json else _readable(report))
     if not report["passed"]:
         raise click.exceptions.Exit(1)
@@ -49,7 +52,7 @@ def version_folder(path):
     return max(versions, key=lambda child: int(child.name))
 
 
-def _verify(folder, run, texts, tolerance):
+def _verify(folder, run, checkpoint, texts, tolerance):
     from keras_attn.export.extra_assets import read_manifest
     from keras_attn.export.stream_check import check_streams
     from keras_attn.export.verification import batches_of, check_graph, check_ways
@@ -66,7 +69,7 @@ def _verify(folder, run, texts, tolerance):
     skipped = [] if run else ["eager: give the run folder with --run to ask its model too"]
     if not xla_is_off:
         skipped.append("XLA disabled: this platform's TensorFlow has no switch; the op check looked for it")
-    eager = [_eager_way(run, manifest)] if run else []
+    eager = [_eager_way(run, checkpoint, manifest)] if run else []
     with ExitStack() as stack:
         try:
             written = _written_ways(stack, folder, manifest)
@@ -91,13 +94,13 @@ def _cannot_load():
     return (ServerFailedError, tf.errors.OpError, OSError, ValueError)
 
 
-def _eager_way(run, manifest):
+def _eager_way(run, checkpoint, manifest):
     from keras_attn.export.saved_model import packed_text_to_text
     from keras_attn.export.service import Service
     from keras_attn.export.ways import EagerWay
     from keras_attn.training.run_folder import RunFolder
 
-    decoding, text_to_text = manifest["decoding"], RunFolder(run).text_to_text()
+    decoding, text_to_text = manifest["decoding"], RunFolder(run).text_to_text(checkpoint)
     if manifest["packed"]:
         text_to_text = packed_text_to_text(text_to_text, manifest["packed"])
     return EagerWay(Service(text_to_text, decoding["n_best_beam_size"], decoding["num_hypotheses"]))

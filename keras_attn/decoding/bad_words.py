@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.decoding.marked_tokens import marked_tokens
+from keras_attn.decoding.marked_tokens import check_ids, marked_tokens
 
 # What no token equals; in a sequence it stands for any token.
 _ANY = -1
@@ -17,7 +17,7 @@ class BadWords:
         sequences: a list of lists of ids, each of at least one id.
 
     Raises:
-        ValueError: for no sequence, or an empty one.
+        ValueError: for no sequence, an empty one, or an id that the vocabulary does not have.
 
     Example:
 
@@ -38,6 +38,7 @@ class BadWords:
                 "`sequences` must hold the ids of words. Expected at least one list, none of them empty. "
                 f"Received: {sequences}."
             )
+        check_ids("sequences", np.concatenate([np.ravel(words) for words in sequences]), None)
         self.longest = max(map(len, sequences)) - 1
         firsts = [[_ANY] * (self.longest + 1 - len(words)) + words[:-1] for words in sequences]
         self.firsts = np.array(firsts, np.int32).reshape(len(sequences), self.longest)  # [W, n]
@@ -45,6 +46,7 @@ class BadWords:
 
     def forbid(self, partial):
         """Boolean `[B, K, V]`."""
+        check_ids("sequences", self.lasts, partial.vocabulary_size)
         tokens = partial.tokens
         shape = tf.shape(tokens)
         padded = tf.pad(tokens, [[0, 0], [0, 0], [self.longest, 0]], constant_values=_NONE)

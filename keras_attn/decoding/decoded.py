@@ -12,9 +12,9 @@ class Decoded(NamedTuple):
         log_probs: float32 `[B, N]`, the decoder's log-probabilities of the tokens up to and with the end
             token, summed.
         scores: float32 `[B, N]`, what hypotheses are ranked by: `log_probs` with the strategy's penalties.
-        finished: boolean `[B, N]`, False where the largest length cut the hypothesis. Unfinished ones stand
-            after all finished ones. Where fewer than N hypotheses exist at all, the rest have length 0 and
-            score -inf.
+        finished: boolean `[B, N]`, False where the largest length cut the hypothesis. A beam's unfinished
+            ones stand after all its finished ones. Where fewer than N hypotheses exist at all, the rest have
+            length 0 and score -inf.
         alignments: float32 `[B, N, T, S]`, 0 from the end on; or None where not asked for.
     """
 

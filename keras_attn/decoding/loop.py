@@ -8,7 +8,7 @@ from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.processors import check_processors, choices_of
 from keras_attn.decoding.reordering import reordered, spread
-from keras_attn.decoding.task import Task
+from keras_attn.decoding.task import make_task
 
 
 class _Search(NamedTuple):
@@ -71,9 +71,10 @@ def decode(
     TensorShape([1, 3])
     """
     strategy = strategy or Greedy()
+    processors = tuple(processors)  # an iterator would be used up by the check
     check_processors(processors)
     source = tf.convert_to_tensor(source)
-    task = _task(source, end_id, max_length, pad_id)
+    task = make_task(source, end_id, max_length, pad_id)
     state, memory = decoder.start(source)
     state = spread(decoder, state, strategy.num_live)
     search = _begin(strategy, task, state, tf.shape(source)[1], start_id, return_alignments)
@@ -101,13 +102,6 @@ def decode(
         parallel_iterations=1,
     )
     return _decoded(strategy, task, _Search(*search))
-
-
-def _task(source, end_id, max_length, pad_id):
-    task = Task(end_id, None, tf.not_equal(source, pad_id), tf.shape(source)[0])
-    if callable(max_length):
-        max_length = max_length(task.source_lengths())
-    return task._replace(limits=tf.cast(tf.convert_to_tensor(max_length), tf.int32))
 
 
 def _begin(strategy, task, state, source_length, start_id, return_alignments):

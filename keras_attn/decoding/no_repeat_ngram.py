@@ -1,5 +1,7 @@
 """No sequence of n tokens twice."""
 
+from numbers import Integral
+
 import tensorflow as tf
 
 from keras_attn.decoding.marked_tokens import marked_tokens
@@ -35,10 +37,10 @@ class NoRepeatNgram:
     """
 
     def __init__(self, size, largest=4):
-        if isinstance(size, int):
+        if isinstance(size, Integral):
             if size < 0:
                 raise ValueError(f"`size` is negative. Expected an n-gram's length, or 0. Received: {size}.")
-            largest = size
+            largest = int(size)
         self.size = size
         self.largest = largest
 

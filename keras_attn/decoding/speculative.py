@@ -9,7 +9,7 @@ from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.in_place import Hypotheses
 from keras_attn.decoding.proposals import go_on_after, propose
-from keras_attn.decoding.task import Task
+from keras_attn.decoding.task import make_task
 
 
 class _Search(NamedTuple):
@@ -101,7 +101,7 @@ def speculative_greedy(
     """
     _check(target, num_draft_tokens)
     source = tf.convert_to_tensor(source)
-    task = _task(source, end_id, max_length, pad_id)
+    task = make_task(source, end_id, max_length, pad_id)
     longest = tf.reduce_max(task.limits)
     search, memories = _begin(target, draft, source, start_id, task, return_alignments)
 
@@ -119,13 +119,6 @@ def speculative_greedy(
     search = _Search(*search)
     decoded = _decoded(search, task)
     return (decoded, search.rounds) if return_rounds else decoded
-
-
-def _task(source, end_id, max_length, pad_id):
-    task = Task(end_id, None, tf.not_equal(source, pad_id), tf.shape(source)[0])
-    if callable(max_length):
-        max_length = max_length(task.source_lengths())
-    return task._replace(limits=tf.cast(tf.convert_to_tensor(max_length), tf.int32))
 
 
 def _begin(target, draft, source, start_id, task, return_alignments):

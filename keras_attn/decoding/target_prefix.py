@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_attn.decoding.marked_tokens import check_ids
+
 
 class TargetPrefix:
     """Forces the first tokens of every row; what follows is the strategy's choice.
@@ -12,6 +14,9 @@ class TargetPrefix:
     Args:
         tokens: int32 `[B, P]`, padded with 0 behind, or a ragged tensor of ids; without the start token.
         lengths: int32 `[B]`, how many tokens of each row are forced; those that are not 0 when None.
+
+    Raises:
+        ValueError: for an id that the vocabulary does not have.
 
     Example:
 
@@ -31,12 +36,14 @@ class TargetPrefix:
             lengths = tokens.row_lengths()
             tokens = tokens.to_tensor(0)
         self.tokens = tf.cast(tf.convert_to_tensor(tokens), tf.int32)
+        check_ids("tokens", self.tokens, None)
         if lengths is None:
             lengths = tf.math.count_nonzero(self.tokens, axis=1)
         self.lengths = tf.cast(tf.convert_to_tensor(lengths), tf.int32)
 
     def force(self, forbidden, partial):
         """Boolean `[B, K or 1, V]`: all but the forced token while a row's prefix lasts."""
+        check_ids("tokens", self.tokens, partial.vocabulary_size)
         # With a column of its own, there is something to look at also where no row has a prefix.
         tokens = tf.pad(self.tokens, [[0, 0], [0, 1]])  # [B, P + 1]
         token = tf.gather(tokens, tf.minimum(partial.position, tf.shape(tokens)[1] - 1), axis=1)  # [B]

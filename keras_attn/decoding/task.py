@@ -34,6 +34,14 @@ class Task(NamedTuple):
         return length >= self.limits
 
 
+def make_task(source, end_id, max_length, pad_id):
+    """The `Task` of a source `[B, S]`; `max_length` as of `decode`, less than 0 is 0."""
+    task = Task(end_id, None, tf.not_equal(source, pad_id), tf.shape(source)[0])
+    if callable(max_length):
+        max_length = max_length(task.source_lengths())
+    return task._replace(limits=tf.maximum(tf.cast(tf.convert_to_tensor(max_length), tf.int32), 0))
+
+
 def per_row(value, rank, dtype=tf.float32):
     """A setting, one number or `[B]`, shaped to broadcast to a tensor `[B, ...]` of the given rank."""
     value = tf.cast(value, dtype) if tf.is_tensor(value) else tf.constant(value, dtype)

@@ -38,7 +38,7 @@ class EventQueue:
 
     Args:
         most: events that may wait; further ones are dropped. An event that is lost does no harm, as the next
-            one says all that it said.
+            one says all that it said; only the last of a run has no next one.
     """
 
     def __init__(self, most=_MOST_WAITING):

@@ -45,6 +45,7 @@ def batched(answer, service, batching):
             name: service.checked(name, of_each_row(name, value, rows), rows)
             for name, value in inputs.items()
         }
+        checked = service.checked_together(checked)
         flat = tf.function(lambda *values: list(direct(values).values()), autograph=False)
         keys = []
 

@@ -6,11 +6,17 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_attn.decoding import BeamSearch
+from keras_attn.decoding import BeamSearch, Greedy, Sampling
 from keras_attn.export.ops import least_server_version, ops_of
 
 # Raised when something that reads an export would have to know.
 FORMAT = 1
+_STRATEGIES = {
+    type(None): "greedy",
+    Greedy: "greedy",
+    BeamSearch: "beam_search",
+    Sampling: "sampling",
+}
 _PACKAGES = ("keras-attn", "tensorflow", "keras", "tensorflow-text")
 
 
@@ -50,7 +56,7 @@ def _decoding(service):
     return {
         "max_length": inner.max_length,
         "max_source_length": inner.max_source_length,
-        "strategy": "beam_search" if own else "greedy",
+        "strategy": _STRATEGIES.get(type(inner.strategy), type(inner.strategy).__name__),
         "beam_size": inner.strategy.beam_size if own else 1,
         "length_penalty": type(beam.length_penalty).__name__ if beam.length_penalty else None,
         "n_best_beam_size": service.beam_size,

@@ -56,7 +56,8 @@ def checked_option(name, values, rows, max_length):
     """
     expected, is_allowed = {
         "max_length": (f"1 to {max_length}", lambda x: (x >= 1) & (x <= max_length)),
-        "length_penalty": ("a finite number", tf.math.is_finite),
+        # Beyond, the score of a long text is no finite number.
+        "length_penalty": ("-10 to 10", lambda x: tf.abs(x) <= 10),
         "temperature": ("a number above 0", lambda x: (x > 0) & tf.math.is_finite(x)),
         "top_k": ("at least 0", lambda x: x >= 0),
         "top_p": ("above 0 and at most 1", lambda x: (x > 0) & (x <= 1)),

@@ -22,7 +22,7 @@ from keras_attn.export.row_options import (
 from keras_attn.export.text_events import put_last, text_events
 from keras_attn.text import special_ids
 from keras_attn.text_to_text import is_empty
-from keras_attn.token_ids import named_pieces, prefix_ids, token_ids, without_end
+from keras_attn.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
 
 _DEFAULT_BEAM_SIZE = 4
 # Log-probability and score of a hypothesis that does not exist: JSON has no infinity.
@@ -50,8 +50,8 @@ class Service:
         self.text_to_text = text_to_text
         strategy = text_to_text.strategy
         beam = strategy if isinstance(strategy, BeamSearch) else BeamSearch(_DEFAULT_BEAM_SIZE)
-        self.beam_size = beam_size or beam.beam_size
-        self.num_hypotheses = num_hypotheses or self.beam_size
+        self.beam_size = beam.beam_size if beam_size is None else beam_size
+        self.num_hypotheses = self.beam_size if num_hypotheses is None else num_hypotheses
         self.beam = beam
         # What an input is where a request leaves it out.
         self.defaults = {
@@ -280,6 +280,15 @@ class Service:
         with tf.control_dependencies([check]):
             return tf.identity(values)
 
+    def checked_together(self, inputs):
+        """Inputs of a signature, each `checked`, which can be had only if they go together."""
+        if "target_prefix" not in inputs:
+            return inputs
+        inner = self.text_to_text
+        most = inner.max_length - 1
+        prefix = prefix_ids(inner.target_tokenizer, inputs["target_prefix"], most, "target_prefix")
+        return inputs | {"max_length": _with_room(inputs["max_length"], prefix)}
+
     def _followed(self, strategy, text, stream, max_length, target_prefix):
         """Decodes and puts events: `Decoded`, texts `[B]`, and which of them are of empty sources `[B]`."""
         inner = self.text_to_text
@@ -299,7 +308,8 @@ class Service:
         target_prefix = of_each_row("target_prefix", target_prefix, text)
         # One token less than the largest length, so that there is something left to choose.
         prefix = prefix_ids(inner.target_tokenizer, target_prefix, inner.max_length - 1, "target_prefix")
-        return inner.source_ids(text), self._option("max_length", max_length, text), [TargetPrefix(prefix)]
+        max_length = _with_room(self._option("max_length", max_length, text), prefix)
+        return inner.source_ids(text), max_length, [TargetPrefix(prefix)]
 
     def _option(self, name, values, rows):
         return checked_option(name, values, rows, self.text_to_text.max_length)
@@ -319,6 +329,13 @@ class Service:
             beam.early_stopping,
             beam.patience,
         )
+
+
+def _with_room(max_length, prefix):
+    """`max_length` `[B]`, which can be had only if every prefix, ragged ids, fits into it."""
+    lengths = tf.cast(prefix.row_lengths(), tf.int32)
+    message = "`target_prefix` is longer than `max_length`. Expected at most so many tokens in every row."
+    return required(max_length, lengths <= max_length, message, tf.reduce_max(lengths))
 
 
 def _strength(penalty):

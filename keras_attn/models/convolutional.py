@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.models.convolutional_parts import make_parts, plain_settings
+from keras_attn.models.fitting import fitting
 from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.protocols import Step
 
@@ -156,6 +157,18 @@ class ConvolutionalSeq2Seq(keras.Model):
             hidden = _around(layer, hidden, outputs)
             buffers.append(buffer)
         return Step(_predict(parts, hidden), buffers, sum(weights) / len(weights))
+
+    def fitting_lengths(self, max_source_length, max_target_length):
+        """Both lengths, or less where a table of positions has no room for them.
+
+        Args:
+            max_source_length: source tokens, the end token not counted.
+            max_target_length: target tokens, the end token or the start token counted.
+        """
+        return (
+            fitting(max_source_length, self._parts["source_positions"], taken=1),
+            fitting(max_target_length, self._parts["target_positions"]),
+        )
 
     def get_config(self):
         """Everything the constructor takes."""

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers import TransformerEncoderBlock
+from keras_attn.models.fitting import fitting
 from keras_attn.models.prompt import (
     AfterPrompt,
     PromptedSequence,
@@ -50,8 +51,8 @@ class TransformerLanguageModel(keras.Model):
     nothing but padding, makes it a plain language model of the target. `start` runs the prompt once and
     keeps its keys and values; `step` goes on one token at a time (`keras_attn.protocols.Decoder`).
 
-    Differs from GPT-2, which has learned positions, GELU and pre-norm
-    (`positions="learned", activation="gelu", norm_first=True`) and dropout on the attention weights.
+    Differs from GPT-2, which has learned positions and GELU (`positions="learned", activation="gelu"`) and
+    dropout on the attention weights.
 
     Args:
         vocabulary_size: V.
@@ -232,6 +233,16 @@ class TransformerLanguageModel(keras.Model):
             A state, leaves `[B, K, Hkv, t + count, E]`.
         """
         return rewound(self._parts["blocks"], extended, count)
+
+    def fitting_lengths(self, max_source_length, max_target_length):
+        """Both lengths, or less where a table of positions has no room for them.
+
+        Args:
+            max_source_length: source tokens, the end token not counted.
+            max_target_length: target tokens, the end token or the start token counted.
+        """
+        taken = 1 + max_target_length
+        return fitting(max_source_length, self._parts["positions"], taken), max_target_length
 
     def get_config(self):
         """Everything the constructor takes."""

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers import TransformerDecoderBlock, TransformerEncoderBlock
+from keras_attn.models.fitting import fitting
 from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.models.transformer_parts import (
     alignment_of,
@@ -212,6 +213,18 @@ class TransformerSeq2Seq(keras.Model):
             A state, leaves `[B, K, Hkv, t + count, E]`.
         """
         return rewound(self._parts["decoder"], extended, count)
+
+    def fitting_lengths(self, max_source_length, max_target_length):
+        """Both lengths, or less where a table of positions has no room for them.
+
+        Args:
+            max_source_length: source tokens, the end token not counted.
+            max_target_length: target tokens, the end token or the start token counted.
+        """
+        return (
+            fitting(max_source_length, self._parts["source_positions"], taken=1),
+            fitting(max_target_length, self._parts["target_positions"]),
+        )
 
     def get_config(self):
         """Everything the constructor takes."""

@@ -22,6 +22,14 @@ def test_by_hand(partial, written, forbidden):
     assert set(np.flatnonzero(received[0, 0])) == forbidden
 
 
+def test_ids_that_no_vocabulary_has(partial):
+    for sequences in ([[3, -1]], [[-1, 3]]):
+        with pytest.raises(ValueError, match="`sequences` holds what is no id"):
+            BadWords(sequences)
+    with pytest.raises(ValueError, match="at least 0 and below 7, the size of the vocab"):
+        BadWords([[7]]).forbid(partial([[[]]], 7))
+
+
 def test_against_plain_python(partial, rng):
     sequences = [rng.integers(0, 3, rng.integers(1, 5)).tolist() for _ in range(7)]
     processor = BadWords(sequences)

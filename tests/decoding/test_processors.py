@@ -70,7 +70,8 @@ def test_a_processor_of_ones_own(remembering, rng):
             return tf.equal(tf.range(partial.vocabulary_size) % 2, 1)[None, None]
 
     decoder = remembering(rng.normal(size=(4, 11, 7)))
-    decoded = decode(decoder, SOURCE, 1, END, 7, BeamSearch(3, 3), processors=[EvenOnly()])
+    once = iter([EvenOnly()])
+    decoded = decode(decoder, SOURCE, 1, END, 7, BeamSearch(3, 3), processors=once)
     assert not (decoded.tokens.numpy() % 2).any()
 
 

@@ -28,11 +28,13 @@ def decoder_fixture(remembering, rng):
 
 def test_by_hand(partial):
     prefix = TargetPrefix(DENSE)
-    first = prefix.force(None, partial(np.zeros((3, 1, 0)), 5))
-    assert (~first.numpy()).astype(int).tolist() == [[[0, 0, 0, 1, 0]], [[1, 1, 1, 1, 1]], [[0, 0, 0, 0, 1]]]
-    second = prefix.force(tf.constant([[[True, False, False, True, False]]]), partial(np.zeros((3, 1, 1)), 5))
-    assert second.numpy()[0].all()  # 6 is no id of five
-    assert second[1:].numpy().tolist() == [[[True, False, False, True, False]]] * 2
+    first = prefix.force(None, partial(np.zeros((3, 1, 0)), 7))
+    allowed = (~first.numpy()).astype(int).tolist()
+    assert allowed == [[[0, 0, 0, 1, 0, 0, 0]], [[1] * 7], [[0, 0, 0, 0, 1, 0, 0]]]
+    forbidden = [True, False, False, True, False, False, True]
+    second = prefix.force(tf.constant([[forbidden]]), partial(np.zeros((3, 1, 1)), 7))
+    assert np.flatnonzero(~second.numpy()[0, 0]).tolist() == [6]  # forbidden, and forced
+    assert second[1:].numpy().tolist() == [[forbidden]] * 2
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(3, 3), Sampling(seed=3, num_samples=5)])
@@ -81,3 +83,10 @@ def test_no_prefix_in_any_row(decoder):
     nothing = TargetPrefix(tf.zeros([3, 0], tf.int32))
     one, other = decode(decoder, SOURCE, 1, 2, 5, processors=[nothing]), decode(decoder, SOURCE, 1, 2, 5)
     np.testing.assert_array_equal(one.tokens, other.tokens)
+
+
+def test_ids_that_no_vocabulary_has(partial):
+    with pytest.raises(ValueError, match="`tokens` holds what is no id"):
+        TargetPrefix([[6, -1]])
+    with pytest.raises(ValueError, match="at least 0 and below 7"):
+        TargetPrefix([[7, 0]]).force(None, partial([[[]]], 7))

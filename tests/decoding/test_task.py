@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.decoding.task import Task, per_row
+from keras_attn.decoding.task import Task, make_task, per_row
 
 
 def task(limits):
@@ -28,3 +28,9 @@ def test_a_setting_is_one_number_or_one_of_every_row():
     assert per_row(2**40, 2, tf.int64).numpy() == 2**40
     assert per_row(np.array([1, 2, 3]), 4, tf.int32).shape == (3, 1, 1, 1)
     assert per_row(tf.constant([1.5, 2.5]), 2, tf.int32).numpy().tolist() == [[1], [2]]
+
+
+def test_a_limit_below_0_is_0():
+    source = tf.constant([[5, 2, 0], [5, 6, 2]])
+    assert make_task(source, 2, -3, 0).limits.numpy() == 0
+    assert make_task(source, 2, lambda lengths: lengths - 3, 0).limits.numpy().tolist() == [0, 0]

@@ -30,7 +30,8 @@ def test_another_number_of_values_is_refused(size):
     [
         ("max_length", [3, 0, 3], r"`max_length` is out of range. Expected 1 to 11. Received:'?\s+0"),
         ("max_length", [3, 12, 3], r"`max_length` is out of range. Expected 1 to 11. Received:'?\s+12"),
-        ("length_penalty", [np.nan], "`length_penalty` is out of range. Expected a finite number"),
+        ("length_penalty", [np.nan], "`length_penalty` is out of range. Expected -10 to 10"),
+        ("length_penalty", [10.5], "`length_penalty` is out of range"),
         ("temperature", [1.0, 0.0, 1.0], "`temperature` is out of range. Expected a number above 0"),
         ("temperature", [np.inf], "`temperature` is out of range"),
         ("top_k", [-1], "`top_k` is out of range. Expected at least 0"),

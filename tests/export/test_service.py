@@ -217,6 +217,12 @@ def test_a_penalty_without_a_strength_is_refused(inner):
     [
         ("n_best", {"max_length": tf.constant([8])}, "`max_length` is out of range. Expected 1 to 7"),
         ("n_best", {"target_prefix": tf.constant(["Hundert"])}, "`target_prefix` is too long: .* 6 tokens"),
+        (
+            "n_best",
+            {"max_length": tf.constant([1]), "target_prefix": tf.constant(["Hu"])},
+            "`target_prefix` is longer than `max_length`",
+        ),
+        ("score", {"target": tf.constant([], tf.string)}, "`target` does not fit the batch"),
         ("n_best", {"length_penalty": tf.constant([1.0, 2.0])}, "`length_penalty` does not fit the batch"),
         ("sample", {"temperature": tf.constant([0.0])}, "`temperature` is out of range"),
         ("stream", {"stream": tf.constant([-2], tf.int64)}, "`stream` is out of range. Expected a number of"),

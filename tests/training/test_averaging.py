@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_attn.training.averaging import average_epochs, average_weights
+from keras_attn.training.fit import _average
 from keras_attn.training.run_error import RunError
 from keras_attn.training.run_folder import RunFolder
 
@@ -106,6 +107,16 @@ def test_the_best_epochs(copied):
     averaged = copied.model("averaged")
     for one, other in zip(model.trainable_weights, averaged.trainable_weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_an_average_is_made_anew_only_after_further_epochs(copied):
+    lines, options = [], copied.recipe().training
+    copied.averaged_path.write_text("of earlier epochs")
+    _average(options, copied, lines.append, is_stale=False)
+    assert (lines, copied.averaged_path.read_text()) == ([], "of earlier epochs")
+    _average(options, copied, lines.append, is_stale=True)
+    assert lines == ["averaged.keras: the mean of the weights after epochs 3, 4"]
+    assert copied.model("averaged").count_params() > 0
 
 
 def test_more_epochs_than_are_kept(copied):

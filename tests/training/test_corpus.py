@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
-from keras_attn.training.corpus import encode_pairs, load_corpus, train_tokenizers
+from keras_attn.training.corpus import check_lengths, encode_pairs, load_corpus, train_tokenizers
 from keras_attn.training.recipe import PairsSpec, Recipe
+from keras_attn.training.section import RecipeError
 from keras_attn.training.text_files import DataError
 
 PAIRS = [("ab c", "xy"), ("a", "xyz y"), ("b c", "z")]
@@ -136,3 +137,17 @@ def test_every_pair_too_long():
 
 def test_a_spec_is_part_of_the_recipe(recipe_of):
     assert recipe_of().data.train == PairsSpec(path="pairs.tsv")
+
+
+def test_sources_that_could_not_be_translated_are_found_before(recipe_of):
+    pairs, tokenizer = [("ab", "x"), ("abcdefg", "y"), ("abcde", "z")], ByteTokenizer()
+    check_lengths(pairs, tokenizer, 7, "test")
+    message = "2 test sources are longer than .* = 4 tokens. The longest, pair 2, has 7: 'abcdefg'. Raise"
+    with pytest.raises(DataError, match=message):
+        check_lengths(pairs, tokenizer, 4, "test")
+
+
+def test_a_vocabulary_that_is_smaller_than_the_characters(recipe_of):
+    recipe = recipe_of(tokenizer__kind="sentencepiece", tokenizer__vocabulary_size=5)
+    with pytest.raises(RecipeError, match="`tokenizer` cannot be trained"):
+        train_tokenizers(recipe, [("abcdefgh", "ijklmnop")])

@@ -9,6 +9,7 @@ import pytest
 from keras_attn.training import optimizer as optimizer_module
 from keras_attn.training.optimizer import WatchedAdam, make_optimizer
 from keras_attn.training.recipe import Training
+from keras_attn.training.section import RecipeError
 
 START = np.array([0.7, -1.3, 2.1], np.float32)
 
@@ -142,3 +143,8 @@ def test_saved_and_loaded_with_its_state(tmp_path):
         one.fit(inputs, outputs, batch_size=4, verbose=0, shuffle=False)
     for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_training_without_a_single_update_is_refused():
+    with pytest.raises(RecipeError, match=r"accumulate_steps` must be at most 40, .* 64"):
+        make_optimizer(options(accumulate_steps=64), 40)

@@ -64,6 +64,19 @@ def test_aligned_gzip_files(read):
     ]
 
 
+@pytest.mark.parametrize(("named", "there"), [("a.tsv.gz", "a__tsv"), ("a.tsv", "a__tsv__gz")])
+def test_a_file_is_also_found_compressed_or_not(read, named, there):
+    content = gzip.compress(KOREAN.encode()) if there.endswith("gz") else KOREAN
+    assert len(read(PairsSpec(path=named), **{there: content})) == 3
+
+
+def test_the_folder_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.tsv").write_text(KOREAN, encoding="utf-8")
+    assert len(read_pairs(TSV, "~/data")) == 3
+
+
 def test_an_empty_line_keeps_its_place(read):
     pairs = read(ALIGNED, a__ko="가\n\n다\n", a__en="g\nn\nd\n")
     assert (pairs.pairs, pairs.dropped_empty) == ([("가", "g"), ("다", "d")], 1)

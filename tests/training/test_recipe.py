@@ -90,6 +90,11 @@ def test_defaults():
         (MINIMAL + "[training]\nlearning_rate = nan\n", "out of range. Expected more than 0. Received: nan"),
         (MINIMAL + "[training]\nclip_norm = inf\n", "out of range. Expected at least 0. Received: inf"),
         (
+            MINIMAL + "[training]\nr_drop_after = 2\n",
+            "Expected `r_drop` above 0, .* 2, with .* 0.0",
+        ),
+        (MINIMAL + "[training]\nepochs = 3\nr_drop = 2\nr_drop_after = 3\n", "less than 3 epochs"),
+        (
             MINIMAL + '[training]\nmonitor = "val_bleu"\n',
             "`training.monitor` is .*Add it, or monitor val_loss",
         ),

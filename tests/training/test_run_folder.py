@@ -50,10 +50,20 @@ def test_begin_again_with_the_same_recipe_changes_nothing(run, recipe_of):
 
 
 def test_begin_with_another_recipe(run, recipe_of):
+    (run.path / "history.json").write_text('[{"epoch": 1}]')
     message = r"holds a run of another recipe \(model.units: 7 != 11; training.epochs: 3 != 5\). Give another"
     with pytest.raises(RunError, match=message):
         RunFolder(run.path).begin(recipe_of(training__epochs=5, model__units=11))
     assert run.recipe() == recipe_of()
+
+
+def test_a_recipe_that_trained_nothing_is_replaced(run, recipe_of):
+    (run.path / "tokenizer").mkdir()
+    (run.path / "pairs.json").write_text("{}")
+    corrected = recipe_of(training__epochs=5)
+    RunFolder(run.path).begin(corrected)
+    assert run.recipe() == corrected
+    assert [path.name for path in run.path.iterdir()] == ["recipe.toml"]
 
 
 def test_begin_in_a_folder_that_holds_something_else(tmp_path, recipe_of):
