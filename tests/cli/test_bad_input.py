@@ -1,6 +1,8 @@
 """Input that cannot be used: one clear sentence, a non-zero exit, no traceback."""
 
 import gzip
+import json
+import shutil
 
 import pytest
 
@@ -71,6 +73,15 @@ def test_no_run_folder(keras_attn, command, tmp_path):
 def test_run_of_another_recipe(keras_attn, tiny_run):
     ran = keras_attn("train", tiny_run / "recipe.toml", "--set", "model.units=12", "--run", tiny_run)
     check_one_sentence(ran, "another recipe", "model.units: 11 != 12")
+
+
+def test_held_out_pairs_that_may_have_been_trained_on(keras_attn, tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    held = json.loads((run / "pairs.json").read_text())
+    (run / "pairs.json").write_text(json.dumps(held | {"test": "of other pairs"}))
+    check_one_sentence(
+        keras_attn("evaluate", run), "test pairs are held out of data.train, which has changed"
+    )
 
 
 def test_text_that_is_too_long(keras_attn, tiny_run):
