@@ -88,6 +88,9 @@ def test_concurrent_requests_become_one_run():
         def checked(self, name, values, rows):
             return values
 
+        def checked_together(self, inputs):
+            return inputs
+
     def answer(inputs):
         def count(text):
             sizes.append(len(text))
@@ -113,8 +116,16 @@ def test_concurrent_requests_become_one_run():
     assert len(sizes) < 5
 
 
-def test_a_request_that_is_refused_fails_alone(runs):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": [-1.0]}, "`temperature` is out of range"),
+        ({"max_length": [1], "target_prefix": ["Hu"]}, "`target_prefix` is longer than `max_length`"),
+    ],
+)
+def test_a_request_that_is_refused_fails_alone(runs, change, message):
     options = {
+        "temperature": [1.0],
         "stream": [-1],
         "top_k": [0],
         "top_p": [1.0],
@@ -123,15 +134,15 @@ def test_a_request_that_is_refused_fails_alone(runs):
         "target_prefix": [""],
     }
 
-    def ask(temperature):
+    def ask(changes):
         tensors = {
             name: tf.constant(x, tf.int64 if name in ("seed", "stream") else None)
-            for name, x in options.items()
+            for name, x in {**options, **changes}.items()
         }
-        return runs["sample"](text=tf.constant(["Hund"]), temperature=tf.constant([temperature]), **tensors)
+        return runs["sample"](text=tf.constant(["Hund"]), **tensors)
 
     with ThreadPoolExecutor(3) as pool:
-        fine, wrong, fine_too = [pool.submit(ask, temperature) for temperature in (1.0, -1.0, 0.5)]
+        fine, wrong, fine_too = [pool.submit(ask, changes) for changes in ({}, change, {"seed": [3]})]
         assert fine.result()["text"].shape == fine_too.result()["text"].shape == (1,)
-        with pytest.raises(tf.errors.InvalidArgumentError, match="`temperature` is out of range"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             wrong.result()
