@@ -145,6 +145,8 @@ class Training(Section):
     target_word_dropout: float = option(0.0, minimum=0, below=1)  # in what the decoder reads
     # Other subwords in every epoch: p of BPE-dropout, or alpha of subword regularization (unigram).
     subword_sampling: float = option(0.0, minimum=0, maximum=1)
+    # Only in the first so many epochs; 0 is all. Models are used with the usual subwords: end with those.
+    subword_sampling_epochs: int = option(0, minimum=0)
     r_drop: float = option(0.0, minimum=0)  # alpha: two passes of every pair that are to agree,
     r_drop_after: int = option(0, minimum=0)  # after so many epochs without: it doubles the work of a step
     devices: str = option("one", choices=("one", "all"))  # of this machine; with JAX of all processes
@@ -165,6 +167,15 @@ class Training(Section):
                 f"says when `r_drop` begins. Expected `r_drop` above 0, and less than {self.epochs} epochs. "
                 f"Received: {self.r_drop_after}, with `r_drop` = {self.r_drop}.",
                 "r_drop_after",
+            )
+        if self.subword_sampling_epochs and not (
+            self.subword_sampling and self.subword_sampling_epochs < self.epochs
+        ):
+            raise RecipeError(
+                "says how long `subword_sampling` lasts. Expected `subword_sampling` above 0, and less than "
+                f"{self.epochs} epochs. Received: {self.subword_sampling_epochs}, with `subword_sampling` = "
+                f"{self.subword_sampling}.",
+                "subword_sampling_epochs",
             )
         if self.devices == "all" and self.accumulate_steps > 1:
             raise RecipeError(

@@ -36,7 +36,7 @@ def make_batches(recipe, tokenizers, train, validation, processes, num_devices, 
     if options.subword_sampling:
         sampled = _sampled_texts(recipe, tokenizers, train)
         width_step = _COMPILED_WIDTH_STEP if compiles() else 1
-        trained = with_subword_sampling(kind, *sampled, width_step)
+        trained = with_subword_sampling(kind, *sampled, width_step, options.subword_sampling_epochs)
         rows = [texts.rows(0) for texts in sampled]
     rates = options.source_word_dropout, options.target_word_dropout
     if any(rates):

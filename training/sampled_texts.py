@@ -27,6 +27,9 @@ class SampledTexts:
         rows: their usual ids, int32 arrays.
         max_length: the largest number of ids.
         seed: integers, of which the same draw the same in every process.
+
+    Attributes:
+        usual_rows: `rows`.
     """
 
     def __init__(self, tokenizer, model_type, strength, texts, rows, max_length, seed):
@@ -43,7 +46,7 @@ class SampledTexts:
             list(chain(*(usual[numbers[word]] for word in words))) == row.tolist()
             for words, row in zip(words_of, rows, strict=True)
         ]
-        self._rows, self._max_length, self._seed = rows, max_length, seed
+        self.usual_rows, self._max_length, self._seed = rows, max_length, seed
 
     def rows(self, epoch):
         """The ids of the texts in epoch `epoch`, a list of int32 arrays."""
@@ -55,7 +58,7 @@ class SampledTexts:
         drawn = np.split(self._cuts.joined(cuts), text_ends[:-1])
         return [
             new if divides and len(new) <= self._max_length else row
-            for new, divides, row in zip(drawn, self._divides, self._rows, strict=True)
+            for new, divides, row in zip(drawn, self._divides, self.usual_rows, strict=True)
         ]
 
 

@@ -95,6 +95,14 @@ def test_defaults():
         ),
         (MINIMAL + "[training]\nepochs = 3\nr_drop = 2\nr_drop_after = 3\n", "less than 3 epochs"),
         (
+            MINIMAL + "[training]\nsubword_sampling_epochs = 2\n",
+            "Expected `subword_sampling` above 0, .* 2, with .* 0.0",
+        ),
+        (
+            MINIMAL + "[training]\nepochs = 3\nsubword_sampling = 0.1\nsubword_sampling_epochs = 3\n",
+            "less than 3 epochs",
+        ),
+        (
             MINIMAL + '[training]\nmonitor = "val_bleu"\n',
             "`training.monitor` is .*Add it, or monitor val_loss",
         ),

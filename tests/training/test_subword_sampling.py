@@ -189,6 +189,28 @@ def test_batches(kind, size, step):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(("kind", "size"), [(Batches, 5), (TokenBatches, 100)])
+def test_the_last_epochs_may_have_the_usual_subwords(kind, size):
+    """The first ones are those of a training that samples in all, and the number of batches stays."""
+    sources, targets = sampled()[0], sampled(seed=(0, 1))[0]
+    first = sources.rows(0), targets.rows(0)
+    always = with_subword_sampling(kind, sources, targets)(*first, size, seed=7)
+    made = with_subword_sampling(kind, sources, targets, epochs=2)(*first, size, seed=7)
+    for epoch in (1, 2):
+        for batches in (always, made):
+            batches.begin_epoch(epoch)
+        assert len(made) == len(always)
+        for index in range(len(made)):
+            labels = made[index][1]
+            rows = targets.rows(1) if epoch == 1 else targets.usual_rows
+            for row, member in zip(labels, made.members(index), strict=True):
+                np.testing.assert_array_equal(row[row > 0], [*rows[member], 2])
+            assert labels.shape[1] == max(len(row[row > 0]) for row in labels)
+            if epoch == 1:
+                np.testing.assert_array_equal(labels, always[index][1])
+    assert flat(targets.usual_rows) != flat(targets.rows(2))
+
+
 def test_words_have_no_subwords(recipe_of):
     with pytest.raises(RecipeError, match=r"subword_sampling.*needs subwords.*words"):
         recipe_of(tokenizer__kind="words", training__subword_sampling=0.1)
