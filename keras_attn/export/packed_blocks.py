@@ -23,13 +23,14 @@ class PackedResidual:
         self.norm = PackedNorm(*((None, None) if self.norm_first else (gain, offset)), layer.epsilon)
         self.folded = (gain, offset) if self.norm_first else None
 
-    def dense(self, layers, dtype, scales=None):
+    def dense(self, layers, dtype, scales=None, columns=None):
         """One product in place of several dense layers that read the same normalised rows.
 
         Args:
             layers: built `keras.layers.Dense`, side by side in the result.
             dtype: of the product.
             scales: a factor for each of them; 1 when None.
+            columns: the order of the columns of the result; as they are when None.
         """
         scales = scales or [1.0] * len(layers)
         pairs = list(zip(layers, scales, strict=True))
@@ -38,6 +39,8 @@ class PackedResidual:
         if self.folded is not None:
             gain, offset = self.folded
             kernel, bias = kernel * gain[:, None], bias + offset @ kernel
+        if columns is not None:
+            kernel, bias = kernel[:, columns], bias[columns]
         return PackedDense(kernel, bias, dtype)
 
     def before(self, rows):
@@ -77,23 +80,30 @@ class PackedSelfAttention:
     Args:
         residual: a built `ResidualConnection` around a `MultiHeadAttention`.
         dtype: of the products, and of the cache.
+        rotary: the `PackedRotary` of its side, or None.
     """
 
-    def __init__(self, residual, dtype):
+    def __init__(self, residual, dtype, rotary=None):
         layer = residual.sublayer
-        self.dtype = dtype
+        self.dtype, self.rotary = dtype, rotary
         self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
         self.residual = PackedResidual(residual)
         projections = [layer.query_projection, layer.key_projection, layer.value_projection]
-        self.projection = self.residual.dense(projections, dtype, [1.0 / math.sqrt(self.key_dim), 1.0, 1.0])
+        scales = [1.0 / math.sqrt(self.key_dim), 1.0, 1.0]
+        columns = None if rotary is None else rotary.columns(self.num_heads)
+        self.projection = self.residual.dense(projections, dtype, scales, columns)
         self.output = _plain(layer.output_projection, dtype)
 
-    def __call__(self, rows, mask, hidden):
-        """A whole sequence `[B S, D]`; `mask` `[B, S]`, `hidden` is added to the logits."""
-        projected = self.projection(self.residual.before(rows))
-        queries, keys, values = tf.unstack(
-            split_heads(projected, tf.shape(mask)[0], 3, self.num_heads)
-        )  # [B, H, S, E]
+    def __call__(self, rows, mask, hidden, angles=None):
+        """A whole sequence.
+
+        Args:
+            rows: `[B S, D]`.
+            mask: `[B, S]`.
+            hidden: what to add to the logits.
+            angles: of the positions, where they are rotary.
+        """
+        queries, keys, values = tf.unstack(self._heads(rows, tf.shape(mask)[0], angles))  # [B, H, S, E]
         context, _ = attend(queries, keys, keep_values(values, mask), hidden)
         return self.residual.after(rows, self.output(join_heads(context)))
 
@@ -101,7 +111,7 @@ class PackedSelfAttention:
         """Keys and values `[2, B, H, 0, E]`."""
         return tf.zeros(tf.stack([2, batch, self.num_heads, 0, self.key_dim]), self.dtype)
 
-    def step(self, rows, batch, hidden, cache):
+    def step(self, rows, batch, hidden, cache, angles=None):
         """One step of `[B K, D]` against a cache `[2, B, H, t K, E]` that all K hypotheses of a row share.
 
         Args:
@@ -110,12 +120,17 @@ class PackedSelfAttention:
             hidden: what to add to the logits `[B, H, K, (t + 1) K]`, so that each hypothesis sees its own
                 keys alone; None for K = 1.
             cache: of the step before.
+            angles: of the position, where positions are rotary.
         """
-        projected = self.projection(self.residual.before(rows))
-        heads = split_heads(projected, batch, 3, self.num_heads)  # [3, B, H, K, E]
+        heads = self._heads(rows, batch, angles)  # [3, B, H, K, E]
         cache = tf.concat([cache, heads[1:]], axis=3)  # [2, B, H, (t + 1) K, E]
         context, _ = attend(heads[0], cache[0], cache[1], hidden)  # [B, H, K, E]
         return self.residual.after(rows, self.output(join_heads(context))), cache
+
+    def _heads(self, rows, batch, angles):
+        """Queries, keys and values `[3, B, H, T, E]` of rows `[B T, D]`."""
+        heads = split_heads(self.projection(self.residual.before(rows)), batch, 3, self.num_heads)
+        return heads if self.rotary is None else self.rotary.turn(heads, angles)
 
 
 class PackedCrossAttention:

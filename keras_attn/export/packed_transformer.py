@@ -7,13 +7,14 @@ import tensorflow as tf
 
 from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
 from keras_attn.export.packed_layers import PackedLogits, PackedNorm, StoredOnce, hidden_logits
+from keras_attn.export.packed_rotary import PackedRotary
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.positions import sinusoids
 from keras_attn.protocols import Step
 
 DTYPES = ("float32", "bfloat16")
-_POSITIONS = ("sinusoidal", "learned", None)
+_POSITIONS = ("sinusoidal", "learned", "rotary", None)
 
 
 class PackedTransformer:
@@ -37,7 +38,7 @@ class PackedTransformer:
     Later changes of the model's weights do not reach it. A `keras_attn.protocols.Decoder`.
 
     Args:
-        model: a `TransformerSeq2Seq`, post- or pre-norm, with sinusoidal, learned or no positions.
+        model: a `TransformerSeq2Seq`, post- or pre-norm, with sinusoidal, learned, rotary or no positions.
         dtype: `"float32"` or `"bfloat16"`. Default `"float32"`.
 
     Raises:
@@ -58,20 +59,23 @@ class PackedTransformer:
 
     def __init__(self, model, dtype="float32"):
         settings = _settings_of(model, dtype)
-        self._dtype = dtype
         self._width = settings["embedding_dim"]
         self._scale = math.sqrt(self._width) if settings["embedding_scale"] else 1.0
         self._alignment = settings["alignment_layer"], settings["alignment_heads"]
         self._target_size = settings["target_vocabulary_size"]
         self._source_positions = _positions(model, settings, "source_positions")
         self._target_positions = _positions(model, settings, "target_positions")
+        self._rotaries = [_rotary(model, settings, side) for side in ("encoder", "decoder")]
         self._encoder = [
-            (PackedSelfAttention(block.self_attention, dtype), PackedFeedForward(block.feed_forward, dtype))
+            (
+                PackedSelfAttention(block.self_attention, dtype, self._rotaries[0]),
+                PackedFeedForward(block.feed_forward, dtype),
+            )
             for block in _blocks(model, settings, "encoder")
         ]
         self._decoder = [
             (
-                PackedSelfAttention(block.self_attention, dtype),
+                PackedSelfAttention(block.self_attention, dtype, self._rotaries[1]),
                 PackedCrossAttention(block.cross_attention, dtype),
                 PackedFeedForward(block.feed_forward, dtype),
             )
@@ -137,11 +141,13 @@ class PackedTransformer:
         ancestors = _with_own_slots(state["ancestors"], batch, live)
         hidden = None if live == 1 else _hidden_relatives(ancestors, live)
         rows = self._embed(1, tf.reshape(tokens, [-1]))  # [B K, D]
-        rows = self._target_positions(rows, tf.convert_to_tensor(position, tf.int32))
+        position = tf.convert_to_tensor(position, tf.int32)
+        rows = self._target_positions(rows, position)
+        angles = self._angles(1, position[None])
         caches, weights = [], []
         for layers, cache, projected in zip(self._decoder, state["caches"], memory["layers"], strict=True):
             attention, cross, feed_forward = layers
-            rows, cache = attention.step(rows, batch, hidden, cache)
+            rows, cache = attention.step(rows, batch, hidden, cache, angles)
             rows, of_layer = cross.step(rows, live, projected, memory["hidden"])
             rows = feed_forward(rows)
             caches.append(cache)
@@ -159,14 +165,21 @@ class PackedTransformer:
         mask = _checked_mask(source)
         hidden = hidden_logits(mask)[:, None, None, :]
         rows = self._embed(0, source)  # [B, S, D]
-        rows = self._source_positions(rows, tf.range(tf.shape(source)[1]))
+        positions = tf.range(tf.shape(source)[1])
+        rows = self._source_positions(rows, positions)
+        angles = self._angles(0, positions)
         rows = tf.reshape(rows, [-1, self._width])  # [B S, D]
         for attention, feed_forward in self._encoder:
-            rows = feed_forward(attention(rows, mask, hidden))
+            rows = feed_forward(attention(rows, mask, hidden, angles))
         return (rows if self._norms[0] is None else self._norms[0](rows)), mask, hidden
 
     def _embed(self, side, tokens):
         return tf.cast(tf.gather(self._tables[side](), tokens), tf.float32) * self._scale
+
+    def _angles(self, side, positions):
+        """The angles of all self-attentions of a side, with rotary positions."""
+        rotary = self._rotaries[side]
+        return None if rotary is None else rotary.angles(positions)
 
     def _align(self, weights, mask):
         """The mean over the chosen heads of the chosen layer, `[B, K, S]`."""
@@ -240,7 +253,7 @@ def _last_norm(model, settings, name):
 
 def _positions(model, settings, name):
     """What adds the positions `[]` or `[T]` to embedded tokens `[..., D]`."""
-    if settings["positions"] is None:
+    if settings["positions"] in (None, "rotary"):
         return lambda rows, positions: rows
     layer = model.get_layer(name)
     if settings["positions"] == "learned":
@@ -248,6 +261,15 @@ def _positions(model, settings, name):
         return lambda rows, positions: rows + tf.gather(table(), positions)
     width, layout = settings["embedding_dim"], layer.layout
     return lambda rows, positions: rows + sinusoids(positions, width, layout)
+
+
+def _rotary(model, settings, side):
+    """The `PackedRotary` of a side's self-attentions, which share one scheme; None for other positions."""
+    blocks = _blocks(model, settings, side)
+    if settings["positions"] != "rotary" or not blocks:
+        return None
+    layer = blocks[0].self_attention.sublayer
+    return PackedRotary(layer.relative_positions, layer.key_dim)
 
 
 def _tables(model, settings, dtype):

@@ -21,6 +21,13 @@ KINDS = {
     "pre_norm": {"norm_first": True, "activation": "gelu"},
     "learned": {"positions": "learned", "position_options": {"max_length": 13}, "norm_first": True},
     "no_positions": {"positions": None, "embedding_scale": False, "output_bias": True},
+    "rotary": {"positions": "rotary", "embedding_dim": 18},
+    "rotary_halves": {
+        "positions": "rotary",
+        "position_options": {"layout": "half", "base": 77.0},
+        "embedding_dim": 12,
+        "norm_first": True,
+    },
     "halves": {"position_options": {"layout": "halves"}, "alignment_layer": 0, "alignment_heads": [2, 0]},
     "inputs_shared": {"share_embeddings": "inputs"},
     "target_shared": {"share_embeddings": "target", "output_bias": True},
@@ -103,8 +110,9 @@ def test_biases_of_zeros_stay_in_the_graph(rng):
     assert np.all(packed._logits.bias().numpy() != 0)
 
 
-def test_bfloat16(rng):
-    model = make(rng, norm_first=True)
+@pytest.mark.parametrize("settings", [{}, {"positions": "rotary", "embedding_dim": 18}])
+def test_bfloat16(rng, settings):
+    model = make(rng, norm_first=True, **settings)
     packed = PackedTransformer(model, "bfloat16")
     _, memory = model.start(tf.constant(SOURCE))
     state, packed_memory = packed.start(tf.constant(SOURCE))
