@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,25 +63,35 @@ class BatchQueue:
         self._parameters = parameters
         self._changed = changed
         self._batches: deque[_Batch] = deque([_Batch()])
+        self._is_closed = False
 
-    def add(self, task: Task) -> None:
-        """Puts a task into the last batch, or into a new one where it does not fit.
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Puts the tasks of one request into the last batch, and into new ones where they do not fit.
 
         Raises:
-            ServingError: the task is too large, or too many batches wait already.
+            ServingError: a task is too large, too many batches wait already, or the queue is closed; none of
+                the tasks is run then.
         """
         limit = self._parameters.execution_size
-        if task.size > limit:
-            raise invalid(f"Task size {task.size} is larger than maximum input batch size {limit}")
+        for task in tasks:
+            if task.size > limit:
+                raise invalid(f"Task size {task.size} is larger than maximum input batch size {limit}")
         with self._changed:
-            if self._batches[-1].size + task.size > limit:
-                self._check_room()
-                self._batches.append(_Batch())
-            batch = self._batches[-1]
-            batch.opened_at = batch.opened_at if batch.tasks else task.enqueued_at
-            batch.tasks.append(task)
-            batch.size += task.size
+            if self._is_closed:
+                raise _shutting_down()
+            self._check_room(tasks)
+            for task in tasks:
+                self._append(task)
             self._changed.notify_all()
+
+    def close(self) -> list[Task]:
+        """Takes no more tasks; returns those that wait, with an error."""
+        self._is_closed = True
+        waiting = [task for batch in self._batches for task in batch.tasks]
+        self._batches = deque([_Batch()])
+        for task in waiting:
+            task.error = _shutting_down()
+        return waiting
 
     def take(self, now: float) -> list[Task]:
         """Returns the tasks of a batch that is full or has waited long enough; none if there is none."""
@@ -101,9 +111,21 @@ class BatchQueue:
     def _due(self, batch: _Batch) -> float:
         return batch.opened_at + self._parameters.batch_timeout_micros / 1e6
 
-    def _check_room(self) -> None:
-        most = self._parameters.max_enqueued_batches
-        if len(self._batches) >= most:
+    def _append(self, task: Task) -> None:
+        if self._batches[-1].size + task.size > self._parameters.execution_size:
+            self._batches.append(_Batch())
+        batch = self._batches[-1]
+        batch.opened_at = batch.opened_at if batch.tasks else task.enqueued_at
+        batch.tasks.append(task)
+        batch.size += task.size
+
+    def _check_room(self, tasks: Sequence[Task]) -> None:
+        most, size, num_new = self._parameters.max_enqueued_batches, self._batches[-1].size, 0
+        for task in tasks:
+            opens = size + task.size > self._parameters.execution_size
+            num_new += opens
+            size = task.size if opens else size + task.size
+        if num_new and len(self._batches) + num_new > most:
             raise ServingError(
                 Code.UNAVAILABLE,
                 "The batch scheduling queue to which this task was submitted is full; currently"
@@ -129,6 +151,8 @@ class BatchScheduler:
         """Returns a new queue; `process` runs one of its batches."""
         queue = BatchQueue(parameters, process, self._changed)
         with self._changed:
+            if self._is_stopped:
+                queue.close()
             self._queues.append(queue)
             if not self._threads:
                 self._start_threads()
@@ -140,10 +164,13 @@ class BatchScheduler:
             self._queues.remove(queue)
 
     def stop(self) -> None:
-        """Ends the threads once they have run what they took."""
+        """Ends the threads once they have run what they took; whoever waits for more gets an error."""
         with self._changed:
             self._is_stopped = True
+            waiting = [task for queue in self._queues for task in queue.close()]
             self._changed.notify_all()
+        for task in waiting:
+            task.done.set()
 
     def _start_threads(self) -> None:
         for number in range(self._num_threads):
@@ -152,30 +179,52 @@ class BatchScheduler:
             thread.start()
 
     def _run(self) -> None:
-        while (work := self._next()) is not None:
-            queue, tasks = work
-            try:
-                if awaited := _without_gone(tasks):
-                    queue.process(awaited)
-            except Exception as error:  # each caller gets it, and the thread goes on
-                for task in tasks:
-                    task.error = error
-            finally:
-                for task in tasks:
-                    task.done.set()
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Runs one batch; False when the scheduler is stopped.
+
+        While a thread waits, no frame of it holds a queue or a task: they would keep a model that was
+        unloaded in memory.
+        """
+        work = self._next()
+        if work is None:
+            return False
+        queue, tasks = work
+        try:
+            if awaited := _without_gone(tasks):
+                queue.process(awaited)
+        except Exception as error:  # each caller gets it, and the thread goes on
+            for task in tasks:
+                task.error = error
+        finally:
+            for task in tasks:
+                task.done.set()
+        return True
 
     def _next(self) -> tuple[BatchQueue, list[Task]] | None:
         with self._changed:
             while not self._is_stopped:
                 now = time.monotonic()
-                for position, queue in enumerate(self._queues):
-                    if tasks := queue.take(now):
-                        # The next look begins behind this queue, so that none is left waiting.
-                        self._queues = self._queues[position + 1 :] + self._queues[: position + 1]
-                        return queue, tasks
+                work = self._take(now)
+                if work is not None:
+                    return work
                 dues = [due for queue in self._queues if (due := queue.next_due()) is not None]
                 self._changed.wait(max(0.0, min(dues) - now) if dues else None)
         return None
+
+    def _take(self, now: float) -> tuple[BatchQueue, list[Task]] | None:
+        for position, queue in enumerate(self._queues):
+            if tasks := queue.take(now):
+                # The next look begins behind this queue, so that none is left waiting.
+                self._queues = self._queues[position + 1 :] + self._queues[: position + 1]
+                return queue, tasks
+        return None
+
+
+def _shutting_down() -> ServingError:
+    return ServingError(Code.UNAVAILABLE, "The server is shutting down.")
 
 
 def _without_gone(tasks: list[Task]) -> list[Task]:

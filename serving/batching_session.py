@@ -74,10 +74,10 @@ class BatchingSession:
         names = sorted(set(fetches))
         tasks = self._tasks(feeds, size, timeout_ms)
         queue = self._queue(feeds, names)
-        for task in tasks:
-            queue.add(task)
-        for task in tasks:
+        queue.add(tasks)
+        for task in tasks:  # all of them: the graph may be freed when this is left
             task.done.wait()
+        for task in tasks:
             if task.error is not None:
                 raise task.error
         parts = zip(*(task.outputs for task in tasks), strict=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from .errors import Code, ServingError, invalid
+from .tensor_protos import data_type
 
 METHOD = "tensorflow/serving/classify"
 _LABELS, _SCORES = "classes", "scores"
@@ -101,10 +101,3 @@ def _check(alias: str, array: np.ndarray, expected_type: int, num_examples: int)
 def shape_text(array: np.ndarray) -> str:
     """Spells a shape as TensorFlow does: `[2,3]`."""
     return "[" + ",".join(str(size) for size in array.shape) + "]"
-
-
-def data_type(array: np.ndarray) -> int:
-    """Returns TensorFlow's `DataType` number of an array."""
-    if array.dtype.kind in "OSU":
-        return types_pb2.DT_STRING
-    return tf.dtypes.as_dtype(array.dtype).as_datatype_enum

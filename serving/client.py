@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
 from .client_connection import Connection
-from .client_errors import ServerError
+from .client_errors import ServerError, error_text
 from .client_json import from_json, to_json
 from .client_stream import StreamEvent, stream_events
 
@@ -268,11 +268,10 @@ class Client:
 
     def _call(self, method: str, path: str, body: bytes | None = None, retries: int | None = None) -> dict:
         status, data = self._http.send(method, path, body, retries)
+        if status != 200:
+            raise ServerError(status, error_text(status, data))
         text = data.decode("utf-8", "surrogateescape")
         try:
-            reply = json.loads(text, strict=False)
+            return json.loads(text, strict=False)
         except ValueError:
-            reply = {"error": text.strip() or http.client.responses.get(status, "no reason given")}
-        if status != 200:
-            raise ServerError(status, reply.get("error", text) if isinstance(reply, dict) else text)
-        return reply
+            raise ServerError(status, f"The answer is no JSON. Received: {text[:80]!r}.") from None

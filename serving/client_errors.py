@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+
 
 class ServerError(Exception):
     """An answer of the server that is an error.
@@ -18,3 +21,17 @@ class ServerError(Exception):
 
     def __str__(self) -> str:
         return f"{self.status}: {self.message}"
+
+
+def error_text(status: int, body: bytes) -> str:
+    """Returns what an HTTP answer that is no success says.
+
+    Args:
+        status: HTTP status.
+        body: of the answer: an object with `error`, or a text of whoever stands before the server.
+    """
+    text = body.decode("utf-8", "surrogateescape")
+    try:
+        return json.loads(text, strict=False)["error"]
+    except (ValueError, KeyError, TypeError):
+        return text.strip() or http.client.responses.get(status, "no reason given")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .client_connection import Connection
-from .client_errors import ServerError
+from .client_errors import ServerError, error_text
 from .client_json import from_json
 
 
@@ -46,7 +46,7 @@ def stream_events(connection: Connection, path: str, request: dict) -> Iterator[
     opened, response = connection.open(path, body, {"Accept": "text/event-stream"})
     try:
         if response.status != 200:
-            raise ServerError(response.status, _error_text(response.status, response.read()))
+            raise ServerError(response.status, error_text(response.status, response.read()))
         for name, data in _events(response):
             value = json.loads(data, strict=False)
             if name == "error":
@@ -77,11 +77,3 @@ def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
         elif line.strip() == b"" and data:
             yield name, "\n".join(data)
             name, data = "", []
-
-
-def _error_text(status: int, data: bytes) -> str:
-    text = data.decode("utf-8", "surrogateescape")
-    try:
-        return json.loads(text, strict=False)["error"]
-    except (ValueError, KeyError, TypeError):
-        return text.strip() or http.client.responses.get(status, "no reason given")

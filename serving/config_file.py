@@ -7,7 +7,7 @@ import threading
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from .errors import ServingError
+from .errors import Code, ServingError
 from .model_manager import ModelManager
 from .model_settings import ModelSettings, settings_of
 from .text_protos import read_text_proto
@@ -29,6 +29,9 @@ def read_models(path: str) -> list[ModelSettings]:
 
 class ConfigFilePoller:
     """Reads a configuration file now and again; what is wrong with it is logged, and the old list stays.
+
+    It does not wait for the models of a new list: one that does not load must not keep the file from being
+    read when it has been corrected.
 
     Args:
         path: the file.
@@ -63,7 +66,7 @@ class ConfigFilePoller:
         while not self._stop.wait(self._wait_seconds):
             problem = ""
             try:
-                self._manager.reload(read_models(self._path), self._stop)
+                self._manager.apply(self._read())
             except ServingError as error:
                 problem = str(error)
             except Exception as error:  # the next look may find a file that can be used
@@ -71,3 +74,14 @@ class ConfigFilePoller:
             if problem and problem != self._last_problem:
                 _log.error("The model config file %s was not applied: %s", self._path, problem)
             self._last_problem = problem
+
+    def _read(self) -> list[ModelSettings]:
+        """Reads the list; an empty file is none, but one that is being written, or was lost."""
+        config = read_text_proto(self._path, model_server_config_pb2.ModelServerConfig)
+        if config.WhichOneof("config") is None and self._manager.model_names:
+            raise ServingError(
+                Code.FAILED_PRECONDITION,
+                "Cannot transition to requested config. It is only legal to transition from one"
+                " ModelConfigList to another.",
+            )
+        return settings_of(config)

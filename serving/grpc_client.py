@@ -58,7 +58,7 @@ class GrpcClient:
         self.model_name = model_name
         self._timeout_s = timeout_s
         self._retries = retries
-        self._types: dict[tuple[str, int | None], dict[str, int]] = {}
+        self._types: dict[tuple[str, int | None, str], dict[str, int]] = {}
         self._channel = grpc.insecure_channel(address, options=_channel_options(retries))
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
@@ -93,7 +93,7 @@ class GrpcClient:
         request.model_spec.signature_name = signature_name
         for name, value in inputs.items():
             if not hasattr(value, "dtype"):
-                value = _to_array(value, self._input_types(signature_name, version).get(name))
+                value = _to_array(value, self._input_types(signature_name, version, label).get(name))
             request.inputs[name].CopyFrom(to_proto(np.asarray(value)))
         response = self._call(self._prediction.Predict, request)
         outputs = {name: from_proto(name, proto) for name, proto in response.outputs.items()}
@@ -192,18 +192,18 @@ class GrpcClient:
             document["context"] = to_json(dict(context))
         request.input.CopyFrom(read_examples(document))
 
-    def _signatures(self, version: int | None) -> get_model_metadata_pb2.SignatureDefMap:
+    def _signatures(self, version: int | None, label: str = "") -> get_model_metadata_pb2.SignatureDefMap:
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        self._address_to(request.model_spec, version)
+        self._address_to(request.model_spec, version, label)
         packed = self._call(self._prediction.GetModelMetadata, request).metadata["signature_def"]
         signatures = get_model_metadata_pb2.SignatureDefMap()
         packed.Unpack(signatures)
         return signatures
 
-    def _input_types(self, signature_name: str, version: int | None) -> dict[str, int]:
-        key = (signature_name or DEFAULT_SIGNATURE, version)
+    def _input_types(self, signature_name: str, version: int | None, label: str) -> dict[str, int]:
+        key = (signature_name or DEFAULT_SIGNATURE, version, label)
         if key not in self._types:
-            signatures = self._signatures(version)
+            signatures = self._signatures(version, label)
             definition = signatures.signature_def.get(key[0])
             inputs = definition.inputs if definition else {}
             self._types[key] = {name: info.dtype for name, info in inputs.items()}

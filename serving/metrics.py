@@ -46,7 +46,7 @@ class Metrics:
             histogram.total += value
 
     def count_examples(self, model: str, count: int) -> None:
-        """Counts the examples of a classify, regress or multi-inference request."""
+        """Counts the examples of a multi-inference request, as the stock server does of no other."""
         self.observe(names.EXAMPLES, model, value=count)
         self.increase(names.EXAMPLE_TOTAL, model, by=count)
 

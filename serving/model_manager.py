@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable
 
+from .caller import current_caller
 from .errors import Code, ServingError
 from .model_settings import ModelSettings, check_models
 from .registry import Registry
@@ -26,7 +27,8 @@ class ModelManager:
         load: makes a servable from a version directory.
         poll_wait_seconds: pause between two looks at a base path, see `Watcher`.
         retries: what happens to a version that does not load.
-        allows_unavailable_labels: let new labels point at versions that are not available yet.
+        allows_unavailable_labels: let labels point at versions that are not available yet, but let none move
+            to such a version.
     """
 
     def __init__(
@@ -73,7 +75,18 @@ class ModelManager:
 
         Raises:
             ServingError: the list cannot be served, and nothing was changed; UNKNOWN if a new model did not
-                load; DEADLINE_EXCEEDED if it took too long.
+                load; DEADLINE_EXCEEDED if it took too long; CANCELLED if the caller has left.
+        """
+        return self._wait(self.apply(models), stop, time.monotonic() + timeout_s)
+
+    def apply(self, models: Iterable[ModelSettings]) -> list[str]:
+        """Replaces the list of models as `reload` does, and waits for nothing.
+
+        Returns:
+            Names of the new models.
+
+        Raises:
+            ServingError: the list cannot be served, and nothing was changed.
         """
         models = list(models)
         with self._reloading:
@@ -83,7 +96,7 @@ class ModelManager:
             self._settings = {model.name: model for model in models}
             self.registry.set_labels(labels)
             self._apply()
-        return self._wait(new, stop, time.monotonic() + timeout_s)
+        return new
 
     def stop(self, timeout_s: float) -> None:
         """Ends the looking at base paths.
@@ -101,8 +114,8 @@ class ModelManager:
 
     def _apply(self) -> None:
         for name, watcher in self._watchers.items():
-            if name not in self._settings:
-                model = self.registry.find(name)
+            model = self.registry.find(name)
+            if name not in self._settings and not model.is_retired:
                 model.configure(model.base_path, None)
                 watcher.look_now()
         for name, settings in self._settings.items():
@@ -118,7 +131,7 @@ class ModelManager:
         self.registry.add(model)
         watcher = Watcher(model, self._poll_wait_seconds, self._report)
         self._watchers = {**self._watchers, settings.name: watcher}
-        watcher.start()
+        watcher.look_now()
 
     def _report(self) -> None:
         with self._changed:
@@ -128,7 +141,7 @@ class ModelManager:
         for model in models:
             known = self.registry.labels.get(model.name, {})
             for label, version in model.labels.items():
-                may_wait = self._allows_unavailable_labels and label not in known
+                may_wait = self._allows_unavailable_labels and known.get(label, version) == version
                 if not may_wait and version not in self._available(model.name):
                     raise ServingError(
                         Code.FAILED_PRECONDITION,
@@ -147,6 +160,7 @@ class ModelManager:
             while False in [self._is_ready(name) for name in names]:  # all: one of them may have failed
                 if self._is_stopped or (stop is not None and stop.is_set()):
                     return False
+                current_caller().check()
                 if time.monotonic() >= deadline:
                     what = f"models {names} did not become available in time; they are loaded all the same"
                     raise ServingError(Code.DEADLINE_EXCEEDED, what)

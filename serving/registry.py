@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .errors import Code, ServingError, invalid
 from .servable import Servable
@@ -27,10 +27,6 @@ class ModelSpec:
     version: int | None = None
     label: str = ""
     signature_name: str = ""
-
-    def resolved(self, version: int, signature_name: str) -> ModelSpec:
-        """Returns the spec that an answer carries."""
-        return replace(self, version=version, label="", signature_name=signature_name)
 
 
 class Registry:

@@ -7,8 +7,9 @@ from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from .classify import data_type, shape_text
+from .classify import shape_text
 from .errors import Code, ServingError, invalid
+from .tensor_protos import data_type
 
 METHOD = "tensorflow/serving/regress"
 

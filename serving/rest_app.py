@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .access_log import AccessLog
@@ -30,6 +31,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _MAX_INFLATED_BYTES = 100 * 1024 * 1024
 _HUNG_UP = 499
 _SILENCE_S = 75.0  # after which a client that stopped in the middle of a body is given up
+# How much of a body that is too long is read all the same: a client that is still writing when the connection
+# is closed would see a reset instead of the answer.
+_MAX_DISCARDED_BYTES = 1024 * 1024 * 1024
+_DISCARDING_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,7 @@ class RestApp:
         try:
             body = await self._read_body(receive)
         except ServingError as error:
-            self._metrics.increase(REFUSALS, "body")
-            reply, body = Reply(**{**vars(error_reply(error, 413)), "close": True}), b""
+            reply, body = replace(self._refused(error, "body", 413), close=True), b""
         else:
             if body is None:
                 await _answer(page_reply(408), send)  # or to nobody: the client went away
@@ -107,7 +111,7 @@ class RestApp:
         try:
             return self._refusal() or await self._begin(scope, path, body)
         except (asyncio.CancelledError, RuntimeError):  # the grace period, or the pool, has ended
-            return _shutting_down()
+            return self._shutting_down()
 
     async def _streamed(
         self, scope: Scope, path: str, body: bytes, receive: Receive, send: Send
@@ -120,7 +124,7 @@ class RestApp:
             if reply is None:
                 reply = await relay(self._begin(scope, path, body, mailbox.put), mailbox, gone, stream)
         except (asyncio.CancelledError, RuntimeError):
-            reply = _shutting_down()
+            reply = self._shutting_down()
         except TimeoutError:
             reply = None
         finally:
@@ -135,9 +139,22 @@ class RestApp:
     def _refusal(self) -> Reply | None:
         if not self._limits.max_requests or self._num_requests < self._limits.max_requests:
             return None
-        self._metrics.increase(REFUSALS, "waiting")
         text = f"Too many requests wait already. Expected at most {self._limits.max_requests} at once."
-        return error_reply(ServingError(Code.RESOURCE_EXHAUSTED, f"{text} Try again later."))
+        error = ServingError(Code.RESOURCE_EXHAUSTED, f"{text} Try again later.")
+        return self._refused(error, "waiting")
+
+    def _refused(self, error: ServingError, limit: str, status: int | None = None) -> Reply:
+        """Counts a request that is not taken on; returns its answer."""
+        self._metrics.increase(REFUSALS, limit)
+        return self._error(error, status)
+
+    def _shutting_down(self) -> Reply:
+        return self._error(ServingError(Code.UNAVAILABLE, "The server is shutting down."))
+
+    def _error(self, error: ServingError, status: int | None = None) -> Reply:
+        """An answer of the API, of which pages of other origins may read the text, too."""
+        reply = error_reply(error, status)
+        return replace(reply, headers=reply.headers + self._handler.cors_headers)
 
     def _begin(
         self, scope: Scope, path: str, body: bytes, listener: Listener | None = None
@@ -158,8 +175,7 @@ class RestApp:
         if "gzip" in headers.get("content-encoding", ""):
             body = _inflate(body)
             if self._limits.max_bytes and len(body) > self._limits.max_bytes:
-                self._metrics.increase(REFUSALS, "body")
-                return error_reply(too_large(len(body), self._limits.max_bytes), 413)
+                return self._refused(too_large(len(body), self._limits.max_bytes), "body", 413)
         with working_for(scope["caller"]):
             if listener is not None:
                 return self._handler.stream(scope["method"], path, body, headers, listener)
@@ -178,13 +194,23 @@ class RestApp:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if most and size > most:
+                if message.get("more_body"):
+                    await _discard(receive)
                 raise too_large(size, most)
             if not message.get("more_body"):
                 return b"".join(chunks)
 
 
-def _shutting_down() -> Reply:
-    return error_reply(ServingError(Code.UNAVAILABLE, "The server is shutting down."))
+async def _discard(receive: Receive) -> None:
+    """Reads the rest of a body, as much of it as comes in a while."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARDING_S):
+            while size < _MAX_DISCARDED_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                size += len(message["body"])
 
 
 def _full_path(scope: Scope) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from .errors import invalid
 from .registry import ModelSpec
 
+_MAX_DIGITS = 19  # of a 64-bit integer
 _VERSION_OR_LABEL = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _FLAGS = re.IGNORECASE | re.ASCII
 _API = re.compile(r"/v1/.*", _FLAGS)
@@ -68,6 +69,11 @@ def find_route(method: str, path: str) -> Route:
         (name, version, label), call = match.groups(), "stream"
     else:
         raise malformed
-    if version and int(version) >= 2**63:
+    return Route(call, ModelSpec(unquote(name), _number(version), unquote(label or "")))
+
+
+def _number(version: str | None) -> int | None:
+    digits = (version or "").lstrip("0")
+    if len(digits) > _MAX_DIGITS or int(digits or "0") >= 2**63:  # `int` refuses to read thousands of digits
         raise VersionTooLarge
-    return Route(call, ModelSpec(unquote(name), int(version) if version else None, unquote(label or "")))
+    return int(digits or "0") if version else None

@@ -164,4 +164,5 @@ class Server:
         if self._is_stopping:
             return ["the server is being stopped"]
         names = self._manager.model_names if self._manager else [m.name for m in self.registry.models]
-        return [name for name in names if not self.registry.find(name).is_available()]
+        models = {name: self.registry.find(name) for name in names}  # None: it is on the list, and comes next
+        return [name for name, model in models.items() if model is None or not model.is_available()]

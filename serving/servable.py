@@ -67,6 +67,9 @@ class Servable:
         settings: how requests are checked and answered.
         metrics: where runs are counted.
         graph: the session itself, where `session` collects the requests for it; None means the same.
+
+    Attributes:
+        limits: what one run may cost; those of the settings.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Servable:
         self.checks_method_names = settings.checks_method_names
         self.writes_tensor_content = settings.writes_tensor_content
         self.metrics = metrics or Metrics()
-        self._limits = settings.limits
+        self.limits = settings.limits
         self.signature_defs = signature_defs
         self.signatures = {key: read_signature(key, value) for key, value in signature_defs.items()}
         self._session = session
@@ -137,10 +140,10 @@ class Servable:
         Raises:
             ServingError: what the graph reported; CANCELLED if the caller has left.
         """
-        self._limits.check_inputs(feeds)
+        self.limits.check_inputs(feeds)
         current_caller().check()
         begin = time.perf_counter()
-        arrays = self._session.run(feeds, fetches, self._limits.run_time_ms(timeout_ms))
+        arrays = self._session.run(feeds, fetches, self.limits.run_time_ms(timeout_ms))
         microseconds = (time.perf_counter() - begin) * 1e6
         self.metrics.observe(RUNTIME_LATENCY, self.name, api, "TF1", value=microseconds)
         return dict(zip(fetches, arrays, strict=True))

@@ -45,6 +45,11 @@ class ServedModel:
         self._wanted: dict[int, str] = {}
         self._last_warning = ""
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether it was taken off the list of models: no version is wanted any more."""
+        return self._policy is None
+
     def configure(self, base_path: str, policy: VersionPolicy | None) -> None:
         """Changes what is to be served from the next look on.
 

@@ -113,4 +113,5 @@ def _log_to_stderr() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         _log.addHandler(handler)
+        _log.setLevel(logging.INFO)
         _log.propagate = False

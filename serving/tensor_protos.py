@@ -117,7 +117,7 @@ def to_proto(array: np.ndarray, as_content: bool = False) -> tensor_pb2.TensorPr
     Returns:
         The message; every value is written, none is folded into "the last one repeats".
     """
-    dtype = _data_type(array)
+    dtype = data_type(array)
     proto = tensor_pb2.TensorProto(dtype=dtype)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -131,7 +131,8 @@ def to_proto(array: np.ndarray, as_content: bool = False) -> tensor_pb2.TensorPr
     return proto
 
 
-def _data_type(array: np.ndarray) -> int:
+def data_type(array: np.ndarray) -> int:
+    """Returns TensorFlow's `DataType` number of an array."""
     if array.dtype.kind in "OSU":
         return types_pb2.DT_STRING
     return tf.dtypes.as_dtype(array.dtype).as_datatype_enum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ _log = logging.getLogger("keras_attn.serving")
 
 class Watcher:
     """Polls one model in a thread of its own, so that no other model waits for its loads and retries.
+
+    The thread of a model that was taken off the list ends; `look_now` begins another when it is back.
 
     Args:
         model: the model.
@@ -28,16 +31,19 @@ class Watcher:
         self._report = report
         self._wake = threading.Event()
         self._is_stopped = False
-        self._thread = threading.Thread(target=self._run, name=f"watch-{model.name}", daemon=True)
+        self._lock = threading.Lock()  # guards the thread's beginning and end
+        self._thread: threading.Thread | None = None
         self.num_rounds = 0
 
-    def start(self) -> None:
-        """Starts to look."""
-        self._thread.start()
-
     def look_now(self) -> None:
-        """Looks at once: the model's settings have changed."""
-        self._wake.set()
+        """Looks at once: the model is new, or its settings have changed."""
+        with self._lock:
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name=f"watch-{self._model.name}", daemon=True
+                )
+                self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
         """Ends the thread.
@@ -47,25 +53,42 @@ class Watcher:
         """
         self._is_stopped = True
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
 
     def _run(self) -> None:
-        look = True
+        until_look = self._wait_seconds if self._wait_seconds > 0 else math.inf
+        pause, next_look = 0.0, math.inf
         while not self._is_stopped:
-            begin = time.monotonic()
-            self._round(look and self._wait_seconds >= 0)
-            until_look = self._wait_seconds if self._wait_seconds > 0 else threading.TIMEOUT_MAX
-            pause = min(until_look, self._model.seconds_to_retry())
             is_woken = self._wake.wait(pause)
             self._wake.clear()
-            look = is_woken or time.monotonic() - begin >= until_look
+            look = is_woken or time.monotonic() >= next_look
+            succeeded = self._round(look and self._wait_seconds >= 0)
+            if succeeded and self._has_ended():
+                return
+            now = time.monotonic()
+            next_look = now + until_look if look else next_look  # a retry in between puts no look off
+            pause = min(max(0.0, next_look - now), self._model.seconds_to_retry(), threading.TIMEOUT_MAX)
 
-    def _round(self, look: bool) -> None:
+    def _has_ended(self) -> bool:
+        """Tells whether nothing is left to do; `look_now` begins a new thread from then on."""
+        with self._lock:
+            if self._wake.is_set() or not self._model.is_retired:
+                return False
+            self._thread = None
+            return True
+
+    def _round(self, look: bool) -> bool:
+        """Looks after the model once; returns whether that succeeded."""
         try:
             for problem in self._model.poll(look):
                 _log.error("%s", problem)
+            return True
         except Exception:  # the next round may well succeed, and what is loaded goes on serving
             _log.exception("Looking after model %s failed; it is tried again.", self._model.name)
-        self.num_rounds += 1
-        self._report()
+            return False
+        finally:
+            self.num_rounds += 1
+            self._report()

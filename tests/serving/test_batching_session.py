@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -158,6 +161,77 @@ def test_a_full_queue(batching):
     first.join(20.0)
     second.join(20.0)
     assert fake.sizes == [1, 1]
+
+
+def test_of_a_request_that_does_not_fit_whole_nothing_is_run(batching):
+    fake = FakeSession(waits=True)
+    splits = {"enable_large_batch_splitting": True, "max_execution_batch_size": 2}
+    session = batching(fake, max_batch_size=8, max_enqueued_batches=3, **splits)
+    first = threading.Thread(target=session.run, args=(floats(1, 2), ["y"]))
+    first.start()
+    assert fake.has_begun.wait(20.0)
+    with pytest.raises(ServingError, match=r"UNAVAILABLE: .* is full; currently 1 batches enqueued"):
+        session.run(floats(*range(8)), ["y"])
+    fake.may_end.set()
+    first.join(20.0)
+    assert session.run(floats(*range(5)), ["y"])[0].tolist() == [0, 2, 4, 6, 8]
+    assert fake.sizes == [2, 2, 2, 1]
+
+
+def test_a_request_ends_with_its_last_part(batching):
+    """The first part failed; the graph must not be freed while another one runs."""
+    fake, run = FakeSession(), FakeSession.run
+
+    def fail_first(feeds, fetches, timeout_ms=0):
+        outputs = run(fake, feeds, fetches)
+        if feeds["x"][0] == 1:
+            raise ServingError(Code.DATA_LOSS, "no good")
+        assert fake.has_begun.wait(20.0)
+        time.sleep(0.2)
+        fake.sizes.append("done")
+        return outputs
+
+    fake.run = fail_first
+    splits = {"enable_large_batch_splitting": True, "max_execution_batch_size": 2}
+    session = batching(fake, num_threads=2, max_batch_size=8, **splits)
+    with pytest.raises(ServingError, match="DATA_LOSS: no good"):
+        session.run(floats(1, 2, 3, 4), ["y"])
+    assert fake.sizes[-1] == "done"
+
+
+def test_whoever_waits_when_the_threads_end_gets_an_error():
+    scheduler = BatchScheduler(1)
+    parameters = BatchingParameters(max_batch_size=5, batch_timeout_micros=LONG_US)
+    session, errors = BatchingSession(FakeSession(), parameters, scheduler), []
+
+    def ask():
+        with pytest.raises(ServingError, match=r"UNAVAILABLE: The server is shutting down\.") as caught:
+            session.run(floats(1), ["y"])
+        errors.append(caught.value)
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    while not (session._queues and next(iter(session._queues.values()))._batches[0].tasks):
+        pass
+    scheduler.stop()
+    waiting.join(20.0)
+    ask()  # later requests, too
+    assert len(errors) == 2
+
+
+def test_threads_that_wait_keep_no_model_in_memory():
+    scheduler, fake = BatchScheduler(2), FakeSession()
+    session = BatchingSession(fake, BatchingParameters(), scheduler)
+    for value in range(7):
+        session.run(floats(value), ["y"])
+    left = weakref.ref(fake)
+    session.close()
+    del session, fake
+    deadline = time.monotonic() + 20.0
+    while left() is not None and time.monotonic() < deadline:  # the last thread may not yet wait again
+        gc.collect()
+    assert left() is None
+    scheduler.stop()
 
 
 def test_a_request_whose_time_ran_out_in_the_queue(batching):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from keras_attn.serving.registry import Registry
 from keras_attn.serving.rest_handler import RestHandler
 from keras_attn.serving.servable import SessionSettings
 from keras_attn.serving.served_model import ServedModel
+
+from .test_warmup import predict_log, write
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,18 @@ def test_time(limited):
     status, error = predict(limited, "loop", 2_000_000_000)
     assert (status, "Timed out waiting for notification" in error) == (504, True)
     assert predict(limited, "loop", 3) == (200, None)
+
+
+def test_warm_up_has_no_limits(models, tmp_path):
+    """A version whose own examples are more than a client may ask for comes up, and has limits then."""
+    directory = shutil.copytree(models["half"] / "7", tmp_path / "7")
+    write(directory, predict_log(np.float32([1, 2, 3, 4, 5])))
+    limits = Limits(max_rows=3, max_run_time_ms=60_000)
+    servable = SavedModelLoader(SessionSettings(limits=limits))("half", 7, str(directory))
+    signature = servable.signatures["serving_default"]
+    with pytest.raises(ServingError, match="has too many rows"):
+        servable.run(signature, {"x": np.float32([1, 2, 3, 4, 5])}, list(signature.outputs))
+    servable.close()
 
 
 def test_the_shorter_time_counts():

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from keras_attn.serving.caller import Caller, working_for
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.model_manager import ModelManager
 from keras_attn.serving.model_settings import ModelSettings
@@ -172,8 +173,52 @@ def test_a_label_needs_an_available_version(manager, settings):
     lenient.reload([settings("a", 2, labels={"stable": 3})])
     with pytest.raises(ServingError, match=r"Servable not found for request: Specific\(a, 3\)"):
         version_of(lenient, "a", label="stable")
-    with pytest.raises(ServingError, match=NOT_AVAILABLE):  # only new labels may wait
-        lenient.reload([settings("a", 2, labels={"stable": 3})])
+    lenient.reload([settings("a", 2, labels={"stable": 3})])  # the same list again
+    with pytest.raises(ServingError, match="assign label to version 4 of model a, which is not"):  # no move
+        lenient.reload([settings("a", 2, labels={"stable": 4})])
+
+
+def test_a_model_that_goes_takes_its_thread_along(manager, settings):
+    def threads():
+        return [thread.name for thread in threading.enumerate()]
+
+    m = manager()
+    both = [settings("here", 2), settings("gone", 3)]
+    m.reload(both)
+    assert "watch-gone" in threads()
+    m.reload(both[:1])
+    wait_for(lambda: "watch-gone" not in threads())
+    assert states(m, "gone") == {3: State.END}
+    assert "watch-here" in threads()
+    m.reload(both[:1])
+    assert "watch-gone" not in threads()
+    m.reload(both)
+    assert version_of(m, "gone") == 3
+    settings("gone", 5)
+    wait_for(lambda: states(m, "gone").get(5) is State.AVAILABLE)
+
+
+def test_retries_put_no_look_off(manager, settings):
+    """Of a version that fails again and again; a good one that comes meanwhile is found."""
+
+    def load_odd(name, version, directory):
+        if version % 2 == 0:
+            raise ServingError(Code.DATA_LOSS, "no good")
+        return FakeServable(name, version)
+
+    m = manager(wait_seconds=0.2, retries=Retries(10**6, 0.01))
+    m._load = load_odd
+    m.apply([settings("a", 2)])
+    wait_for(lambda: m.registry.find("a") and states(m, "a") == {2: State.LOADING})
+    settings("a", 5)
+    wait_for(lambda: states(m, "a").get(5) is State.AVAILABLE)
+
+
+def test_a_caller_that_leaves_waits_no_longer(manager, settings):
+    m, caller = manager(), Caller()
+    threading.Timer(0.05, caller.leave).start()
+    with working_for(caller), pytest.raises(ServingError, match=r"CANCELLED: The caller went away\."):
+        m.reload([settings("nowhere")])
 
 
 def test_a_round_that_fails_is_not_the_last(manager, settings, caplog):

@@ -139,8 +139,12 @@ def test_a_config_file_is_read_again(models, tmp_path, caplog, client):
         assert client(server, "half").predict([1]) == [3.5]
         path.write_text("dreams: 1")
         wait_for(lambda: "was not applied: INVALID_ARGUMENT: Invalid protobuf file" in caplog.text)
+        path.write_text("")  # as while another program writes it
+        wait_for(lambda: "not applied: FAILED_PRECONDITION: Cannot transition to requested" in caplog.text)
         assert client(server, "half").predict([1]) == [3.5]
-        path.write_text(str(config(models, "shout").config))
+        path.write_text(str(config(models, "half", broken=str(tmp_path / "nowhere")).config))
+        wait_for(lambda: "broken" in [model.name for model in server.registry.models])
+        path.write_text(str(config(models, "shout").config))  # the model that never comes holds nothing up
         assert client(server, "shout").wait_until_available() == 1
         wait_for(lambda: states(server, "half") == {7: END, 1: END})
 

@@ -160,8 +160,10 @@ def test_http_1_0_can_ask_to_be_kept(own_server):
 
 
 def test_a_version_that_is_no_64_bit_number_gets_an_empty_answer(request_to):
-    status, body, headers = request_to("POST", f"/v1/models/half/versions/{2**64 - 1}:predict", BODY)
-    assert (status, body, headers["content-type"]) == (400, b"", "application/json")
+    for version in (2**64 - 1, "9" * 5003):
+        status, body, headers = request_to("POST", f"/v1/models/half/versions/{version}:predict", BODY)
+        assert (status, body, headers["content-type"]) == (400, b"", "application/json")
+    assert request_to("POST", f"/v1/models/half/versions/{'0' * 5003}7:predict", BODY)[0] == 200
 
 
 def test_the_content_type_of_a_request_is_ignored(request_to):
@@ -219,10 +221,19 @@ def test_a_body_that_is_too_long(request_to):
     for body in (b" " * 2011, iter([b" " * 1009, b" " * 1009])):
         status, text, headers = request_to("POST", PREDICT, body)
         assert (status, headers["connection"]) == (413, "close")
+        assert headers["access-control-allow-origin"] == "*"
         assert json.loads(text)["error"].startswith("The request is too large. Expected at most 2003 bytes.")
     assert request_to("POST", PREDICT, BODY + b" " * 1900)[0] == 200
     packed = gzip.compress(BODY + b" " * 2011)
     assert request_to("POST", PREDICT, packed, {"Content-Encoding": "gzip"})[0] == 413
+
+
+def test_a_client_that_still_writes_gets_its_refusal(own_server):
+    """Closing a connection with unread bytes would reset it."""
+    with Client(f"http://127.0.0.1:{own_server.rest_port}", "half", retries=0) as client:
+        with pytest.raises(ServerError, match=r"413: The request is too large\."):
+            client.predict([[7.0] * 1_000_003])
+        assert client.predict([1]) == [3.5]
 
 
 def test_metrics(own_server, request_to):

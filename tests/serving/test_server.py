@@ -1,4 +1,4 @@
-"""The server as a process of its own: messages at start-up, signals, a quiet stderr, new versions."""
+"""The server as a process of its own: messages at start-up, signals, the log on stderr, new versions."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ def outcome(*flags):
         return process.returncode, out, err
 
 
+def logged(err):
+    """The lines of a log without their times."""
+    return [line.split(maxsplit=2)[2] for line in err.splitlines()]
+
+
 def test_serve_upgrade_and_stop(models, tmp_path):
     shutil.copytree(models["half"] / "1", tmp_path / "1")
     grpc_port, rest_port = free_ports()
@@ -78,7 +83,15 @@ def test_serve_upgrade_and_stop(models, tmp_path):
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
-    assert err == ""
+    assert logged(err) == [
+        f"INFO Model half version {version} {what}."
+        for version, what in (
+            (1, "is available"),
+            (7, "is available"),
+            (1, "was unloaded"),
+            (7, "was unloaded"),
+        )
+    ]
 
 
 def test_ctrl_c_and_xla_disabled_as_in_the_stock_server(tmp_path):
@@ -98,7 +111,10 @@ def test_ctrl_c_and_xla_disabled_as_in_the_stock_server(tmp_path):
             client.predict({"x": [1]})
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=TIMEOUT_S)
-        assert (process.returncode, out, err) == (0, "", "")
+        assert (process.returncode, out) == (0, "")
+        assert logged(err) == [
+            f"INFO Model default version 1 {what}." for what in ("is available", "was unloaded")
+        ]
 
 
 def test_waiting_for_a_base_path_can_be_stopped(tmp_path):
