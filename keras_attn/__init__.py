@@ -17,6 +17,7 @@ _HOMES = {
     "decoding": "keras_attn.decoding",
     "export": "keras_attn.export",
     "layers": "keras_attn.layers",
+    "load_model": "keras_attn.saved_models",
     "models": "keras_attn.models",
     "text": "keras_attn.text",
 }

@@ -72,7 +72,9 @@ def smoothed_nll(labels, logits, smoothing):
         loss = _exact_nll(flat_logits, probabilities, logit, probability)
         if smoothing:
             # As a matrix product, which oneDNN does faster than Eigen its mean over rows.
-            mean = ops.matmul(flat_logits, ops.full((vocabulary_size, 1), 1 / vocabulary_size))
+            mean = ops.matmul(
+                flat_logits, ops.full((vocabulary_size, 1), 1 / vocabulary_size, dtype=flat_logits.dtype)
+            )
             loss = loss + smoothing * (logit - mean)
 
         def gradient(*arguments, upstream=None):

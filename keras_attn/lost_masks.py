@@ -51,13 +51,19 @@ def find_lost_mask(tensor):
     Returns:
         The operation or layer, or None where the tensor has a mask or never had one.
     """
+    return _find(tensor, set())
+
+
+def _find(tensor, seen):
+    """`find_lost_mask`, each tensor once: of residuals, the ways back are more than can be gone."""
     node = node_of(tensor)
-    if node is None or has_mask(tensor):
+    if node is None or has_mask(tensor) or id(tensor) in seen:
         return None
+    seen.add(id(tensor))
     for parent in _same_places(node, tensor):
         # A layer that supports masks and hands none on has done so knowingly.
         knowingly = getattr(node.operation, "supports_masking", False)
-        found = node.operation if has_mask(parent) and not knowingly else find_lost_mask(parent)
+        found = node.operation if has_mask(parent) and not knowingly else _find(parent, seen)
         if found is not None:
             return found
     return None

@@ -26,10 +26,8 @@ class TokenAccuracy(keras.metrics.Metric):
         self.total = self.add_weight(name="total", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Counts one batch: `y_true` ids `[B, T]`, `y_pred` logits `[B, T, V]`."""
-        keep = ops.cast(ops.not_equal(y_true, self.pad_id), self.dtype)
-        if sample_weight is not None:
-            keep = keep * ops.cast(sample_weight, self.dtype)
+        """Counts one batch: `y_true` ids `[B, T]`, `y_pred` logits `[B, T, V]`, weights `[B]` or `[B, T]`."""
+        keep = _kept(self, y_true, sample_weight)
         labels = ops.cast(y_true, "int32")[..., None]
         right = ops.take_along_axis(y_pred, labels, axis=-1)[..., 0] >= ops.max(y_pred, axis=-1)  # [B, T]
         self.right.assign_add(ops.sum(ops.cast(right, self.dtype) * keep))
@@ -63,7 +61,7 @@ class Perplexity(keras.metrics.Metric):
     Call arguments:
         y_true: integer ids `[B, T]`.
         y_pred: logits `[B, T, V]`.
-        sample_weight: broadcastable to `[B, T]`, or None.
+        sample_weight: of the rows `[B]`, or broadcastable to `[B, T]`; or None.
 
     Returns:
         A float32 scalar, 1 for certainty and V for a guess among all.
@@ -88,9 +86,7 @@ class Perplexity(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds one batch."""
-        keep = ops.cast(ops.not_equal(y_true, self.pad_id), self.dtype)
-        if sample_weight is not None:
-            keep = keep * ops.cast(sample_weight, self.dtype)
+        keep = _kept(self, y_true, sample_weight)
         # By the loss' own operations: in one graph with it, TensorFlow runs them once.
         nll = smoothed_nll(y_true, ops.cast(y_pred, "float32"), 0.0)  # [B, T]
         self.nll.assign_add(ops.sum(ops.cast(nll, self.dtype) * keep))
@@ -103,3 +99,14 @@ class Perplexity(keras.metrics.Metric):
     def get_config(self):
         """Everything the constructor takes."""
         return {**super().get_config(), "pad_id": self.pad_id}
+
+
+def _kept(metric, y_true, sample_weight):
+    """How much each token counts, `[B, T]`."""
+    keep = ops.cast(ops.not_equal(y_true, metric.pad_id), metric.dtype)
+    if sample_weight is None:
+        return keep
+    weight = ops.cast(sample_weight, metric.dtype)
+    if len(weight.shape) == 1:  # one a row, as `fit` gives them: not along time
+        weight = weight[:, None]
+    return keep * weight

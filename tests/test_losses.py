@@ -74,6 +74,16 @@ def test_half_precision_logits_are_summed_in_float32(dtype, rng):
     assert float(loss) == pytest.approx(float(SequenceCrossentropy(0.1)(LABELS, tf.cast(logits, tf.float32))))
 
 
+def test_with_float64_as_keras_default(rng):
+    logits = rng.normal(size=(B, T, V)).astype("float32")
+    expected = float(SequenceCrossentropy(0.1)(LABELS, logits))
+    keras.config.set_floatx("float64")
+    try:
+        assert float(SequenceCrossentropy(0.1)(LABELS, logits)) == pytest.approx(expected)
+    finally:
+        keras.config.set_floatx("float32")
+
+
 def test_huge_logits_stay_finite():
     logits = np.full((1, 1, 3), -1e30)
     logits[0, 0, 1] = 1e30

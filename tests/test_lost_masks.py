@@ -105,3 +105,11 @@ def test_where_padding_cannot_be_seen_nothing_is_asked():
     TransformerEncoderBlock(2, 7)(scaled, use_causal_mask=True)
     GatedConvolution(7, 3, padding="causal")(scaled)
     TransformerEncoderBlock(2, 7)(scaled, attention_mask=ops.ones_like(ids, dtype="bool")[:, None])
+
+
+def test_many_residuals_are_gone_through_once():
+    """Two ways back from each sum: of 64 sums, more than can be gone."""
+    rows = keras.Input((None, D))
+    for _ in range(64):
+        rows = rows + ops.relu(rows)
+    assert find_lost_mask(rows) is None

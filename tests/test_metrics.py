@@ -44,6 +44,19 @@ def test_sample_weights():
     assert float(metric.result()) == 0.75
 
 
+@pytest.mark.parametrize("metric", [TokenAccuracy, Perplexity])
+def test_sample_weights_of_rows(metric):
+    """As `fit` hands them over: not along time, also where there are as many rows as places."""
+    labels, logits = np.array([[3, 1], [2, 4]]), logits_of([[3, 2], [4, 0]])
+    by_row, by_token = metric(), metric()
+    by_row.update_state(labels, logits, sample_weight=np.array([1.0, 0.5]))
+    by_token.update_state(labels, logits, sample_weight=np.array([[1.0, 1.0], [0.5, 0.5]]))
+    assert float(by_row.result()) == float(by_token.result())
+    by_row.update_state(labels[:1], logits[:1], sample_weight=np.array([2.0]))
+    if metric is TokenAccuracy:
+        assert float(by_row.result()) == pytest.approx((1 + 2) / (2 + 1 + 4))
+
+
 def test_another_pad_id():
     metric = TokenAccuracy(pad_id=2)
     metric.update_state(np.array([[2, 0, 1]]), logits_of([[2, 0, 3]]))

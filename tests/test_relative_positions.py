@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.layers import MultiHeadAttention
+from keras_attn.layers import MultiHeadAttention, TransformerEncoderBlock
 from keras_attn.relative_positions import (
     ALiBiPositions,
     RelativePositions,
@@ -211,6 +211,30 @@ def test_one_instance_shared_by_two_layers_has_one_set_of_weights(rng, scheme):
     for layer in layers:
         layer(rows, rows)
     assert layers[0].relative_positions.weights[0] is layers[1].relative_positions.weights[0]
+
+
+@pytest.mark.parametrize("scheme", [ShawPositions, T5Positions])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda scheme: MultiHeadAttention(HEADS, E, relative_positions=scheme),
+        lambda scheme: TransformerEncoderBlock(HEADS, 7, E, relative_positions=scheme),
+    ],
+)
+def test_what_is_shared_is_shared_in_a_file_too(rng, tmp_path, scheme, make):
+    shared, inputs = scheme(8), keras.Input((None, 5))
+    others = [make(scheme(8)), make(shared), make(shared)]
+    outputs = inputs
+    for layer in others:
+        outputs = layer(outputs, outputs) if isinstance(layer, MultiHeadAttention) else layer(outputs)
+    model = keras.Model(inputs, outputs)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert len(loaded.weights) == len(model.weights)
+    rows = rng.normal(size=(B, T, 5)).astype("float32")
+    np.testing.assert_array_equal(loaded(rows), model(rows))
 
 
 @pytest.mark.parametrize(

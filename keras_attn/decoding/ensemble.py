@@ -46,6 +46,19 @@ class Ensemble:
         if average not in AVERAGES:
             raise ValueError(f"`average` is unknown. Expected one of {AVERAGES}. Received: {average!r}.")
 
+    def fitting_lengths(self, max_source_length, max_target_length):
+        """Both lengths, or less where a member's table of positions has no room for them.
+
+        Args:
+            max_source_length: source tokens, the end token not counted.
+            max_target_length: target tokens, the end token or the start token counted.
+        """
+        lengths = max_source_length, max_target_length
+        for decoder in self.decoders:
+            if hasattr(decoder, "fitting_lengths"):
+                lengths = decoder.fitting_lengths(*lengths)
+        return lengths
+
     def start(self, source):
         """The members' states and memories, one after the other."""
         started = [decoder.start(source) for decoder in self.decoders]

@@ -8,7 +8,7 @@ from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.processors import check_processors, choices_of
 from keras_attn.decoding.reordering import reordered, spread
-from keras_attn.decoding.task import make_task
+from keras_attn.decoding.task import make_task, token_id
 
 
 class _Search(NamedTuple):
@@ -76,7 +76,7 @@ def decode(
     source = tf.convert_to_tensor(source)
     task = make_task(source, end_id, max_length, pad_id)
     state, memory = decoder.start(source)
-    state = spread(decoder, state, strategy.num_live)
+    state = spread(decoder, state, task.batch, strategy.num_live)
     search = _begin(strategy, task, state, tf.shape(source)[1], start_id, return_alignments)
 
     def advance(*variables):
@@ -110,7 +110,7 @@ def _begin(strategy, task, state, source_length, start_id, return_alignments):
     return _Search(
         position=tf.constant(0),
         state=state,
-        last=tf.fill(tf.stack([task.batch, live]), start_id),
+        last=tf.fill(tf.stack([task.batch, live]), token_id(start_id)),
         hypotheses=strategy.begin(task, source_length, return_alignments),
         alignments=alignments,
     )

@@ -21,12 +21,13 @@ def reordered(decoder, state, parents):
     return tf.nest.map_structure(lambda leaf: tf.gather(leaf, parents, axis=1, batch_dims=1), state)
 
 
-def spread(decoder, state, count):
+def spread(decoder, state, batch, count):
     """The state of `start`, which holds one hypothesis a row, for `count` equal ones.
 
     Args:
         decoder: a `keras_attn.protocols.Decoder`.
         state: what its `start` returned.
+        batch: B, which a decoder without a state does not tell.
         count: an integer or a scalar tensor.
 
     Returns:
@@ -34,5 +35,4 @@ def spread(decoder, state, count):
     """
     if isinstance(count, int) and count == 1:
         return state
-    batch = tf.shape(tf.nest.flatten(state)[0])[0]
     return reordered(decoder, state, tf.zeros(tf.stack([batch, count]), tf.int32))

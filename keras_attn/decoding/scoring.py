@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_attn.decoding.reordering import spread
 from keras_attn.decoding.selected import count_to_end
+from keras_attn.decoding.task import token_id
 
 METHODS = ("steps", "full")
 
@@ -69,9 +70,9 @@ def score(decoder, source, target, start_id, end_id, lengths=None, method="steps
     _check(decoder, target, method)
     hypotheses = target if target.shape.rank == 3 else target[:, None]  # [B, N, T]
     compute = _by_steps if method == "steps" else _in_full
-    log_probs = compute(decoder, source, hypotheses, start_id)  # [B, N, T]
+    log_probs = compute(decoder, source, hypotheses, token_id(start_id))  # [B, N, T]
     if lengths is None:
-        lengths = _lengths(hypotheses, end_id)
+        lengths = _lengths(hypotheses, token_id(end_id))
     lengths = tf.reshape(tf.cast(lengths, tf.int32), tf.shape(hypotheses)[:2])
     log_probs = tf.where(tf.sequence_mask(lengths, tf.shape(hypotheses)[2]), log_probs, 0.0)
     scored = Scored(log_probs, tf.reduce_sum(log_probs, axis=-1), lengths)
@@ -81,7 +82,7 @@ def score(decoder, source, target, start_id, end_id, lengths=None, method="steps
 def _by_steps(decoder, source, target, start_id):
     state, memory = decoder.start(source)
     count = target.shape[1] or tf.shape(target)[1]
-    state = spread(decoder, state, count)
+    state = spread(decoder, state, tf.shape(target)[0], count)
     fed = tf.fill(tf.shape(target)[:2], start_id)  # [B, N]
     log_probs = tf.zeros(tf.stack([tf.shape(target)[0], count, 0]))
     variables = (tf.constant(0), state, fed, log_probs)

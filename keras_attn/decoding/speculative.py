@@ -9,7 +9,7 @@ from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.in_place import Hypotheses
 from keras_attn.decoding.proposals import go_on_after, propose
-from keras_attn.decoding.task import make_task
+from keras_attn.decoding.task import make_task, token_id
 
 
 class _Search(NamedTuple):
@@ -126,7 +126,7 @@ def _begin(target, draft, source, start_id, task, return_alignments):
     (target_state, target_memory), (draft_state, draft_memory) = target.start(source), draft.start(source)
     search = _Search(
         position=tf.constant(0),
-        last=tf.fill(tf.stack([task.batch, 1]), start_id),
+        last=tf.fill(tf.stack([task.batch, 1]), token_id(start_id)),
         hypotheses=Greedy().begin(task, tf.shape(source)[1]),
         rounds=tf.zeros([task.batch], tf.int32),
         alignments=tf.zeros([task.batch, 1, 0, tf.shape(source)[1]]) if return_alignments else (),

@@ -36,10 +36,15 @@ class Task(NamedTuple):
 
 def make_task(source, end_id, max_length, pad_id):
     """The `Task` of a source `[B, S]`; `max_length` as of `decode`, less than 0 is 0."""
-    task = Task(end_id, None, tf.not_equal(source, pad_id), tf.shape(source)[0])
+    task = Task(token_id(end_id), None, tf.not_equal(source, pad_id), tf.shape(source)[0])
     if callable(max_length):
         max_length = max_length(task.source_lengths())
     return task._replace(limits=tf.maximum(tf.cast(tf.convert_to_tensor(max_length), tf.int32), 0))
+
+
+def token_id(value):
+    """A token id as tokens are: of NumPy, or in a tensor of another type, it would not go with them."""
+    return tf.cast(value, tf.int32) if tf.is_tensor(value) else int(value)
 
 
 def per_row(value, rank, dtype=tf.float32):

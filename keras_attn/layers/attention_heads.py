@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attn.heads import split_heads, zero_unseen
 from keras_attn.implementations import check_options
-from keras_attn.relative_positions import RelativePositions
+from keras_attn.relative_positions import RelativePositions, serialized_positions
 from keras_attn.shapes import check_count
 
 
@@ -96,7 +96,7 @@ class AttentionHeads(keras.layers.Layer):
             "dropout": self.dropout,
             "use_bias": self.use_bias,
             "output_shape": self.output_dim,
-            "relative_positions": keras.saving.serialize_keras_object(self.relative_positions),
+            "relative_positions": serialized_positions(self.relative_positions),
             "implementation": self.implementation,
             "block_size": self.block_size,
             "window": self.window,

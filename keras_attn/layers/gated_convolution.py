@@ -1,5 +1,7 @@
 """A convolution with a gated linear unit (Gehring et al. 2017)."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
@@ -90,7 +92,9 @@ class GatedConvolution(keras.layers.Layer):
     def build(self, inputs_shape):
         """Makes W `[kernel_size, C, 2 F]`, b `[2 F]` and, where W is normalised, g `[2 F]`."""
         self.channels = inputs_shape[-1]
-        convolution = WeightNormalizedConvolution if self.weight_normalization else keras.layers.Conv1D
+        convolution = WeightNormalizedConvolution
+        if not self.weight_normalization:
+            convolution = partial(keras.layers.Conv1D, data_format="channels_last")
         self.convolution = convolution(
             2 * self.filters,
             self.kernel_size,

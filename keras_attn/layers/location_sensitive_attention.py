@@ -109,6 +109,7 @@ class LocationSensitiveAttention(BahdanauAttention):
             self.filters,
             self.kernel_size,
             padding="same",
+            data_format="channels_last",
             use_bias=False,
             kernel_initializer=self.kernel_initializer.clone(),
             dtype=self.dtype_policy,

@@ -120,5 +120,5 @@ class ResidualConnection(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Makes the sublayer from its own configuration first."""
-        sublayer = keras.saving.deserialize_keras_object(config.pop("sublayer"))
-        return cls(sublayer, **config)
+        sublayer = keras.saving.deserialize_keras_object(config["sublayer"])
+        return cls(**{**config, "sublayer": sublayer})

@@ -5,6 +5,7 @@ import keras
 from keras_attn.layers.multi_head_attention import MultiHeadAttention
 from keras_attn.layers.positionwise_feed_forward import PositionwiseFeedForward
 from keras_attn.layers.residual_connection import ResidualConnection
+from keras_attn.relative_positions import serialized_positions
 
 
 class TransformerBlock(keras.layers.Layer):
@@ -66,14 +67,14 @@ class TransformerBlock(keras.layers.Layer):
             **super().get_config(),
             **{name: getattr(self, name) for name in as_they_are},
             "activation": keras.activations.serialize(self.activation),
-            "relative_positions": keras.saving.serialize_keras_object(self.relative_positions),
+            "relative_positions": serialized_positions(self.relative_positions),
         }
 
     @classmethod
     def from_config(cls, config):
         """Makes the relative positions from their own configuration first."""
-        relative_positions = keras.saving.deserialize_keras_object(config.pop("relative_positions"))
-        return cls(relative_positions=relative_positions, **config)
+        relative_positions = keras.saving.deserialize_keras_object(config["relative_positions"])
+        return cls(**{**config, "relative_positions": relative_positions})
 
     def _attention(self, name, query_shape, value_shape, **settings):
         """Attention between the two, built, with its residual connection."""

@@ -61,9 +61,10 @@ class WeightNormalizedConvolution(keras.layers.Layer):
             initializer=self.kernel_initializer,
         )
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
-        first = ops.convert_to_numpy(_length(self.kernel))
         self.gain = self.add_weight(
-            name="gain", shape=(self.filters,), initializer=lambda shape, dtype: ops.cast(first, dtype)
+            name="gain",
+            shape=(self.filters,),
+            initializer=lambda shape, dtype: ops.cast(_length(self.kernel), dtype),
         )
         self.built = True
 
@@ -71,7 +72,8 @@ class WeightNormalizedConvolution(keras.layers.Layer):
         """See the class."""
         scale = ops.cast(self.gain, "float32") / _length(self.kernel)
         kernel = ops.cast(ops.cast(self.kernel, "float32") * scale, self.compute_dtype)
-        return ops.conv(inputs, kernel, padding="valid") + ops.cast(self.bias, self.compute_dtype)
+        outputs = ops.conv(inputs, kernel, padding="valid", data_format="channels_last")
+        return outputs + ops.cast(self.bias, self.compute_dtype)
 
     def compute_output_spec(self, inputs):
         """The shape of the inputs with F for C, `kernel_size - 1` places shorter."""

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
 from keras_attn.models.recurrent_parts import encode, make_parts
 from keras_attn.protocols import Step
 
@@ -128,6 +129,10 @@ class RecurrentSeq2Seq(keras.Model):
         logits = _predict(parts, settings, attended, embedded)
         super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
         self._parts = parts
+        if isinstance(
+            attention, keras.layers.Layer
+        ):  # kept, it would be tracked: its weights are none of ours
+            settings["attention"] = keras.saving.serialize_keras_object(attention)
         self._settings = settings
 
     def encode(self, source):
@@ -182,10 +187,7 @@ class RecurrentSeq2Seq(keras.Model):
 
     def get_config(self):
         """Everything the constructor takes."""
-        config = {"name": self.name, **self._settings}
-        if isinstance(self._settings["attention"], keras.layers.Layer):
-            config["attention"] = keras.saving.serialize_keras_object(self._settings["attention"])
-        return config
+        return with_frozen_layers({"name": self.name, **self._settings}, self)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -194,7 +196,7 @@ class RecurrentSeq2Seq(keras.Model):
         if isinstance(config.get("attention"), dict):
             attention = keras.saving.deserialize_keras_object(config["attention"], custom_objects)
             config["attention"] = attention
-        return cls(**config)
+        return from_settings(cls, config)
 
 
 def _settings_among(arguments):

@@ -114,6 +114,11 @@ class ScheduledSampling(keras.Model):
         """That of the model."""
         return self.model.step(tokens, position, state, memory)
 
+    def fitting_lengths(self, max_source_length, max_target_length):
+        """That of the model; the lengths themselves where it has none."""
+        lengths = max_source_length, max_target_length
+        return self.model.fitting_lengths(*lengths) if hasattr(self.model, "fitting_lengths") else lengths
+
     def get_config(self):
         """Everything the constructor takes."""
         return {

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attn.layers import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_attn.models.fitting import fitting
+from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
 from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.models.transformer_parts import (
     alignment_of,
@@ -228,12 +229,12 @@ class TransformerSeq2Seq(keras.Model):
 
     def get_config(self):
         """Everything the constructor takes."""
-        return {"name": self.name, **self._settings}
+        return with_frozen_layers({"name": self.name, **self._settings}, self)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Builds the model anew from its sizes."""
-        return cls(**config)
+        return from_settings(cls, config)
 
 
 def _check(settings):

@@ -5,7 +5,11 @@ keys are of one sequence, the distance `s - t` is all that any of the four schem
 """
 
 from keras_attn.relative_positions.alibi_positions import ALiBiPositions, alibi_slopes
-from keras_attn.relative_positions.relative_positions import RelativePositions, distances
+from keras_attn.relative_positions.relative_positions import (
+    RelativePositions,
+    distances,
+    serialized_positions,
+)
 from keras_attn.relative_positions.rotary_positions import RotaryPositions
 from keras_attn.relative_positions.shaw_positions import ShawPositions
 from keras_attn.relative_positions.t5_positions import T5Positions, bucket_table
@@ -19,4 +23,5 @@ __all__ = [
     "alibi_slopes",
     "bucket_table",
     "distances",
+    "serialized_positions",
 ]

@@ -49,3 +49,13 @@ def distances(query_positions, key_positions):
     """`s - t` for every pair: int32 `[T, S]`, above 0 where the key comes after the query."""
     query_positions, key_positions = (ops.cast(p, "int32") for p in (query_positions, key_positions))
     return ops.expand_dims(key_positions, 0) - ops.expand_dims(query_positions, 1)
+
+
+def serialized_positions(scheme):
+    """The configuration of a scheme or None, in which layers that share it find each other when loaded.
+
+    Keras marks an object only where it meets it again, and so makes two of it.
+    """
+    if scheme is None:
+        return None
+    return {**keras.saving.serialize_keras_object(scheme), "shared_object_id": scheme.name}

@@ -4,6 +4,7 @@ A new layer needs one line in `ROWS`; without it, `test_every_layer_has_a_row` f
 a key tells rows of one layer apart.
 """
 
+import copy
 import inspect
 import json
 from collections.abc import Callable
@@ -194,6 +195,51 @@ def test_a_layer_from_a_configuration_computes_the_same(row, rng):
         one(**tensors)
     again.set_weights(layer.get_weights())
     for one, other in zip(numbers(layer(**tensors)), numbers(again(**tensors)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@EVERY_LAYER
+def test_a_configuration_is_left_as_it_is(row):
+    layer = row.make()
+    config = layer.get_config()
+    before = copy.deepcopy(config)
+    for _ in range(2):
+        type(layer).from_config(config)
+    assert config == before
+
+
+@EVERY_LAYER
+def test_a_layer_may_be_built_while_a_graph_is_made(row, rng):
+    """As by the first step of `fit` with a model of one's own, which is built by calling it with symbols."""
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = row.make()
+
+        def call(self, inputs):
+            return first(self.inner(**inputs))
+
+    tensors, outer = arrays(row, rng), Outer()
+    symbols = {name: keras.KerasTensor(x.shape, x.dtype.name) for name, x in tensors.items()}
+    assert tuple(outer(symbols).shape) == tuple(outer(tensors).shape)
+    assert outer.inner.built
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if "onvolution" in name or "Location" in name])
+def test_images_by_channels_first_change_nothing(name, rng):
+    tensors, layer = arrays(ROWS[name], rng), ROWS[name].make()
+    expected = numbers(layer(**tensors))
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        again = ROWS[name].make()
+        again(**tensors)
+        again.set_weights(layer.get_weights())
+        received = numbers(again(**tensors))
+    finally:
+        keras.config.set_image_data_format(before)
+    for one, other in zip(received, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

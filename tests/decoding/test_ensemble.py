@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.decoding import BeamSearch, Ensemble, Greedy, decode
+from keras_attn.models import ConvolutionalSeq2Seq
 
 START, END = 1, 2
 SOURCE = np.array([[1, 9, 9], [3, 9, 0], [2, 9, 9]], np.int32)
@@ -75,3 +76,16 @@ def test_no_member():
 def test_an_unknown_average(decoders):
     with pytest.raises(ValueError, match=r"`average` is unknown. Expected one of .*Received: 'mean'"):
         Ensemble(decoders, "mean")
+
+
+def test_lengths_that_all_members_have_places_for(remembering, rng):
+    table = rng.normal(size=(2, 3, 5))
+    sizes = {"embedding_dim": 4, "encoder_convolutions": [(4, 3)], "decoder_convolutions": [(4, 3)]}
+    short, shorter = (
+        ConvolutionalSeq2Seq(7, 5, **sizes, max_source_length=source, max_target_length=target)
+        for source, target in ((9, 7), (8, 11))
+    )
+    together = Ensemble([remembering(table), short, shorter])
+    assert together.fitting_lengths(100, 100) == (7, 7)
+    assert together.fitting_lengths(3, 5) == (3, 5)
+    assert Ensemble([remembering(table)]).fitting_lengths(100, 99) == (100, 99)

@@ -1,5 +1,6 @@
 """The loop: toy Markov decoders with known answers, random ones against plain Python."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from keras_attn.decoding import Greedy, decode
+from keras_attn.decoding import BeamSearch, Greedy, Sampling, decode, score
 from keras_attn.protocols import Step
 
 START, END = 1, 2
@@ -251,3 +252,38 @@ def test_a_state_whose_time_axis_grows():
         return decode(Growing(TABLES), source, START, END, 5).tokens
 
     np.testing.assert_array_equal(graph(SOURCES), decode(Markov(TABLES), SOURCES, START, END, 5).tokens)
+
+
+class Bigrams:
+    """A decoder that remembers nothing."""
+
+    def __init__(self, table):
+        self.table = tf.constant(table, tf.float32)  # [V, V]
+
+    def start(self, source):
+        return (), {"width": tf.shape(source)[1]}
+
+    def step(self, tokens, position, state, memory):
+        logits = tf.gather(self.table, tokens)  # [B, K, V]
+        return Step(logits, (), tf.zeros([*tf.unstack(tf.shape(tokens)), memory["width"]]))
+
+
+def test_a_decoder_without_a_state(rng):
+    decoder = Bigrams(rng.normal(size=(5, 5)))
+    source = np.ones((2, 3), np.int32)
+    beam = decode(decoder, source, 1, 2, 4, BeamSearch(4, num_hypotheses=3))
+    scored = score(decoder, source, beam.tokens, 1, 2, beam.lengths)
+    np.testing.assert_allclose(scored.log_probs, beam.log_probs, rtol=1e-5)
+    assert decode(decoder, source, 1, 2, 4, Sampling(num_samples=3, seed=7)).tokens.shape[:2] == (2, 3)
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(3)], ids=["greedy", "beam"])
+@pytest.mark.parametrize("kind", [np.int64, partial(tf.constant, dtype=tf.int64)], ids=["numpy", "tensor"])
+def test_ids_of_any_integer_type(rng, strategy, kind):
+    decoder, source = Bigrams(rng.normal(size=(5, 5))), np.ones((2, 3), np.int32)
+    expected = decode(decoder, source, 1, 2, 4, strategy)
+    made = tf.function(lambda: decode(decoder, source, kind(1), kind(2), 4, strategy))()
+    for run in (made, decode(decoder, source, kind(1), kind(2), 4, strategy)):
+        np.testing.assert_array_equal(run.tokens, expected.tokens)
+    scored = score(decoder, source, expected.tokens[:, 0], kind(1), kind(2))
+    assert scored.lengths.shape == (2,)

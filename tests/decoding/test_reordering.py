@@ -30,6 +30,6 @@ def test_a_decoder_with_a_reorder_of_its_own_is_asked():
 def test_one_hypothesis_is_spread_over_many():
     state = {"slots": tf.constant([[1], [2]])}
     for decoder in (object(), Own()):
-        assert spread(decoder, state, 1) is state
+        assert spread(decoder, state, 2, 1) is state
         for count in (3, tf.constant(3)):
-            assert spread(decoder, state, count)["slots"].numpy().tolist() == [[1, 1, 1], [2, 2, 2]]
+            assert spread(decoder, state, 2, count)["slots"].numpy().tolist() == [[1, 1, 1], [2, 2, 2]]

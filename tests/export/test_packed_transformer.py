@@ -75,7 +75,7 @@ def test_logits_and_alignments_of_every_step(rng, kind):
     packed = PackedTransformer(model)
     source = tf.constant(SOURCE)
     states, memories = zip(*(decoder.start(source) for decoder in (model, packed)), strict=True)
-    states = [spread(decoder, state, 7) for decoder, state in zip((model, packed), states, strict=True)]
+    states = [spread(decoder, state, 3, 7) for decoder, state in zip((model, packed), states, strict=True)]
     for position in range(5):
         tokens = tf.constant(rng.integers(0, V, (3, 7)), tf.int32)
         theirs = model.step(tokens, position, states[0], memories[0])

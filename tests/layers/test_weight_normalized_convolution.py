@@ -63,3 +63,22 @@ def test_against_torch(inputs, rng):
 def test_wrong_sizes(name):
     with pytest.raises(ValueError, match=f"`{name}` must be a whole number of at least 1.*{name}=0"):
         WeightNormalizedConvolution(**{"filters": F, name: 0})
+
+
+def test_built_by_the_first_step_of_a_model_of_ones_own(inputs):
+    """There, variables are made while a graph is."""
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = WeightNormalizedConvolution(F, SIZE)
+
+        def call(self, inputs):
+            return self.layer(inputs)
+
+    model = Model()
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+    model.fit(inputs, np.zeros((B, T - SIZE + 1, F)), verbose=0)
+    kernel = ops.convert_to_numpy(model.layer.kernel)
+    lengths = np.sqrt(np.square(kernel).sum((0, 1)))
+    np.testing.assert_allclose(ops.convert_to_numpy(model.layer.gain), lengths, rtol=1e-6)

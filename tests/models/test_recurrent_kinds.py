@@ -200,6 +200,17 @@ def test_two_models_of_one_attention_layer_share_no_weights():
     assert not attention.built
 
 
+def test_an_attention_layer_in_use_elsewhere_is_none_of_the_model():
+    attention = LuongAttention("general")
+    attention.build((None, None, 3), (None, None, 4))
+    fresh, given = (
+        RecurrentSeq2Seq(19, V, 5, 7, attention=layer) for layer in (LuongAttention("general"), attention)
+    )
+    assert len(given.weights) == len(fresh.weights)
+
+    assert given.get_config()["attention"]["class_name"] == "LuongAttention"
+
+
 def test_a_tied_model_has_one_table_for_the_target():
     free, tied = (RecurrentSeq2Seq(19, V, 5, 7, 3, tie_target_embedding=tied) for tied in (False, True))
     assert free.count_params() - tied.count_params() == 5 * V

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
@@ -118,3 +119,18 @@ def test_the_same_on_jax_and_trains_there(saved, run_python, monkeypatch):
     for kind in ON_JAX:
         here = np.load(saved.folder / f"jax_{kind}.npy")
         np.testing.assert_allclose(here, saved.logits[kind], rtol=1e-4, atol=2e-5, err_msg=kind)
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "convolutional", "transformer", "language_model"])
+def test_frozen_layers_stay_frozen(kind, tmp_path):
+    model = MODELS[kind]()
+    layers = [layer for layer in model.layers if layer.weights]
+    for layer in layers[1:3]:
+        layer.trainable = False
+    assert 0 < len(model.trainable_weights) < len(model.weights)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    trainable = [{layer.name: layer.trainable for layer in made.layers} for made in (model, loaded)]
+    assert trainable[0] == trainable[1]
+    assert len(loaded.trainable_weights) == len(model.trainable_weights)
+    assert "frozen_layers" not in MODELS[kind]().get_config()
