@@ -83,7 +83,8 @@ class TextToText:
 
         Returns:
             A dictionary of `text`, strings `[B]`, and `score`, float32 `[B]`: the log-probability of the
-            target tokens, the end token counted. Text with nothing but space gives "" and 0.
+            target tokens, the end token counted. Text without tokens, such as nothing but space, gives "" and
+            0; to the tokenizer `bytes` a space is one.
         """
         return answer_any_batch(self.translated, {"text": text}, {"text": ""})
 

@@ -51,8 +51,7 @@ class Connection:
             Status and body of the answer.
 
         Raises:
-            OSError: the server cannot be reached, or does not answer in time.
-            http.client.HTTPException: what answers does not speak HTTP.
+            OSError: the server cannot be reached, does not answer in time, or does not speak HTTP.
         """
         left = self._retries if retries is None else retries
         pause_s = _FIRST_PAUSE_S
@@ -61,9 +60,9 @@ class Connection:
                 status, data, wait_s = self._attempt(method, path, body)
                 if status not in _BUSY or not left:
                     return status, data
-            except (ConnectionError, http.client.HTTPException):
+            except (ConnectionError, http.client.HTTPException) as error:
                 if not left:
-                    raise
+                    raise _connection_error(error) from error
                 wait_s = None
             time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
             pause_s, left = pause_s * 2, left - 1
@@ -82,8 +81,7 @@ class Connection:
             A connection of its own, which the caller closes, and the answer, to be read line by line.
 
         Raises:
-            OSError: the server cannot be reached, or does not answer in time.
-            http.client.HTTPException: what answers does not speak HTTP.
+            OSError: the server cannot be reached, does not answer in time, or does not speak HTTP.
         """
         left, pause_s = self._retries, _FIRST_PAUSE_S
         while True:
@@ -94,10 +92,10 @@ class Connection:
                 if response.status not in _BUSY or not left:
                     return connection, response
                 wait_s = _seconds(response.headers)
-            except (ConnectionError, http.client.HTTPException):
+            except (ConnectionError, http.client.HTTPException) as error:
                 if not left:
                     connection.close()
-                    raise
+                    raise _connection_error(error) from error
             except BaseException:
                 connection.close()
                 raise
@@ -136,6 +134,12 @@ class Connection:
         with self._lock:
             self._idle.append(connection)
         return response.status, data, _seconds(response.headers)
+
+
+def _connection_error(error: Exception) -> ConnectionError:
+    if isinstance(error, ConnectionError):
+        return error
+    return ConnectionError(f"what answers does not speak HTTP ({error!r})")
 
 
 def _seconds(headers: Message) -> float | None:

@@ -18,12 +18,17 @@ def from_arrays(source_texts, target_texts, arrays):
     """
     examples = []
     for row, (source_text, target_text) in enumerate(zip(source_texts, target_texts, strict=True)):
-        source = [_text(piece) for piece in arrays["source_pieces"][row] if len(piece)]
-        target = [_text(piece) for piece in arrays["target_pieces"][row] if len(piece)]
+        source, target = (_pieces(arrays[f"{side}_pieces"][row]) for side in ("source", "target"))
         weights = np.asarray(arrays["alignment"][row])[: len(target), : len(source)]
         score = float(arrays["score"][row])
         examples.append(Alignment(source, target, weights, _text(source_text), _text(target_text), score))
     return examples
+
+
+def _pieces(padded):
+    """The pieces up to the last; a special id that was decoded among them has no text of its own."""
+    count = max((place + 1 for place, piece in enumerate(padded) if len(piece)), default=0)
+    return [_text(piece) or "<special>" for piece in padded[:count]]
 
 
 def _text(value):

@@ -17,8 +17,9 @@ _KINDS = ("compose", "kubernetes", "kserve")
     "--image", help="Of the server. Default: the newest tensorflow/serving that is known to run it."
 )
 @click.option("--cpus", type=click.IntRange(min=1), default=2, show_default=True, help="Cores of one server.")
+@click.option("--force", is_flag=True, help="Write over files of other content.")
 @click.option("--storage-uri", metavar="URI", help="Where KServe finds the base path. Default: a claim.")
-def command(export, kind, output, **options):
+def command(export, kind, output, force, **options):
     """Write the files that run EXPORT, a version or a base path, in the stock TensorFlow Serving image."""
     if options["storage_uri"] and kind != "kserve":
         raise click.UsageError("--storage-uri is of kserve.")
@@ -31,12 +32,27 @@ def command(export, kind, output, **options):
         files = deployment_files(kind, _target(export, **options))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    if not force:
+        _check_overwriting(output, files)
     output.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (output / name).write_text(text, encoding="utf-8")
         click.echo(f"Wrote {output / name}")
     start = "docker compose -f {} up --wait" if kind == "compose" else "kubectl apply -f {}"
     click.echo(f"Next: {start.format(output / f'{kind}.yaml')}")
+
+
+def _check_overwriting(output, files):
+    others = [
+        name
+        for name, text in files.items()
+        if (output / name).exists() and (output / name).read_bytes() != text.encode()
+    ]
+    if others:
+        raise click.ClickException(
+            f"{output} holds {', '.join(others)} with other content, perhaps edited by hand. "
+            "Give another --output, or --force to write over it."
+        )
 
 
 def _target(export, name, image, cpus, storage_uri):

@@ -25,6 +25,8 @@ def command(run, part, checkpoint, **decoding):
 
     run = RunFolder(run)
     recipe = run.recipe()
+    if decoding["length_penalty"] is not None and (decoding["beam_size"] or recipe.decoding.beam_size) == 1:
+        raise click.UsageError("--length-penalty is of a beam: give --beam-size too, of at least 2.")
     text_to_text = run.text_to_text(checkpoint, **decoding)
     corpus = load_corpus(recipe)
     pairs = getattr(corpus, part)
@@ -34,6 +36,8 @@ def command(run, part, checkpoint, **decoding):
     click.echo(f"Translating {len(pairs)} {part} pairs")
     scores, translations = evaluate(text_to_text, pairs, recipe.evaluation.tokenize)
     rows = scores_by_length(pairs, translations, recipe.evaluation.tokenize)
+    if decoding["max_length"] is not None:
+        decoding["max_length"] = text_to_text.max_length  # less where the model has no positions for more
     given = {name: value for name, value in decoding.items() if value is not None}
     told = {"checkpoint": run.checkpoint_name(checkpoint), **given, **scores, "by_length": rows}
     run.save_scores(part, told, pairs, translations)

@@ -10,7 +10,10 @@ _FORMATS = ("saved_model", "ctranslate2")
 @click.command("export")
 @click.argument("run")
 @click.option(
-    "--to", "base_path", metavar="FOLDER", help="The base path. Default: exports/ and the run's name."
+    "--to",
+    "base_path",
+    metavar="FOLDER",
+    help="The base path. Default: exports/ and the run's name, with -ctranslate2 for that format.",
 )
 @click.option("--version", type=click.IntRange(min=1), help="Default: one above the highest there.")
 @click.option("--format", "kind", type=click.Choice(_FORMATS), default=_FORMATS[0], show_default=True)
@@ -32,7 +35,8 @@ def command(run, base_path, version, kind, checkpoint, **options):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
         raise click.UsageError(f"{names} are of saved_model.")
     run = RunFolder(run)
-    base_path = Path(base_path or Path("exports") / run.path.resolve().name).absolute()
+    name = run.path.resolve().name + ("-ctranslate2" if kind == "ctranslate2" else "")
+    base_path = Path(base_path or Path("exports") / name).absolute()
     write = _saved_model if kind == "saved_model" else _ctranslate2
     write(run, checkpoint, base_path, version, **options)
 

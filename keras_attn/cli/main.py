@@ -91,6 +91,8 @@ def _fail(sentence, code):
 
 def _is_users(error):
     """Whether an error speaks of what the user gave. Anything else is a defect and keeps its traceback."""
+    if isinstance(error, OSError) and error.filename is not None:  # a path that cannot be read or written
+        return True
     return any(f"{kind.__module__}.{kind.__qualname__}" in _USERS_ERRORS for kind in type(error).__mro__)
 
 

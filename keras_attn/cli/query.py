@@ -31,8 +31,9 @@ def command(texts, model, rest_url, grpc_address, signature, as_json, streams):
     if as_json or not isinstance(outputs, dict) or "text" not in outputs:
         click.echo(json.dumps(outputs, ensure_ascii=False))
     else:
-        for text in outputs["text"]:
-            click.echo(text)
+        for entry in outputs["text"]:  # of n_best, a list of hypotheses
+            for text in entry if isinstance(entry, list) else [entry]:
+                click.echo(text)
 
 
 def _print_streams(client, texts, signature, as_json):

@@ -1,9 +1,12 @@
 """`keras-attn translate`."""
 
+import io
 import sys
 from pathlib import Path
 
 import click
+
+_TEXTS_A_BATCH = 64  # those that are aligned at once, as memory grows with them
 
 
 @click.command("translate")
@@ -22,12 +25,24 @@ def command(run, texts, checkpoint, alignment, html_path):
     from keras_attn.training.evaluate import translate_all
     from keras_attn.training.run_folder import RunFolder
 
+    if html_path and not Path(html_path).absolute().parent.is_dir():
+        raise click.ClickException(f"There is no folder for {html_path}. Make it, or give another --html.")
     text_to_text = RunFolder(run).text_to_text(checkpoint)
-    texts = list(texts) or [line.rstrip("\n") for line in sys.stdin]
+    texts = list(texts) or _lines_of_input()
     for translation in translate_all(text_to_text, texts):
         click.echo(translation)
     if alignment or html_path:
         _show_alignments(text_to_text, texts, alignment, html_path)
+
+
+def _lines_of_input():
+    try:
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig").readlines()
+    except UnicodeDecodeError as error:
+        raise click.ClickException(
+            f"Standard input is no UTF-8: {error}. Convert it first, for example with iconv."
+        ) from None
+    return [line.rstrip("\n") for line in lines]
 
 
 def _show_alignments(text_to_text, texts, in_terminal, html_path):
@@ -36,9 +51,12 @@ def _show_alignments(text_to_text, texts, in_terminal, html_path):
     from keras_attn.cli.alignments import from_arrays
     from keras_attn.visualize import alignment_html, alignment_table
 
-    translated, aligned = text_to_text.translate(texts), text_to_text.align(texts)
-    arrays = {name: tensor.numpy() for name, tensor in {**aligned, "score": translated["score"]}.items()}
-    examples = from_arrays(texts, translated["text"].numpy(), arrays)
+    examples = []
+    for begin in range(0, len(texts), _TEXTS_A_BATCH):
+        batch = texts[begin : begin + _TEXTS_A_BATCH]
+        translated, aligned = text_to_text.translate(batch), text_to_text.align(batch)
+        arrays = {name: tensor.numpy() for name, tensor in {**aligned, "score": translated["score"]}.items()}
+        examples += from_arrays(batch, translated["text"].numpy(), arrays)
     if in_terminal:
         for example in examples:
             Console().print(alignment_table(example))

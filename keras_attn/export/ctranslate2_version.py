@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_attn.export.ctranslate2 import to_ctranslate2
-from keras_attn.export.publish import next_version, published
+from keras_attn.export.publish import check_format, next_version, published
 from keras_attn.text import special_ids
 
 _SPECIAL = {
@@ -29,9 +29,10 @@ def export_ctranslate2(text_to_text, base_path, version=None):
         The path of the new version.
 
     Raises:
-        FileExistsError: if the version is there already.
+        FileExistsError: if the version is there already, or versions of another format are.
         ImportError, ValueError: as `to_ctranslate2`.
     """
+    check_format(base_path, "model.bin")
     version = next_version(base_path) if version is None else version
     sides = {"source": text_to_text.source_tokenizer, "target": text_to_text.target_tokenizer}
     longest = 1 + max(text_to_text.max_length, text_to_text.max_source_length)

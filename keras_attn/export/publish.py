@@ -7,6 +7,9 @@ from pathlib import Path
 
 from keras_attn.export.leftovers import remove_leftovers, temporary_folder
 
+# What a version is, by a file that it has.
+FORMATS = {"saved_model.pb": "a SavedModel", "model.bin": "a CTranslate2 model"}
+
 
 def next_version(base_path):
     """One above the highest version in `base_path`; 1 where there is none."""
@@ -23,9 +26,10 @@ def next_version(base_path):
 def published(base_path, version):
     """Gives a temporary folder to write to and renames it to `base_path/version` when the block succeeds.
 
-    The temporary folder stands beside `base_path`, on the same file system, so the rename is atomic and a
-    server that lists `base_path` never meets a partial version. When the block raises, by an interrupt too,
-    it is removed; what a killed process left of this base path is removed by the next one.
+    The temporary folder stands beside `base_path`, or inside where that is another file system or the folder
+    around it cannot be written to, with a name that servers pass over. So the rename is atomic and a server
+    that lists `base_path` never meets a partial version. When the block raises, by an interrupt too, it is
+    removed; what a killed process left of this base path is removed by the next one.
 
     Args:
         base_path: the folder that holds the versions.
@@ -45,14 +49,42 @@ def published(base_path, version):
     if final.exists():
         raise FileExistsError(f"Version {version} exists already: {final}. Give another `version`, or none.")
     base_path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(base_path.parent, rf"{re.escape(base_path.name)}-\d+")
-    with temporary_folder(base_path.parent, f"{base_path.name}-{version}") as temporary:
+    folder = _folder_to_write_in(base_path.resolve())
+    remove_leftovers(folder, rf"{re.escape(base_path.name)}-\d+")
+    with temporary_folder(folder, f"{base_path.name}-{version}") as temporary:
         yield temporary, final
         temporary.chmod(0o755)  # a temporary folder is for its owner alone; a server may be somebody else
         _flush(temporary)
         base_path.mkdir(exist_ok=True)
         temporary.rename(final)
         _flush_folder(base_path)
+
+
+def check_format(base_path, marker):
+    """Holds that a base path has versions of one format: a server takes the highest, whatever it is.
+
+    Args:
+        base_path: the folder that holds the versions.
+        marker: a file that every version of the format has: a key of `FORMATS`.
+
+    Raises:
+        FileExistsError: if there is a version of another format.
+    """
+    for other, what in FORMATS.items():
+        if other != marker and any(Path(base_path).glob(f"*/{other}")):
+            raise FileExistsError(
+                f"{base_path} holds {what} as a version. Expected another base path for {FORMATS[marker]}, "
+                "since a server takes the highest version, whatever it is."
+            )
+
+
+def _folder_to_write_in(base_path):
+    """Where a rename into the base path is one act."""
+    parent = base_path.parent
+    if not base_path.is_dir():
+        return parent
+    is_mounted = parent.stat().st_dev != base_path.stat().st_dev
+    return base_path if is_mounted or not os.access(parent, os.W_OK) else parent
 
 
 def _flush(folder):

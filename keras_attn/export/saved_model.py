@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras_attn.export.extra_assets import write_extra_assets
 from keras_attn.export.ops import check_ops
 from keras_attn.export.packed_transformer import PackedTransformer
-from keras_attn.export.publish import next_version, published
+from keras_attn.export.publish import check_format, next_version, published
 from keras_attn.export.questions import example_texts, questions
 from keras_attn.export.service import Service
 from keras_attn.export.signatures import signature_functions
@@ -23,7 +23,7 @@ from keras_attn.text_to_text import TextToText
 # One that decodes and one that is told what to decode: all weights and both tokenizers take part.
 _QUICKLY_CHECKED = ("serving_default", "score")
 # TensorFlow rounds bfloat16 elsewhere in a graph than eagerly, so that what is decoded may differ.
-_ROUGHLY_CHECKED, _ROUGH_TOLERANCE = ("score",), 0.1
+ROUGHLY_CHECKED, ROUGH_TOLERANCE = ("score",), 0.1
 
 
 def export(
@@ -60,8 +60,8 @@ def export(
     announces the version; `batching_params.pbtxt` for its batching; and `assets.extra/keras_attn/` with
     `manifest.json` and the tokenizers.
 
-    The version is written beside `base_path`, checked, and renamed into it: a server that watches the base
-    path never sees half of it, and nothing is left behind when the export fails or is interrupted.
+    The version is written where no server looks, checked, and renamed: one that watches the base path never
+    sees half of it, and nothing is left behind when the export fails or is interrupted.
 
     Args:
         text_to_text: a `keras_attn.text_to_text.TextToText`.
@@ -78,11 +78,12 @@ def export(
         The path of the new version.
 
     Raises:
-        FileExistsError: if the version is there already.
+        FileExistsError: if the version is there already, or versions of another format are.
         VerificationError: if a Session on the written graph does not answer like the model itself.
         UnservableOpError: if the graph holds an op that TensorFlow Serving does not run.
         ValueError: for sizes that no beam search has, and a model that cannot be packed.
     """
+    check_format(base_path, "saved_model.pb")
     if packed is not None:
         text_to_text = packed_text_to_text(text_to_text, packed)
     service = Service(text_to_text, beam_size, num_hypotheses)
@@ -118,7 +119,7 @@ def _check_answers(folder, service, rough):
     session = SessionWay(folder, inner.max_length)
     try:
         ways, batches = [EagerWay(service), session], [list(range(len(texts)))]
-        names, tolerance = (_ROUGHLY_CHECKED, _ROUGH_TOLERANCE) if rough else (_QUICKLY_CHECKED, TOLERANCE)
+        names, tolerance = (ROUGHLY_CHECKED, ROUGH_TOLERANCE) if rough else (_QUICKLY_CHECKED, TOLERANCE)
         requests = {name: asked[name] for name in names}
         checks = [*check_graph(folder), *check_ways(ways, requests, batches, tolerance)[1:]]
         if "stream" in signature_definitions(folder):

@@ -1,11 +1,11 @@
 """One id a byte: no vocabulary to train, and no text that is unknown."""
 
 import json
-from pathlib import Path
 
 import tensorflow as tf
 
 from keras_attn.text import special_ids
+from keras_attn.text.file_names import ending_in
 
 _NUM_BYTES = 256
 
@@ -50,13 +50,13 @@ class ByteTokenizer(tf.Module):
         return tf.ragged.map_flat_values(tf.gather, tf.constant(["", "", "", "\ufffd", *names]), ids)
 
     def save(self, path):
-        """Writes the kind as JSON to `path` (its suffix becomes `.json`); there is nothing else to keep."""
-        Path(path).with_suffix(".json").write_text(json.dumps({"kind": self.kind}), encoding="utf-8")
+        """Writes the kind, all there is, as JSON to `path` (with `.json` behind it, unless it ends so)."""
+        ending_in(path, ".json").write_text(json.dumps({"kind": self.kind}), encoding="utf-8")
 
     @classmethod
     def load(cls, path):
         """Reads what `save` wrote."""
-        Path(path).with_suffix(".json").read_text(encoding="utf-8")
+        ending_in(path, ".json").read_text(encoding="utf-8")
         return cls()
 
 

@@ -2,11 +2,11 @@
 
 import hashlib
 import io
-from pathlib import Path
 
 import tensorflow as tf
 
 from keras_attn.text import special_ids
+from keras_attn.text.file_names import ending_in
 
 
 class SentencePieceTokenizer(tf.Module):
@@ -86,13 +86,13 @@ class SentencePieceTokenizer(tf.Module):
         return tf.where(special, tf.zeros_like(names), names)
 
     def save(self, path):
-        """Writes the model to `path` (its suffix becomes `.model`)."""
-        Path(path).with_suffix(".model").write_bytes(self.model_proto)
+        """Writes the model to `path` (with `.model` behind it, unless it ends so)."""
+        ending_in(path, ".model").write_bytes(self.model_proto)
 
     @classmethod
     def load(cls, path):
         """Reads what `save` wrote."""
-        return cls(Path(path).with_suffix(".model").read_bytes())
+        return cls(ending_in(path, ".model").read_bytes())
 
 
 def _lasting_tokenizer(model_proto):

@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import tensorflow as tf
 
 from keras_attn.text import special_ids
+from keras_attn.text.file_names import ending_in
 
 _UNKNOWN = "<unk>"
 
@@ -86,11 +86,11 @@ class WordTokenizer(tf.Module):
         return tf.ragged.map_flat_values(tf.gather, strings, ids)
 
     def save(self, path):
-        """Writes the vocabulary as JSON to `path` (its suffix becomes `.json`)."""
+        """Writes the vocabulary as JSON to `path` (with `.json` behind it, unless it ends so)."""
         text = json.dumps({"kind": self.kind, "vocabulary": self.vocabulary}, ensure_ascii=False, indent=0)
-        Path(path).with_suffix(".json").write_text(text, encoding="utf-8")
+        ending_in(path, ".json").write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path):
         """Reads what `save` wrote."""
-        return cls(json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))["vocabulary"])
+        return cls(json.loads(ending_in(path, ".json").read_text(encoding="utf-8"))["vocabulary"])

@@ -66,8 +66,9 @@ class Target:
 
     @property
     def service_name(self) -> str:
-        """The name of the Kubernetes objects: lower case, and `-` for what they cannot have."""
-        return re.sub(r"[^a-z0-9]+", "-", self.model_name.lower()).strip("-")
+        """The name of the Kubernetes objects: lower case, a letter first, `-` for what they cannot have."""
+        name = re.sub(r"[^a-z0-9]+", "-", self.model_name.lower()).strip("-")
+        return f"m-{name}" if name[:1].isdecimal() else name
 
     @property
     def batching_parameters(self) -> str:

@@ -1,6 +1,7 @@
 """Input that cannot be used: one clear sentence, a non-zero exit, no traceback."""
 
 import gzip
+import io
 import json
 import shutil
 
@@ -87,6 +88,35 @@ def test_held_out_pairs_that_may_have_been_trained_on(keras_attn, tiny_run, tmp_
 def test_text_that_is_too_long(keras_attn, tiny_run):
     ran = keras_attn("translate", tiny_run, "x" * 1000)
     check_one_sentence(ran, "`text` is too long", "41 tokens", "1000")
+
+
+def test_input_that_is_no_utf8(keras_attn, tiny_run, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("caf\xe9\n".encode("latin-1"))))
+    check_one_sentence(keras_attn("translate", tiny_run), "Standard input is no UTF-8", "iconv")
+
+
+def test_a_picture_in_no_folder(keras_attn, tiny_run, tmp_path):
+    path = tmp_path / "none" / "a.html"
+    check_one_sentence(
+        keras_attn("translate", tiny_run, "--html", path, "x"), f"There is no folder for {path}"
+    )
+
+
+def test_an_export_to_a_file(keras_attn, tiny_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    check_one_sentence(
+        keras_attn("export", tiny_run, "--to", tmp_path / "file" / "m"), f"'{tmp_path / 'file'}"
+    )
+
+
+def test_options_that_would_change_nothing(keras_attn, tiny_run, tmp_path):
+    for arguments, message in (
+        (("evaluate", tiny_run, "--length-penalty", "1"), "--length-penalty is of a beam"),
+        (("verify", tmp_path, "--checkpoint", "last"), "--checkpoint is of --run"),
+    ):
+        ran = keras_attn(*arguments)
+        assert ran.code == 2
+        assert message in ran.err
 
 
 def test_no_server(keras_attn):

@@ -37,7 +37,8 @@ def test_evaluate_writes_scores_with_their_signature(keras_attn, tiny_run):
 def test_translate_arguments_and_standard_input_agree(keras_attn, tiny_run, monkeypatch):
     texts = ["house water", "", "mountain"]
     given = keras_attn("translate", tiny_run, *texts)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{text}\n" for text in texts)))
+    lines = "\ufeff" + "".join(f"{text}\n" for text in texts)  # with a byte order mark
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     read = keras_attn("translate", tiny_run)
     assert given.code == read.code == 0
     assert given.out == read.out

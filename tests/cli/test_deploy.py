@@ -46,6 +46,20 @@ def test_a_base_path_and_a_version_give_the_same_files(keras_attn, base_path, tm
     assert "--model_name=tiny_1" in text
 
 
+def test_files_that_were_edited_are_kept(keras_attn, base_path, tmp_path):
+    arguments = ["deploy", base_path, "--kind", "compose", "--output", tmp_path / "out"]
+    assert keras_attn(*arguments).code == 0
+    assert keras_attn(*arguments).code == 0  # the same again
+    path = tmp_path / "out" / "compose.yaml"
+    text = path.read_text()
+    path.write_text("mine")
+    ran = keras_attn(*arguments)
+    assert (ran.code, path.read_text()) == (1, "mine")
+    assert "compose.yaml with other content" in ran.err
+    assert keras_attn(*arguments, "--force").code == 0
+    assert path.read_text() == text
+
+
 def test_what_the_options_say_is_in_the_files(keras_attn, base_path, tmp_path):
     options = ["--name", "de-en", "--image", "registry.example/serving:2.21.0", "--cpus", "5"]
     options += ["--storage-uri", "gs://bucket/de-en"]

@@ -53,6 +53,31 @@ def test_events_are_printed_as_json(keras_attn, streaming_server):
     assert b'"signature_name": "sample"' in asked[0]
 
 
+@pytest.mark.parametrize("options", [(), ("--stream",)])
+def test_what_answers_is_no_rest_server(keras_attn, options):
+    """Such as the gRPC port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            for _ in range(8):  # tried again some times
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"\0\0\0\4\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        ran = keras_attn("query", "--rest", url, *options, "x")
+    assert ran.code == 1
+    assert f"No server answers at {url}: what answers does not speak HTTP (BadStatusLine" in ran.err
+
+
+def test_hypotheses_are_printed_a_line_each(keras_attn, monkeypatch):
+    outputs = {"text": [["a", "b"], ["c"]], "score": [[-1.0, -2.0], [-3.0]]}
+    monkeypatch.setattr("keras_attn.serving.Client.predict", lambda *_, **__: outputs)
+    assert keras_attn("query", "--signature", "n_best", "x", "y").out == "a\nb\nc\n"
+
+
 def test_streams_go_over_rest(keras_attn):
     ran = keras_attn("query", "--grpc", "localhost:9", "--stream", "x")
     assert ran.code == 2

@@ -4,11 +4,12 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from keras_attn.export.publish import next_version, published
+from keras_attn.export.publish import check_format, next_version, published
 
 
 @pytest.fixture
@@ -91,6 +92,36 @@ def test_wrong_versions(base, version):
     with pytest.raises(ValueError, match=f"`version` must be a whole number of at least 1.*{version!r}"):
         publish(base, version)
     assert not base.exists()
+
+
+def test_a_base_path_in_a_folder_that_cannot_be_written_to(base, monkeypatch):
+    """Such as a volume's mount point: the version is written inside then, under a name that is none."""
+    publish(base, 1)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != base.parent)
+    with published(base, 2) as (temporary, _):
+        assert temporary.parent == base
+        assert temporary.name.startswith(".tiny-2-")
+        assert next_version(base) == 2
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a second file system")
+def test_a_base_path_on_another_disk(tmp_path):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        link = tmp_path / "dates"
+        link.symlink_to(disk, target_is_directory=True)
+        assert publish(link, 1) == link / "1"
+        assert everything_in(Path(disk))[0] == "1"
+
+
+def test_formats_do_not_share_a_base_path(base):
+    publish(base, 1)
+    check_format(base, "saved_model.pb")
+    check_format(base / "nothing", "model.bin")
+    with pytest.raises(
+        FileExistsError, match=r"holds a SavedModel as a version\. .* for a CTranslate2 model"
+    ):
+        check_format(base, "model.bin")
 
 
 def test_next_version(base):

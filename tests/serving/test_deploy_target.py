@@ -17,12 +17,18 @@ def target(**changes):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("dates", "dates"), ("Multi30k_de.en", "multi30k-de-en"), ("a--b", "a-b"), ("x_", "x")],
+    [
+        ("dates", "dates"),
+        ("Multi30k_de.en", "multi30k-de-en"),
+        ("a--b", "a-b"),
+        ("x_", "x"),
+        ("2024-03-01", "m-2024-03-01"),
+    ],
 )
 def test_names_of_objects_are_dns_labels(name, expected):
     made = target(model_name=name).service_name
     assert made == expected
-    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", made)
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", made)
 
 
 @pytest.mark.parametrize("name", ["", "_", ".hidden", "a b", "a/b", 'a"b', "날짜", "x" * 45])

@@ -38,6 +38,15 @@ def test_a_file_says_of_which_kind_it_is(tokenizer, tmp_path):
     assert again.encode(texts).to_list() == tokenizer.encode(texts).to_list()
 
 
+def test_names_with_dots_are_names_of_their_own(tokenizer, tmp_path):
+    for name in ("tok.en", "tok.ko"):
+        tokenizer.save(tmp_path / name)
+    assert len({path.name for path in tmp_path.iterdir()}) == 2
+    assert type(tokenizer).load(tmp_path / "tok.en").vocabulary_size == tokenizer.vocabulary_size
+    tokenizer.save(next(tmp_path.iterdir()))  # a whole name is taken as it is
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_inside_a_saved_graph(tokenizer, tmp_path):
     """Encoded, padded, and decoded from the padded ids: unknown words and empty texts among them."""
     module = tf.Module()
