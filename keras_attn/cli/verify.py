@@ -69,13 +69,8 @@ def _verify(folder, run, checkpoint, texts, tolerance):
             "version of keras-attn. Export the run again."
         )
     checks = check_graph(folder)
-    skipped = [] if run else ["eager: give the run folder with --run to ask its model too"]
-    if not xla_is_off:
-        skipped.append("XLA disabled: this platform's TensorFlow has no switch; the op check looked for it")
     eager = [_eager_way(run, checkpoint, manifest)] if run else []
     is_rough = manifest["packed"] == "bfloat16"
-    if eager and is_rough:
-        skipped.append(f"eager: bfloat16 is rounded elsewhere there; scores alone, to {ROUGH_TOLERANCE}")
     with ExitStack() as stack:
         try:
             written = _written_ways(stack, folder, manifest)
@@ -95,7 +90,21 @@ def _verify(folder, run, checkpoint, texts, tolerance):
             from keras_attn.export.verification import Check
 
             checks.append(Check("loads and answers", (str(error),)))
-    return _report(folder, manifest, checks, skipped)
+    return _report(folder, manifest, checks, _skipped(run, xla_is_off, is_rough))
+
+
+def _skipped(run, xla_is_off, is_rough):
+    """What was not looked at, and why: a sentence each."""
+    from keras_attn.export.saved_model import ROUGH_TOLERANCE
+
+    skipped = []
+    if not run:
+        skipped.append("eager: give the run folder with --run to ask its model too")
+    elif is_rough:
+        skipped.append(f"eager: bfloat16 is rounded elsewhere there; scores alone, to {ROUGH_TOLERANCE}")
+    if not xla_is_off:
+        skipped.append("XLA disabled: this platform's TensorFlow has no switch; the op check looked for it")
+    return skipped
 
 
 def _cannot_load():

@@ -129,11 +129,7 @@ class RecurrentSeq2Seq(keras.Model):
         logits = _predict(parts, settings, attended, embedded)
         super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
         self._parts = parts
-        if isinstance(
-            attention, keras.layers.Layer
-        ):  # kept, it would be tracked: its weights are none of ours
-            settings["attention"] = keras.saving.serialize_keras_object(attention)
-        self._settings = settings
+        self._settings = _kept(settings)
 
     def encode(self, source):
         """The encoder's output, which the decoder attends to.
@@ -204,6 +200,14 @@ def _settings_among(arguments):
     settings = {name: x for name, x in arguments.items() if name not in ("self", "kwargs", "__class__")}
     policy = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
     return {**settings, "dtype": policy.name}
+
+
+def _kept(settings):
+    """The settings without a layer among them: Keras would take its weights for the model's."""
+    attention = settings["attention"]
+    if not isinstance(attention, keras.layers.Layer):
+        return settings
+    return {**settings, "attention": keras.saving.serialize_keras_object(attention)}
 
 
 def _predict(parts, settings, attended, embedded, training=None):
