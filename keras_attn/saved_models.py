@@ -29,7 +29,6 @@ def load_model(path, **options):
 
     >>> import keras_attn, os, tempfile
     >>> model = keras_attn.models.RecurrentSeq2Seq(11, 13, embedding_dim=5, units=7)
-    >>> model.compile("adam", keras_attn.SequenceCrossentropy())
     >>> path = os.path.join(tempfile.mkdtemp(), "model.keras")
     >>> model.save(path)
     >>> keras_attn.load_model(path).count_params() == model.count_params()
