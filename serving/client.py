@@ -26,11 +26,11 @@ class Client:
         url: `http://host:8501` or `grpc://host:8500`; over REST also with the model,
             `http://host:8501/v1/models/name`.
         model_name: model to talk to, where the URL does not name one.
-        timeout_s: seconds to wait for an answer.
-        retries: further attempts where the server cannot be reached or is busy.
+        timeout_s: seconds to wait for an answer, above 0.
+        retries: further attempts where the server cannot be reached or is busy, 0 or more.
 
     Raises:
-        ValueError: the URL is not one of a server.
+        ValueError: the URL is not one of a server, or a number is out of range.
 
     Example:
         `Client("http://localhost:8501", "translate").predict({"text": ["hello"]})`
@@ -42,6 +42,11 @@ class Client:
             raise ValueError(
                 "`url` is no address of a server. Expected http://host:port or grpc://host:port."
                 f" Received: {url!r}"
+            )
+        if not timeout_s > 0 or retries < 0:
+            raise ValueError(
+                "Expected `timeout_s` above 0 and `retries` of 0 or more."
+                f" Received: timeout_s={timeout_s!r}, retries={retries!r}"
             )
         prefix, _, named = parts.path.rstrip("/").partition("/v1/models/")
         self.model_name = unquote(named) or model_name

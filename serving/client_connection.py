@@ -5,11 +5,22 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from collections.abc import Callable
 from email.message import Message
+from typing import Any, NamedTuple
 
 _BUSY = (429, 503)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+
+
+class _Answer(NamedTuple):
+    """What the server answered, and how it is put aside where it is not what is returned."""
+
+    status: int
+    content: Any
+    wait_s: float | None
+    discard: Callable[[], None] = lambda: None
 
 
 class Connection:
@@ -53,19 +64,10 @@ class Connection:
         Raises:
             OSError: the server cannot be reached, does not answer in time, or does not speak HTTP.
         """
-        left = self._retries if retries is None else retries
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                status, data, wait_s = self._attempt(method, path, body)
-                if status not in _BUSY or not left:
-                    return status, data
-            except (ConnectionError, http.client.HTTPException) as error:
-                if not left:
-                    raise _connection_error(error) from error
-                wait_s = None
-            time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
-            pause_s, left = pause_s * 2, left - 1
+        answer = _retried(
+            lambda: self._attempt(method, path, body), self._retries if retries is None else retries
+        )
+        return answer.status, answer.content
 
     def open(
         self, path: str, body: bytes, headers: dict[str, str]
@@ -83,25 +85,9 @@ class Connection:
         Raises:
             OSError: the server cannot be reached, does not answer in time, or does not speak HTTP.
         """
-        left, pause_s = self._retries, _FIRST_PAUSE_S
-        while True:
-            connection, wait_s = self._kind(self.host, self.port, timeout=self._timeout_s), None
-            try:
-                connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
-                response = connection.getresponse()
-                if response.status not in _BUSY or not left:
-                    return connection, response
-                wait_s = _seconds(response.headers)
-            except (ConnectionError, http.client.HTTPException) as error:
-                if not left:
-                    connection.close()
-                    raise _connection_error(error) from error
-            except BaseException:
-                connection.close()
-                raise
-            connection.close()
-            time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
-            pause_s, left = pause_s * 2, left - 1
+        headers = {"Content-Type": "application/json", **headers}
+        answer = _retried(lambda: self._opened(path, body, headers), self._retries)
+        return answer.content
 
     def close(self) -> None:
         """Closes the connections that are idle; the next request opens a new one."""
@@ -110,7 +96,17 @@ class Connection:
         for connection in idle:
             connection.close()
 
-    def _attempt(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes, float | None]:
+    def _opened(self, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
+        connection = self._kind(self.host, self.port, timeout=self._timeout_s)
+        try:
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+        return _Answer(response.status, (connection, response), _seconds(response.headers), connection.close)
+
+    def _attempt(self, method: str, path: str, body: bytes | None) -> _Answer:
         with self._lock:
             kept = self._idle.pop() if self._idle else None
         if kept:
@@ -123,7 +119,7 @@ class Connection:
 
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
-    ) -> tuple[int, bytes, float | None]:
+    ) -> _Answer:
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()
@@ -133,7 +129,26 @@ class Connection:
             raise
         with self._lock:
             self._idle.append(connection)
-        return response.status, data, _seconds(response.headers)
+        return _Answer(response.status, data, _seconds(response.headers))
+
+
+def _retried(attempt: Callable[[], _Answer], retries: int) -> _Answer:
+    """The answer of the first attempt that is not too busy, or of the last one."""
+    pause_s = _FIRST_PAUSE_S
+    for left in range(retries, -1, -1):
+        wait_s = None
+        try:
+            answer = attempt()
+            if answer.status not in _BUSY or not left:
+                return answer
+            answer.discard()
+            wait_s = answer.wait_s
+        except (ConnectionError, http.client.HTTPException) as error:
+            if not left:
+                raise _connection_error(error) from error
+        time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
+        pause_s *= 2
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _connection_error(error: Exception) -> ConnectionError:

@@ -86,6 +86,13 @@ def test_a_time_out_is_not_tried_again():
             silent.accept()
 
 
+@pytest.mark.parametrize("number", [{"timeout_s": 0}, {"retries": -1}])
+def test_numbers_out_of_range_are_refused(number):
+    (name, value), *_ = number.items()
+    with pytest.raises(ValueError, match=f"`timeout_s` above 0 and `retries` of 0 or more.*{name}={value}"):
+        Client("http://localhost:8501", **number)
+
+
 @pytest.fixture(params=["REST", "gRPC"])
 def client_of(request, server):
     clients = []
