@@ -43,15 +43,66 @@ class TokenAccuracy(keras.metrics.Metric):
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class Perplexity(keras.metrics.Metric):
+class TokenCrossentropy(keras.metrics.Metric):
+    """Cross-entropy per token of a corpus, however it is cut into batches; padded tokens do not count.
+
+    ```
+    sum_i sum_t keep_it [(1 - ε) nll_it + ε mean_v(-log p_it[v])] / sum_i sum_t keep_it
+    ```
+
+    What `SequenceCrossentropy` is of a batch, this is of all batches since the last reset: Keras' own mean of
+    a loss weighs a batch by its rows, whatever their lengths.
+
+    Args:
+        label_smoothing: ε, in [0, 1).
+        pad_id: the target id that does not count.
+        name: of the metric.
+        **kwargs: of `keras.metrics.Metric`.
+
+    Call arguments:
+        y_true: integer ids `[B, T]`.
+        y_pred: logits `[B, T, V]`.
+        sample_weight: of the rows `[B]`, or broadcastable to `[B, T]`; or None.
+
+    Returns:
+        A float32 scalar, in natural logarithms; 0 before the first token.
+    """
+
+    def __init__(self, label_smoothing=0.0, pad_id=0, name="token_crossentropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing = label_smoothing
+        self.pad_id = pad_id
+        self.nll = self.add_weight(name="nll", initializer="zeros")
+        self.total = self.add_weight(name="total", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds one batch."""
+        keep = _kept(self, y_true, sample_weight)
+        # By the loss' own operations: in one graph with it, TensorFlow runs them once.
+        nll = smoothed_nll(y_true, ops.cast(y_pred, "float32"), self.label_smoothing)  # [B, T]
+        self.nll.assign_add(ops.sum(ops.cast(nll, self.dtype) * keep))
+        self.total.assign_add(ops.sum(keep))
+
+    def result(self):
+        """The mean over tokens."""
+        return ops.divide_no_nan(self.nll, self.total)
+
+    def get_config(self):
+        """Everything the constructor takes."""
+        config = {"label_smoothing": self.label_smoothing, "pad_id": self.pad_id}
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class Perplexity(TokenCrossentropy):
     """Perplexity of a corpus, however it is cut into batches; padded tokens do not count.
 
     ```
     perplexity = exp(sum_i sum_t keep_it (-log p_it) / sum_i sum_t keep_it)
     ```
 
-    The sums run over all batches since the last reset: it is no mean of the batches' perplexities, and the
-    probabilities are the model's own, whatever the loss smooths.
+    It is no mean of the batches' perplexities, and the probabilities are the model's own, whatever the loss
+    smooths.
 
     Args:
         pad_id: the target id that does not count.
@@ -79,26 +130,17 @@ class Perplexity(keras.metrics.Metric):
     """
 
     def __init__(self, pad_id=0, name="perplexity", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.pad_id = pad_id
-        self.nll = self.add_weight(name="nll", initializer="zeros")
-        self.total = self.add_weight(name="total", initializer="zeros")
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds one batch."""
-        keep = _kept(self, y_true, sample_weight)
-        # By the loss' own operations: in one graph with it, TensorFlow runs them once.
-        nll = smoothed_nll(y_true, ops.cast(y_pred, "float32"), 0.0)  # [B, T]
-        self.nll.assign_add(ops.sum(ops.cast(nll, self.dtype) * keep))
-        self.total.assign_add(ops.sum(keep))
+        super().__init__(pad_id=pad_id, name=name, **kwargs)
 
     def result(self):
         """exp of the mean over tokens; 1 before the first token."""
-        return ops.exp(ops.divide_no_nan(self.nll, self.total))
+        return ops.exp(super().result())
 
     def get_config(self):
         """Everything the constructor takes."""
-        return {**super().get_config(), "pad_id": self.pad_id}
+        config = super().get_config()
+        del config["label_smoothing"]
+        return config
 
 
 def _kept(metric, y_true, sample_weight):

@@ -87,7 +87,10 @@ class Batches:
         length = self.widths.sum(axis=1)
         pool_size = self._batch_size * _POOL_BATCHES
         pools = [order[begin : begin + pool_size] for begin in range(0, len(order), pool_size)]
-        batches = [batch for pool in pools for batch in self._cut(pool[np.argsort(length[pool])])]
+        # Stable: how others break ties depends on the processor.
+        batches = [
+            batch for pool in pools for batch in self._cut(pool[np.argsort(length[pool], kind="stable")])
+        ]
         random.shuffle(batches)
         return batches
 

@@ -37,7 +37,7 @@ class Checkpoints:
     Only the last `.keras` is kept. A file that has its name is complete: all are written under another one.
 
     Args:
-        folder: its path; made by the first `save`.
+        folder: its path; made by the first `write`.
     """
 
     def __init__(self, folder):

@@ -51,6 +51,7 @@ def compare_runs(baseline, other, part="test", samples=1000):
 
     Reference: Koehn, "Statistical Significance Tests for Machine Translation Evaluation", EMNLP 2004.
     """
+    tokenize = _tokenizer(baseline, other)
     rows, other_rows = baseline.translations(part), other.translations(part)
     if [row[:2] for row in rows] != [row[:2] for row in other_rows]:
         raise RunError(
@@ -58,7 +59,7 @@ def compare_runs(baseline, other, part="test", samples=1000):
             f"sources and references in the same order. Received: {len(rows)} and {len(other_rows)} pairs. "
             "Evaluate both on the same data."
         )
-    metrics = {"BLEU": bleu_metric(_tokenizer(baseline, other)), "chrF": sacrebleu.CHRF()}
+    metrics = {"BLEU": bleu_metric(tokenize), "chrF": sacrebleu.CHRF()}
     systems = [("baseline", [row[2] for row in rows]), ("other", [row[2] for row in other_rows])]
     test = PairedTest(systems, metrics, [[row[1] for row in rows]], test_type="bs", n_samples=samples)
     signatures, results = test()

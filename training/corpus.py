@@ -58,7 +58,7 @@ def load_corpus(recipe, report=lambda line: None):
         train,
         0 if data.validation else data.validation_size,
         0 if data.test else data.test_size,
-        recipe.training.seed,
+        data.split_seed,
     )
     kept, counts = clean_pairs(held_out.train, data.cleaning)
     moved = len(train) - len(held_out.train)
@@ -80,16 +80,17 @@ def check_lengths(pairs, tokenizer, limit, part):
     Args:
         pairs: list of (source, target).
         tokenizer: of the sources.
-        limit: `decoding.max_source_length`.
+        limit: tokens.
         part: what to call the pairs: "test" or "validation".
     """
     lengths = [len(ids) for ids in _encode(tokenizer, [source for source, _ in pairs])]
     longest = max(range(len(lengths)), key=lengths.__getitem__)
     if lengths[longest] > limit:
         raise DataError(
-            f"{sum(length > limit for length in lengths)} {part} sources are longer than "
-            f"`decoding.max_source_length` = {limit} tokens. The longest, pair {longest + 1}, has "
-            f"{lengths[longest]}: {shown(pairs[longest][0])}. Raise the limit, or take them out."
+            f"{sum(length > limit for length in lengths)} {part} sources are longer than {limit} tokens "
+            "(`decoding.max_source_length`, or what the model has positions for). The longest, pair "
+            f"{longest + 1}, has {lengths[longest]}: {shown(pairs[longest][0])}. Raise the limit, or take "
+            "them out."
         )
 
 
@@ -128,8 +129,18 @@ def tokenizers_of_run(recipe, run, pairs):
     return tokenizers
 
 
-def encode_pairs(pairs, source_tokenizer, target_tokenizer, max_source_length, max_target_length):
+def encode_pairs(
+    pairs, source_tokenizer, target_tokenizer, max_source_length, max_target_length, part="training"
+):
     """Pairs to ids; those with more tokens than allowed are left out and counted.
+
+    Args:
+        pairs: list of (source, target).
+        source_tokenizer: turns the sources into ids.
+        target_tokenizer: turns the targets into ids.
+        max_source_length: the largest number of source tokens.
+        max_target_length: the largest number of target tokens.
+        part: what to call the pairs.
 
     Returns:
         `Encoded`.
@@ -143,7 +154,7 @@ def encode_pairs(pairs, source_tokenizer, target_tokenizer, max_source_length, m
     ]
     if not kept:
         raise DataError(
-            f"Every pair is longer than `data.max_source_length` = {max_source_length} or "
+            f"Every {part} pair is longer than `data.max_source_length` = {max_source_length} or "
             f"`data.max_target_length` = {max_target_length} tokens. Raise them, or give other data."
         )
     left = ([column[index] for index in kept] for column in (pairs, sources, targets))

@@ -28,25 +28,28 @@ def tfds_rows(spec: PairsSpec) -> Iterator[Row]:
     return _texts(_loaded(load, spec.tfds, "TensorFlow Datasets"), spec, spec.tfds)
 
 
-def hugging_face_rows(spec: PairsSpec) -> Iterator[Row]:
+def hugging_face_rows(spec: PairsSpec, folder: str | Path = ".") -> Iterator[Row]:
     """The two columns of a data set of Hugging Face's `datasets`.
 
     `hugging_face` may be a folder as well: of CSV or JSON files, or what `save_to_disk` wrote.
 
     Args:
         spec: with `hugging_face`, `config`, `split` and names of columns.
+        folder: where a folder is looked for first.
 
     Raises:
         DataError: if the library is not installed, cannot load the data set, or it has no such column.
     """
     library = _library("datasets", "datasets", spec.hugging_face)
+    local = Path(folder, spec.hugging_face)
+    name = str(local) if local.is_dir() else spec.hugging_face
 
     def load() -> Iterable[Any]:
-        if (Path(spec.hugging_face) / "state.json").exists():  # one saved split, which `load_dataset` refuses
+        if (Path(name) / "state.json").exists():  # one saved split, which `load_dataset` refuses
             if spec.split or spec.config:
                 raise ValueError("it was saved as one split, which has no `split` and no `config` to choose")
-            return library.load_from_disk(spec.hugging_face)
-        return library.load_dataset(spec.hugging_face, spec.config or None, split=spec.split or "train")
+            return library.load_from_disk(name)
+        return library.load_dataset(name, spec.config or None, split=spec.split or "train")
 
     return _texts(_loaded(load, spec.hugging_face, "Hugging Face's datasets"), spec, spec.hugging_face)
 

@@ -15,8 +15,9 @@ def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):
         batch_size: texts translated at once.
 
     Returns:
-        (scores, translations): `bleu`, `chrf` (both 0 to 100), `exact_match` (0 to 1), their sacreBLEU
-        signatures, `pairs`, `seconds`; and the translations in the order of the pairs.
+        (scores, translations): `bleu`, `chrf` (both 0 to 100), `exact_match` (0 to 1; all spaces count
+        alike, as for most tokenizers), their sacreBLEU signatures, `pairs`, `seconds`; and the translations
+        in the order of the pairs.
     """
     began = time.monotonic()
     translations = translate_all(text_to_text, [source for source, _ in pairs], batch_size)
@@ -37,12 +38,14 @@ def corpus_scores(translations, references, tokenize="13a"):
         A dictionary of `bleu`, `chrf`, `exact_match` and the signatures; see `evaluate`.
     """
     bleu, chrf = bleu_metric(tokenize), sacrebleu.CHRF()
+    pairs = zip(translations, references, strict=True)
+    exact = sum(text.split() == reference.split() for text, reference in pairs)
     return {
         "bleu": round(bleu.corpus_score(translations, [references]).score, 2),
         "bleu_signature": str(bleu.get_signature()),
         "chrf": round(chrf.corpus_score(translations, [references]).score, 2),
         "chrf_signature": str(chrf.get_signature()),
-        "exact_match": sum(map(str.__eq__, translations, references)) / len(references),
+        "exact_match": exact / len(references),
     }
 
 

@@ -63,7 +63,7 @@ def _train(recipe, corpus, run, report, processes, num_devices):
     with device_scope(recipe.training.devices):
         batches = make_batches(recipe, tokenizers, *encoded, processes, num_devices, num_replicas())
         model = _model(recipe, tokenizers, checkpoint, len(batches[0]), report)
-    _check_room(model, recipe.data)
+    _check_room(model, recipe)
     if recipe.training.batch_tokens:
         report(f"{batches[0].summary()}; validation: {batches[1].summary()}")
     begun = None
@@ -74,8 +74,8 @@ def _train(recipe, corpus, run, report, processes, num_devices):
     callbacks = [
         RepeatableEpochs(recipe.training.seed, batches[0], begun),
         NonFiniteStop(run, batches[0], encoded[0].pairs, lines_of, begun),
-        Validation(batches[1].dataset, SequenceCrossentropy(recipe.training.label_smoothing)),
-        *_decoding(recipe, corpus, tokenizers, run),
+        Validation(batches[1].dataset, recipe.training.label_smoothing),
+        *_decoding(recipe, corpus, tokenizers, run, model),
         keeper,
     ]
     verbose = 0 if processes.index else 1 if sys.stdout.isatty() else 2
@@ -112,7 +112,8 @@ def _average(options, run, report, is_stale):
     count = min(wanted, len(run.checkpoints.weights()))
     if count and (is_stale or not run.averaged_path.exists()):
         epochs = average_epochs(run, **{"last" if options.average_last else "best": count})
-        report(f"averaged.keras: the mean of the weights after epochs {', '.join(map(str, epochs))}")
+        fewer = f", of {wanted} that were asked for" if count < wanted else ""
+        report(f"averaged.keras: the mean of the weights after epochs {', '.join(map(str, epochs))}{fewer}")
 
 
 def _model(recipe, tokenizers, checkpoint, batches_an_epoch, report):
@@ -128,11 +129,11 @@ def _model(recipe, tokenizers, checkpoint, batches_an_epoch, report):
     return model
 
 
-def _decoding(recipe, corpus, tokenizers, run):
+def _decoding(recipe, corpus, tokenizers, run, model):
     """The callbacks that decode, where the recipe asks for them."""
     callbacks = []
     if recipe.training.validation_decoding is not None or recipe.training.tensorboard:
-        limit = recipe.decoding.max_source_length
+        limit, _ = _fitting(model, recipe.decoding.max_source_length, recipe.decoding.max_length)
         check_lengths(corpus.validation, tokenizers[0], limit, "validation")
     if recipe.training.validation_decoding is not None:
         callbacks.append(DecodingMetrics(recipe, tokenizers, corpus.validation))
@@ -146,7 +147,7 @@ def _encoded(recipe, corpus, tokenizers, run, report):
     """The pairs to train on and those of the validation, as ids."""
     limits = recipe.data.max_source_length, recipe.data.max_target_length
     train = encode_pairs(corpus.train, *tokenizers, *limits)
-    validation = encode_pairs(corpus.validation, *tokenizers, *limits)
+    validation = encode_pairs(corpus.validation, *tokenizers, *limits, part="validation")
     report_vocabularies(run, tokenizers, train, validation, report)
     for name, encoded in (("training", train), ("validation", validation)):
         if encoded.dropped_long:
@@ -166,16 +167,27 @@ def _compiled(recipe, tokenizers, num_batches):
     return model
 
 
-def _check_room(model, data):
-    """Holds that a table of positions, where the model has one, has room for the longest pairs."""
+def _check_room(model, recipe):
+    """Holds that a table of positions, where the model has one, has room for pairs and outputs."""
+    data, decoding = recipe.data, recipe.decoding
     lengths = data.max_source_length, data.max_target_length + 1  # the start token
-    fitting = model.fitting_lengths(*lengths) if hasattr(model, "fitting_lengths") else lengths
+    fitting = _fitting(model, *lengths)
     if fitting != lengths:
         raise RecipeError(
             f"is more than the model has positions for. Expected at most {fitting[0]} source and "
             f"{fitting[1] - 1} target tokens. Received: {lengths[0]} and {lengths[1] - 1}. Lower the limits.",
             "data.max_source_length",
         )
+    if min(_fitting(model, decoding.max_source_length, decoding.max_length)) < 1:
+        raise RecipeError(
+            "leaves the model no positions for a source. Expected less than the table of positions holds. "
+            f"Received: {decoding.max_length}. Lower it.",
+            "decoding.max_length",
+        )
+
+
+def _fitting(model, *lengths):
+    return model.fitting_lengths(*lengths) if hasattr(model, "fitting_lengths") else lengths
 
 
 def _compile(model, optimizer, loss):

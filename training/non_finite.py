@@ -55,10 +55,15 @@ class NonFiniteStop(keras.callbacks.Callback):
         raise NonFiniteError(
             f"The {name} is not finite in epoch {self._epoch + 1}, batch {index + 1}. Expected numbers. "
             f"Received: loss {loss}, norm of the gradient {norm}. The pairs of the batch and their lines are "
-            f"in {path}; the last checkpoint ({self._run.checkpoint().path}) is from before. Look at the "
-            "pairs; lower training.learning_rate, set training.clip_norm or warm up for longer, and train "
-            "into another --run folder."
+            f"in {path}; {self._what_is_kept()}. Look at the pairs; lower training.learning_rate, set "
+            "training.clip_norm or warm up for longer, and train into another --run folder."
         )
+
+    def _what_is_kept(self):
+        checkpoint = self._run.checkpoint().path
+        if checkpoint is None:
+            return "there is no checkpoint yet"
+        return f"the last checkpoint ({checkpoint}) is from before"
 
     def _account(self, index, name):
         pairs = [self._pairs[member] for member in self._batches.members(index)]

@@ -136,7 +136,7 @@ def _rows(spec: PairsSpec, folder: str | Path) -> tuple[Iterable[Row], str]:
     if spec.tfds:
         return tfds_rows(spec), spec.tfds
     if spec.hugging_face:
-        return hugging_face_rows(spec), spec.hugging_face
+        return hugging_face_rows(spec, folder), spec.hugging_face
     if not spec.path:
         return aligned_rows(find_file(spec.source, folder), find_file(spec.target, folder)), spec.source
     path = find_file(spec.path, folder)

@@ -36,6 +36,7 @@ class PairsSpec(Section):
                 f"must say where the pairs are. Expected `path`, `source` and `target` together, `tfds` or "
                 f"`hugging_face`. Received: {', '.join(given) or 'none of them'}.",
             )
+        self._check_sides(given)
         for name, ways in (("split", ("tfds", "hugging_face")), ("config", ("hugging_face",))):
             if getattr(self, name) and given[0] not in ways:
                 raise RecipeError(f"belongs to {' and '.join(f'`{way}`' for way in ways)} alone.", name)
@@ -46,6 +47,20 @@ class PairsSpec(Section):
                     f"Received: {getattr(self, name)}.",
                     name,
                 )
+
+    def _check_sides(self, given: list[str]) -> None:
+        """Holds that source and target are two: a model that learns to copy scores well."""
+        columns = (self.source_column, self.target_column)
+        if given == ["source", "target"]:
+            if columns != (0, 1):
+                raise RecipeError("belongs to a table. Aligned files are whole texts.", "source_column")
+            same, name = self.source == self.target, "target"
+        else:
+            same, name = columns[0] == columns[1], "target_column"
+        if same:
+            raise RecipeError(
+                f"must differ from the source. Received: {getattr(self, name)!r} for both sides.", name
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +87,10 @@ class Data(Section):
     """The `[data]` section: the three sets of pairs; where one is absent it is held out of `train`."""
 
     folder: str = option(".")  # the paths below start here, and it starts at the current directory
+    split_seed: int = option(0, minimum=0)  # which pairs are held out
     validation_size: int | float = option(0.05, minimum=0)  # pairs, or a fraction of them below 1
     test_size: int | float = option(0.05, minimum=0)
-    max_source_length: int = option(256, minimum=1)  # tokens; longer training pairs are left out
+    max_source_length: int = option(256, minimum=1)  # tokens; longer pairs count in no loss, see `Decoding`
     max_target_length: int = option(256, minimum=1)
     train: PairsSpec
     validation: PairsSpec | None = None
@@ -151,7 +167,7 @@ class Training(Section):
     r_drop_after: int = option(0, minimum=0)  # after so many epochs without: it doubles the work of a step
     devices: str = option("one", choices=("one", "all"))  # of this machine; with JAX of all processes
     tensorboard: bool = option(False)  # event files in `tensorboard/`
-    seed: int = option(0, minimum=0)
+    seed: int = option(0, minimum=0, maximum=2**32 - 1)
     validation_decoding: ValidationDecoding | None = None
 
     def check(self) -> None:
@@ -179,8 +195,9 @@ class Training(Section):
             )
         if self.devices == "all" and self.accumulate_steps > 1:
             raise RecipeError(
-                'must be 1 with `devices` = "all": TensorFlow cannot synchronise devices in the condition '
-                f"that accumulating is. Received: {self.accumulate_steps}. Use larger batches.",
+                'must be 1 with `devices` = "all": on TensorFlow devices cannot be synchronised in the '
+                "condition that accumulating is, and a run may change its backend. "
+                f"Received: {self.accumulate_steps}. Use larger batches.",
                 "accumulate_steps",
             )
         if self.average_last and self.average_best:

@@ -1,8 +1,10 @@
 """A run folder: all there is to know of a training run."""
 
+import fcntl
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class RunFolder:
     """The files of one run.
 
     ```
-    recipe.toml             the recipe as used, overrides and defaults included
+    recipe.toml             the recipe as used, overrides and defaults included; `begin` writes it
     tokenizer/              source.* and target.*: `.model` is SentencePiece, `.json` the others
     checkpoints/            what a training needs to go on, and weights to be averaged: see `Checkpoints`
     best.keras              the model after the epoch with the best `training.monitor`
@@ -39,6 +41,8 @@ class RunFolder:
     history.svg             the same as a picture
     pairs.json              digests of the pairs it began with: see `hold_pairs`
     vocabulary.json         what the vocabularies come to on the pairs, by side
+    non_finite.json         the batch that stopped the training, if one did: see `NonFiniteStop`
+    tensorboard/            event files, where the recipe asks for them
     scores.json             what `keras-attn evaluate` measured, by part
     translations.test.tsv   source, reference, translation of each test pair
     ```
@@ -56,19 +60,17 @@ class RunFolder:
     def begin(self, recipe):
         """Makes the folder for `recipe`, or checks that it was made for the same one.
 
+        Where the pairs lie (`data.folder`) may change: `hold_pairs` knows whether they are the same.
+
         Raises:
-            RunError: if the folder holds something else, or a run of another recipe.
+            RunError: if the folder holds something else, a run of another recipe, or one whose checkpoints
+                are gone.
         """
         recipe_path = self.path / "recipe.toml"
         if recipe_path.exists():
-            changes = differences(load_recipe(recipe_path), recipe)
-            if changes and self.has_begun():
-                raise RunError(
-                    f"{self.path} holds a run of another recipe ({'; '.join(changes)}). "
-                    "Give another --run folder, or the same recipe to resume."
-                )
-            if changes:
-                self.forget()
+            own = load_recipe(recipe_path)
+            self._check_recipe(own, recipe)
+            if own != recipe:
                 self.write_text("recipe.toml", dump_recipe(recipe))
             return
         # A file whose writing was cut short is hidden and does not count.
@@ -76,6 +78,54 @@ class RunFolder:
             raise RunError(f"{self.path} is not empty and no run folder. Give another --run folder.")
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_text("recipe.toml", dump_recipe(recipe))
+
+    def _check_recipe(self, own, recipe):
+        """Holds that `recipe` may go on where this run, of the recipe `own`, stands."""
+        changes = differences(own, recipe)
+        if not self.has_begun():
+            if (self.path / "recipe.toml").read_text(encoding="utf-8") != dump_recipe(own):
+                raise RunError(
+                    f"{self.path} holds a recipe.toml that train did not write, and would be overwritten. "
+                    "Give another --run folder."
+                )
+            if changes:
+                self.forget()
+            return
+        changes = [change for change in changes if not change.startswith("data.folder:")]
+        if changes:
+            raise RunError(
+                f"{self.path} holds a run of another recipe ({'; '.join(changes)}). "
+                "Give another --run folder, or the same recipe to resume."
+            )
+        # One entry without a checkpoint is left by a kill between the two.
+        if self.checkpoint().path is None and len(self.history()) > 1:
+            raise RunError(
+                f"{self.path} has trained {len(self.history())} epochs, and its checkpoints are gone: it "
+                "would begin anew and replace its models. Give another --run folder, or put them back."
+            )
+
+    @contextmanager
+    def being_trained(self):
+        """Keeps other processes of this machine from training in the folder meanwhile.
+
+        Raises:
+            RunError: if one does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(folder)
+            raise RunError(
+                f"{self.path} is being trained by another process. Wait for it, or give another --run folder."
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            yield
+        finally:
+            os.close(folder)  # and with it the lock, as when the process is killed
 
     def has_begun(self):
         """Whether anything has been trained that another recipe or other pairs would not go on with."""
@@ -103,7 +153,8 @@ class RunFolder:
     def save_tokenizers(self, source, target):
         """Writes both tokenizers, or none."""
         temporary = self.path / ".tokenizer"
-        temporary.mkdir(exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed while it wrote
+        temporary.mkdir()
         source.save(temporary / "source")
         target.save(temporary / "target")
         temporary.rename(self.path / "tokenizer")

@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_attn.metrics import Perplexity, TokenAccuracy
+from keras_attn.losses import SequenceCrossentropy
+from keras_attn.metrics import Perplexity, TokenAccuracy, TokenCrossentropy
 
 from .averaged_weights import averaged_weights
 from .backends import compiles
@@ -16,29 +17,35 @@ class Validation(keras.callbacks.Callback):
     the whole vocabulary once more for each metric is dear. Here the metrics belong to a second model, of the
     same layers. Where a moving average of the weights is kept, the average is evaluated.
 
+    `val_loss` is a mean over the tokens of all batches, as the perplexity is; Keras' own weighs batches by
+    their rows, and would change with the size of the batches.
+
     It must stand before the callbacks that read the logs.
 
     Args:
         batches: a function without arguments that gives the batches, as `evaluate` takes them.
-        loss: what counts as loss here; training may add to it.
+        label_smoothing: of what counts as loss here; training may add to it.
     """
 
-    def __init__(self, batches, loss):
+    def __init__(self, batches, label_smoothing):
         super().__init__()
         self._batches = batches
-        self._loss = loss
+        self._label_smoothing = label_smoothing
 
     def on_train_begin(self, logs=None):
         """Compiles the second model."""
         model = self.model
         with scope_of(model):
             self._evaluated = keras.Model(model.inputs, model.outputs[0])
-            metrics = [Perplexity(), TokenAccuracy()]
+            loss = SequenceCrossentropy(self._label_smoothing)
+            metrics = [TokenCrossentropy(self._label_smoothing), Perplexity(), TokenAccuracy()]
             options = {"loss_weights": loss_weight(), "jit_compile": compiles()}
-            self._evaluated.compile(loss=self._loss, metrics=metrics, **options)
+            self._evaluated.compile(loss=loss, metrics=metrics, **options)
 
     def on_epoch_end(self, epoch, logs=None):
         """Evaluates."""
         with averaged_weights(self.model):
-            results = self._evaluated.evaluate(self._batches(), verbose=0, return_dict=True)
+            measured = self._evaluated.evaluate(self._batches(), verbose=0, return_dict=True)
+        results = {**measured, "loss": measured["token_crossentropy"]}
+        del results["token_crossentropy"]
         logs.update({f"val_{name}": value for name, value in results.items()})

@@ -1,5 +1,6 @@
 """`keras-attn train`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -57,8 +58,9 @@ def _train(recipe, corpus, run, report, processes):
         tokenizers_of_run(recipe, run, corpus.train)
 
     check_agreement(processes, recipe, corpus)
+    alone = run.being_trained() if processes.index == 0 else nullcontext()
     try:
-        with shared_run(processes, run, prepare) as own:
+        with alone, shared_run(processes, run, prepare) as own:
             return train(recipe, corpus, own, report, processes)
     except KeyboardInterrupt:
         if processes.index:

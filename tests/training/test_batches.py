@@ -93,6 +93,16 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert len({tuple(epoch_of(batches)) for batches in everything}) == 4
 
 
+def test_pairs_of_equal_length_keep_the_order_they_were_drawn_in():
+    """Other ways to sort break ties by what the processor can do."""
+    rows = [np.zeros(3 + index % 2, np.int32) for index in range(500)]
+    drawn = np.random.default_rng((7, 0)).permutation(500)
+    expected = sorted(drawn.tolist(), key=lambda index: index % 2)
+    batches = Batches(rows, rows, 50, seed=7)
+    found = sorted(tuple(batches.members(index)) for index in range(len(batches)))
+    assert found == sorted(tuple(expected[begin : begin + 50]) for begin in range(0, 500, 50))
+
+
 def test_a_resumed_epoch_equals_that_of_an_unbroken_run():
     unbroken = Batches(*pairs(), SIZE, seed=7)
     for epoch in range(4):

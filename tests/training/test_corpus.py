@@ -19,7 +19,8 @@ def test_held_out_pairs(recipe_of, corpus_folder):
     everything = [tuple(line.split("\t")) for line in lines]
     assert sorted(corpus.train + corpus.validation + corpus.test) == sorted(everything)
     assert load_corpus(recipe_of()) == corpus
-    assert load_corpus(recipe_of(training__seed=14)) != corpus
+    assert load_corpus(recipe_of(training__seed=14)) == corpus
+    assert load_corpus(recipe_of(data__split_seed=14)) != corpus
 
 
 def test_given_files_are_taken_and_nothing_is_held_out_for_them(recipe_of, corpus_folder):
@@ -131,7 +132,9 @@ def test_many_pairs_are_encoded_in_order():
 
 def test_every_pair_too_long():
     tokenizer = CharacterTokenizer("abc")
-    with pytest.raises(DataError, match=r"Every pair is longer than `data.max_source_length` = 1 or"):
+    with pytest.raises(
+        DataError, match=r"Every training pair is longer than `data.max_source_length` = 1 or"
+    ):
         encode_pairs(PAIRS[:1], tokenizer, tokenizer, 1, 7)
 
 
@@ -142,7 +145,7 @@ def test_a_spec_is_part_of_the_recipe(recipe_of):
 def test_sources_that_could_not_be_translated_are_found_before(recipe_of):
     pairs, tokenizer = [("ab", "x"), ("abcdefg", "y"), ("abcde", "z")], ByteTokenizer()
     check_lengths(pairs, tokenizer, 7, "test")
-    message = "2 test sources are longer than .* = 4 tokens. The longest, pair 2, has 7: 'abcdefg'. Raise"
+    message = "2 test sources are longer than 4 tokens .* The longest, pair 2, has 7: 'abcdefg'. Raise"
     with pytest.raises(DataError, match=message):
         check_lengths(pairs, tokenizer, 4, "test")
 

@@ -66,6 +66,14 @@ def test_hugging_face_saved_to_disk(asked, tmp_path):
         read_pairs(PairsSpec(hugging_face=str(tmp_path), split="test", **COLUMNS))
 
 
+def test_hugging_face_in_the_folder_of_the_recipe(asked, tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "state.json").touch()
+    spec = PairsSpec(hugging_face="saved", **COLUMNS)
+    assert list(read_pairs(spec, tmp_path)) == [("Maus", "mouse")]
+    assert asked == [((str(tmp_path / "saved"),), {})]
+
+
 def test_a_column_that_is_not_there(asked):
     with pytest.raises(
         DataError, match=r"Example 1 of `x` has no column 'fr', .* Expected one of 'de', 'en'"

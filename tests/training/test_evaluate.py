@@ -78,6 +78,10 @@ def test_exact_match_and_counts():
     assert np.isfinite(scores["seconds"])
 
 
+def test_all_spaces_count_alike_in_an_exact_match():
+    assert corpus_scores(["a b", "ab"], [" a  b\u3000", "a b"])["exact_match"] == 0.5
+
+
 def test_a_real_model_gives_the_same_in_batches_of_any_size(finished):
     text_to_text = finished.run.text_to_text()
     texts = [source for source, _ in PAIRS] + ["rot 3", "blau"]

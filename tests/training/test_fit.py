@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,15 +16,19 @@ import pytest
 from keras_attn.training.batches import Batches
 from keras_attn.training.corpus import load_corpus
 from keras_attn.training.fit import train
+from keras_attn.training.model_sections import ConvolutionalModel, LanguageModel
 from keras_attn.training.non_finite import NonFiniteStop
 from keras_attn.training.random_states import RepeatableEpochs
 from keras_attn.training.recipe_file import dump_recipe
 from keras_attn.training.run_folder import RunFolder
+from keras_attn.training.section import RecipeError
+from keras_attn.training.text_files import DataError
 
 MEASURED = ("seconds", "peak_memory_mb", "val_decoding_seconds")
 
 KILLED = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 from keras_attn.training import batches, fit, recipe_batches
 from keras_attn.training.corpus import load_corpus
@@ -233,6 +238,24 @@ def test_sentencepiece_runs_train_too(recipe_of, training, tmp_path):
     names = sorted(path.name for path in Path(run.path / "tokenizer").iterdir())
     assert names == ["source.model", "target.model"]
     assert len(run.text_to_text()(["rot blau"])) == 1
+
+
+def test_no_room_to_decode_is_found_before_training(recipe_of, training, tmp_path):
+    """A language model's one table holds the source and the target."""
+    recipe = recipe_of(tokenizer__shared=True, decoding__max_length=1100)
+    sizes = {"embedding_dim": 8, "num_heads": 2, "hidden_dim": 8, "num_layers": 1}
+    recipe = replace(recipe, model=LanguageModel(positions="learned", **sizes))
+    with pytest.raises(RecipeError, match=r"`decoding.max_length` leaves the model no positions .* 1100. Lo"):
+        training(recipe, tmp_path / "run")
+
+
+def test_sources_too_long_to_decode_are_found_before_training(recipe_of, training, tmp_path):
+    """The model may have positions for fewer than `decoding.max_source_length`."""
+    recipe = recipe_of(data__max_source_length=7, training__validation_decoding={"sample_size": 3})
+    layers = {"encoder_convolutions": ((8, 3),), "decoder_convolutions": ((8, 3),)}
+    model = ConvolutionalModel(embedding_dim=8, max_source_length=8, **layers)
+    with pytest.raises(DataError, match=r"validation sources are longer than 7 tokens .* positions for"):
+        training(replace(recipe, model=model), tmp_path / "run")
 
 
 def test_half_a_checkpoint_is_not_resumed_from(finished, tmp_path):

@@ -66,6 +66,47 @@ def test_a_recipe_that_trained_nothing_is_replaced(run, recipe_of):
     assert [path.name for path in run.path.iterdir()] == ["recipe.toml"]
 
 
+@pytest.mark.parametrize("changes", [{}, {"training__epochs": 5}])
+def test_a_recipe_of_somebody_else_is_not_replaced(run, recipe_of, changes):
+    (run.path / "tokenizer").mkdir()
+    written = "# my notes\n" + (run.path / "recipe.toml").read_text()
+    (run.path / "recipe.toml").write_text(written)
+    with pytest.raises(RunError, match=r"holds a recipe.toml that train did not write, and would be overwri"):
+        RunFolder(run.path).begin(recipe_of(**changes))
+    assert (run.path / "recipe.toml").read_text() == written
+    assert (run.path / "tokenizer").is_dir()
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(run, recipe_of):
+    (run.path / "history.json").write_text('[{"epoch": 1}]')
+    RunFolder(run.path).begin(recipe_of())  # what a kill before the first checkpoint leaves
+    (run.path / "history.json").write_text('[{"epoch": 1}, {"epoch": 2}]')
+    with pytest.raises(RunError, match=r"has trained 2 epochs, and its checkpoints are gone: it would begin"):
+        RunFolder(run.path).begin(recipe_of())
+
+
+def test_the_data_of_a_begun_run_may_move(run, recipe_of):
+    (run.path / "history.json").write_text('[{"epoch": 1}]')
+    moved = recipe_of(data__folder="elsewhere")
+    RunFolder(run.path).begin(moved)
+    assert run.recipe() == moved
+
+
+def test_one_training_at_a_time(tmp_path):
+    run = RunFolder(tmp_path / "runs" / "one")
+    with run.being_trained():
+        twice = RunFolder(run.path).being_trained()
+        with (
+            pytest.raises(RunError, match=r"is being trained by another process. Wait for it, or give"),
+            twice,
+        ):
+            pass
+        with RunFolder(tmp_path / "runs" / "other").being_trained():
+            pass
+    with RunFolder(run.path).being_trained():
+        assert list(run.path.iterdir()) == []
+
+
 def test_begin_in_a_folder_that_holds_something_else(tmp_path, recipe_of):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match=r"is not empty and no run folder. Give another --run folder"):
