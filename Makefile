@@ -18,15 +18,14 @@ test: $(READY)
 peers: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,peers]'
 
-# All of the layers, the pure functions below them, and every family of models step by step. Almost all of the time goes into compiling what runs once:
-# XLA does not optimise it here, and finds again what it has compiled before.
+# All of the layers, the pure functions below them, and every family of models step by step. Almost all of the time goes into compiling what runs
+# once: XLA finds again here what it has compiled before.
 JAX_TESTS := tests/layers tests/models/test_steps.py tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
   masks scores positions relative_positions blockwise windowed monotonic recurrence padding_invariance \
   losses coverage_loss r_drop_loss lost_masks))
 
 test-jax: peers
 	KERAS_BACKEND=jax JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/.jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
-	  XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 	  $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(JAX_TESTS)
 
 lint: $(READY)

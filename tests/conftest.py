@@ -1,5 +1,6 @@
 """What the tests share: seeds, a fresh process, and tiny models between their tokenizers."""
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -14,6 +15,10 @@ from hypothesis import settings
 from .answering_process import AnsweringProcess
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What the tests compile runs once or twice: XLA would take longer to optimise it than that saves.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 # The same examples every time, however slow the machine is.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -145,16 +150,30 @@ def exported(request, text_to_text, built_once):
     return built_once(f"tiny-{kind}", lambda folder: export(text_to_text, folder / "tiny"))
 
 
+@pytest.fixture(scope="session", name="few_signatures")
+def few_signatures_fixture():
+    """`with few_signatures():` exports have the two signatures alone that are checked on the way."""
+    return few_signatures
+
+
 @pytest.fixture
-def two_signatures(monkeypatch):
-    """Exports have the two signatures alone that are checked on the way: they take a third of the time."""
+def two_signatures():
+    """The same for a whole test. Exports take a third of the time."""
+    with few_signatures():
+        yield
+
+
+@contextlib.contextmanager
+def few_signatures():
     from keras_attn.export import saved_model, signatures
 
     def few(service, batching=None):
         functions = signatures.signature_functions(service, batching)
         return {name: functions[name] for name in ("serving_default", "score")}
 
-    monkeypatch.setattr(saved_model, "signature_functions", few)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(saved_model, "signature_functions", few)
+        yield
 
 
 def seeded():

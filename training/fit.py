@@ -193,6 +193,9 @@ def _fitting(model, *lengths):
 def _compile(model, optimizer, loss):
     with scope_of(model):
         model.compile(optimizer, loss, loss_weights=loss_weight(), jit_compile=compiles())
+        # Keras would build it within the first trace of a step, and TensorFlow then trace the step again.
+        if not optimizer.built:
+            optimizer.build(model.trainable_variables)
 
 
 def _loss(options, epoch):

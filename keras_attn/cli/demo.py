@@ -71,13 +71,14 @@ def _train(run_path, overrides, num_pairs):
     dates = generate_dates(train_size=num_pairs)
     run = RunFolder(run_path)
     recipe = _recipe(run_path / "data", overrides)
-    run.begin(recipe)
-    (run_path / "data").mkdir(exist_ok=True)
-    for name, pairs in dates._asdict().items():
-        write_pairs(run_path / "data" / f"{name}.tsv", pairs)
-    for source, target in dates.train[:3]:
-        click.echo(f"  {source}  →  {target}")
-    train(recipe, dates, run, click.echo)
+    with run.being_trained():
+        run.begin(recipe)
+        (run_path / "data").mkdir(exist_ok=True)
+        for name, pairs in dates._asdict().items():
+            write_pairs(run_path / "data" / f"{name}.tsv", pairs)
+        for source, target in dates.train[:3]:
+            click.echo(f"  {source}  →  {target}")
+        train(recipe, dates, run, click.echo)
     return run, dates.test
 
 

@@ -78,11 +78,11 @@ def check_ways(ways, requests, batches, tolerance=TOLERANCE):
 
 
 def batches_of(count):
-    """Batches that put `count` rows together in several ways: sizes, orders and company all change."""
+    """Batches, all different, that put `count` rows together: sizes, orders and company all change."""
     rows = list(range(count))
     pairs = [[row, rows[-1 - row]] for row in rows[:2] if count > 1]
     singles = [[row] for row in sorted({0, count // 2, count - 1})]
-    return [rows, rows[::-1], *pairs, *singles]
+    return [list(batch) for batch in dict.fromkeys(map(tuple, [rows, rows[::-1], *pairs, *singles]))]
 
 
 def signature_definitions(folder):

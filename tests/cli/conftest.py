@@ -53,14 +53,14 @@ def tiny_run(tmp_path_factory):
         kind = "characters"
         vocabulary_size = 50
         [model]
-        embedding_dim = 7
+        embedding_dim = 17
         units = 11
         attention_units = 5
         [training]
         epochs = 1
         batch_size = 13
         [decoding]
-        max_length = 17
+        max_length = 7
         max_source_length = 41
         """,
         encoding="utf-8",

@@ -8,8 +8,11 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from keras_attn.cli.server_process import serving
 
 pytestmark = pytest.mark.slow
 
@@ -55,57 +58,92 @@ def unfinished_exports(run_path):
     return hidden + [path for path in exports if not (path.parent / "variables").is_dir()]
 
 
-def test_demo_shows_the_whole_road(tmp_path):
-    run_path = tmp_path / "run"
-    out, err = start_demo(run_path).communicate(timeout=_TIMEOUT)
-    assert err == ""
-    for part in ("Exact match", "SavedModel", "The answers are the same.", "Timings", "start the server"):
-        assert part in out
-    page = (run_path / "alignment.html").read_text(encoding="utf-8")
-    assert page.count("<table") == 8
-    assert "월" in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
-    assert (run_path / "export" / "dates" / "1" / "saved_model.pb").exists()
-    assert processes_of(run_path) == []
+class Finished(NamedTuple):
+    run_path: Path
+    out: str
+    err: str
+    answer: bytes
+    processes: list
 
 
-def test_keep_serving_leaves_a_server_and_says_how_to_ask_and_stop_it(tmp_path):
-    run_path = tmp_path / "run"
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A demo with its server left running, which is asked and then stopped."""
+    run_path = tmp_path_factory.mktemp("demo") / "run"
     out, err = start_demo(run_path, "--keep-serving").communicate(timeout=_TIMEOUT)
     pid = int(re.search(r"kill (\d+)", out).group(1))
     try:
         url, body = re.search(r"curl (\S+) -d '(.*)'", out).groups()
         with urllib.request.urlopen(urllib.request.Request(url, body.encode())) as response:
-            assert b"predictions" in response.read()
-        assert len(processes_of(run_path)) == 1
+            answer = response.read()
+        processes = processes_of(run_path)
     finally:
         os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 30
-    while processes_of(run_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert processes_of(run_path) == []
-    assert err == ""
+    assert waited_for(lambda: not processes_of(run_path))
+    return Finished(run_path, out, err, answer, processes)
 
 
-@pytest.mark.parametrize(
-    ("marker", "number"),
-    [
-        ("", signal.SIGINT),
-        ("parameters", signal.SIGINT),
-        ("3. Export", signal.SIGINT),
-        ("4. Serve", signal.SIGTERM),
-    ],
-)
-def test_interrupt_leaves_no_process_and_no_half_written_version(tmp_path, marker, number):
-    run_path = tmp_path / "run"
-    demo = start_demo(run_path)
-    for line in demo.stdout:
-        if marker in line:
-            break
-    demo.send_signal(number)
+def waited_for(condition):
+    """Whether it came true within a minute."""
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def assert_interrupted(demo, run_path):
     _, err = demo.communicate(timeout=_TIMEOUT)
     assert demo.returncode == 130
     assert err.strip().splitlines()[-1] == "Interrupted."
     assert "Traceback" not in err
     assert processes_of(run_path) == []
     assert unfinished_exports(run_path) == []
+
+
+def test_demo_shows_the_whole_road(finished):
+    assert finished.err == ""
+    for part in ("Exact match", "SavedModel", "The answers are the same.", "Timings", "start the server"):
+        assert part in finished.out
+    page = (finished.run_path / "alignment.html").read_text(encoding="utf-8")
+    assert page.count("<table") == 8
+    assert "월" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert (finished.run_path / "export" / "dates" / "1" / "saved_model.pb").exists()
+
+
+def test_keep_serving_leaves_a_server_and_says_how_to_ask_it(finished):
+    assert b"predictions" in finished.answer
+    assert len(finished.processes) == 1
+
+
+def test_a_server_ends_with_its_block(tmp_path):
+    with serving("none", tmp_path / "models", tmp_path / "server.log") as server:
+        assert waited_for(lambda: len(processes_of(tmp_path)) == 1)
+        assert server.pid
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("marker", ["", "parameters"])
+def test_an_interrupt_before_and_while_training(tmp_path, marker):
+    run_path = tmp_path / "run"
+    demo = start_demo(run_path)
+    for line in demo.stdout:
+        if marker in line:
+            break
+    demo.send_signal(signal.SIGINT)
+    assert_interrupted(demo, run_path)
+
+
+def test_an_interrupt_while_exporting_leaves_no_half_written_version(finished):
+    demo = start_demo(finished.run_path)
+    assert waited_for(lambda: list(finished.run_path.glob("export/**/.*/saved_model.pb")))
+    demo.send_signal(signal.SIGINT)
+    assert_interrupted(demo, finished.run_path)
+    assert [path.name for path in finished.run_path.glob("export/dates/*")] == ["1"]
+
+
+def test_a_stop_while_serving(finished):
+    demo = start_demo(finished.run_path)
+    assert any("4. Serve" in line for line in demo.stdout)
+    demo.send_signal(signal.SIGTERM)
+    assert_interrupted(demo, finished.run_path)

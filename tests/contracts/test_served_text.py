@@ -36,7 +36,8 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def clients(exported):
-    options = Options(port=0, model_name="tiny", model_base_path=str(exported.parent))
+    base_path = str(exported.parent)
+    options = Options(port=0, model_name="tiny", model_base_path=base_path, enable_model_warmup=False)
     with Server(options) as server, GrpcClient(f"localhost:{server.grpc_port}", "tiny") as grpc:
         rest = Client(f"http://localhost:{server.rest_port}", "tiny")
         yield rest, grpc
@@ -172,6 +173,7 @@ def batching_client(exported):
         model_name="tiny",
         model_base_path=str(exported.parent),
         enable_batching=True,
+        enable_model_warmup=False,
         batching_parameters_file=str(exported / "batching_params.pbtxt"),
     )
     with Server(options) as server, GrpcClient(f"localhost:{server.grpc_port}", "tiny") as grpc:

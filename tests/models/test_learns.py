@@ -66,6 +66,7 @@ def fit(model, inputs, labels, learning_rate, epochs):
         0.0, decay_steps=steps - steps // 10, warmup_target=learning_rate, warmup_steps=steps // 10
     )
     adam = keras.optimizers.Adam(schedule, global_clipnorm=1.0)
+    adam.build(model.trainable_variables)  # else TensorFlow traces the step twice
     model.compile(adam, SequenceCrossentropy(), jit_compile=False)
     model.fit(inputs, labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
 

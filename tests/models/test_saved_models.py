@@ -111,8 +111,6 @@ def test_bit_equal_in_a_fresh_process(saved, run_python):
 def test_the_same_on_jax_and_trains_there(saved, run_python, monkeypatch):
     pytest.importorskip("jax", reason="JAX is another backend of Keras")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    less_to_compile = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    monkeypatch.setenv("XLA_FLAGS", less_to_compile)
     lines = run_python(LOAD_AND_PREDICT + TRAIN, saved.folder, "jax", *ON_JAX).splitlines()
     trained = ("luong", "without_attention", "convolutional", "language_model")
     assert lines == [f"{kind} 12 True" for kind in trained]

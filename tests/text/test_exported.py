@@ -20,8 +20,9 @@ def model(tiny_model):
 
 
 @pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
-    return export(model, tmp_path_factory.mktemp("exports") / "tiny")
+def folder(model, tmp_path_factory, few_signatures):
+    with few_signatures():
+        return export(model, tmp_path_factory.mktemp("exports") / "tiny")
 
 
 def test_texts(model, folder):

@@ -32,7 +32,6 @@ def start(index, address, arguments):
     environment = {
         **os.environ,
         "KERAS_BACKEND": "jax",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
         **dict(zip(VARIABLES, (address, "2", str(index)), strict=True)),
     }
     command = [sys.executable, "-m", "keras_attn.cli.main", "train", *map(str, arguments)]
