@@ -1,7 +1,9 @@
 """The README is true: its Python runs, its commands and files exist."""
 
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -55,6 +57,19 @@ def test_commands_and_their_options_exist(call):
     passed_on = command.context_settings.get("ignore_unknown_options", False)
     options = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
     assert passed_on or set(options) <= known
+
+
+def benchmarks():
+    text = " ".join(README.split())
+    return sorted(set(re.findall(r"`python (tests/benchmarks/[^`]+)`", text)))
+
+
+@pytest.mark.parametrize("call", benchmarks())
+def test_benchmarks_and_their_options_exist(call, monkeypatch):
+    script, *arguments = shlex.split(call)
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    monkeypatch.syspath_prepend(ROOT / "tests" / "benchmarks")
+    runpy.run_path(str(ROOT / script))["parse_arguments"]()
 
 
 def test_make_targets_exist():

@@ -32,17 +32,12 @@ PATTERNS = {
     "yyyy MMMM d": "year first, with the month's name",
     "d MMMM yyyy G": "with the era behind it",
 }
+MOST = 2_000  # what `generate_dates` holds out by default
 NEW_LOCALES = ("en_AU", "de_CH", "es_MX", "zh_Hant", "it", "nl", "pt", "sv", "pl", "ru", "tr", "vi")
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", help="run folder of `keras-attn demo`")
-    parser.add_argument("--dates", type=int, default=2_000, help="dates never seen, for every form")
-    parser.add_argument("--probes", type=int, default=200, help="dates for each row beyond the first table")
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
     ask = RunFolder(arguments.run).text_to_text()
     dates = [datetime.date.fromisoformat(iso) for _, iso in generate_dates(test_size=arguments.dates).test]
     seen_forms(ask, dates)
@@ -50,6 +45,21 @@ def main():
     other_centuries(ask, probes)
     other_patterns(ask, probes)
     other_locales(ask, probes)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="run folder of `keras-attn demo`")
+    parser.add_argument(
+        "--dates", type=int, default=MOST, help=f"dates never seen, for every form; at most {MOST:,}"
+    )
+    parser.add_argument("--probes", type=int, default=200, help="dates for each row beyond the first table")
+    arguments = parser.parse_args()
+    if arguments.dates > MOST:
+        parser.error(f"--dates: the demo has held out {MOST:,}. More of them were trained on.")
+    return arguments
 
 
 def seen_forms(ask, dates):

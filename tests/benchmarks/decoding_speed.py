@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "decoding_systems"
@@ -50,9 +51,8 @@ def main():
         for size in arguments.sizes:
             for beam in arguments.beams:
                 prepare(pythons, folder, size, beam)
-                for threads in arguments.threads:
-                    for batch in arguments.batches:
-                        print_table(arguments, pythons, folder, size, beam, threads, batch)
+                for threads, batch in product(arguments.threads, arguments.batches):
+                    print_table(arguments, pythons, folder, size, beam, threads, batch)
 
 
 def parse_arguments():
@@ -81,9 +81,11 @@ def find_pythons(arguments):
     for name in arguments.systems:
         module = SYSTEMS[name][2]
         choices = [path for path in (sys.executable, arguments.python) if path]
+        # What writes CTranslate2's models reads ours.
+        choices = choices[:1] if module == "ctranslate2" else choices
         pythons[name] = next((path for path in choices if can_import(path, module)), None)
         if pythons[name] is None:
-            print(f"Left out: {name}; {module} cannot be imported.\n")
+            print(f"Left out: {name}; {module} cannot be imported by {' or '.join(choices)}.\n")
     return {name: path for name, path in pythons.items() if path}
 
 
@@ -107,7 +109,7 @@ def prepare(pythons, folder, size, beam):
 
 
 def print_table(arguments, pythons, folder, size, beam, threads, batch):
-    times = {name: [] for name in pythons if makes_sense(name, threads, batch * beam)}
+    times = {name: [] for name in pythons if makes_sense(name, threads, batch, beam)}
     errors = {}
     for _ in range(arguments.rounds):
         for name in times:
@@ -129,8 +131,10 @@ def print_table(arguments, pythons, folder, size, beam, threads, batch):
     print(flush=True)
 
 
-def makes_sense(name, threads, rows):
-    return (name not in SLOW or rows <= SLOW_ROWS) and (threads > 1 or not name.endswith(IN_PARTS))
+def makes_sense(name, threads, batch, beam):
+    if name.endswith(IN_PARTS):
+        return 1 < threads <= batch  # a row for every thread at least
+    return name not in SLOW or batch * beam <= SLOW_ROWS
 
 
 def measure(python, folder, name, size, beam, threads, batch, calls):

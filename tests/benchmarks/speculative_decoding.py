@@ -75,7 +75,7 @@ def check_tokenizers(*runs):
 
 
 def source_ids(run, count):
-    """Sources of the test part, a list of lists of ids."""
+    """Sources of the test part without their end tokens, a list of arrays of ids."""
     recipe, tokenizers = run.recipe(), run.tokenizers()
     pairs = load_corpus(recipe).test[:count]
     longest = recipe.decoding.max_source_length
@@ -158,9 +158,9 @@ def best_of(calls, batch, repeats):
 
 
 def padded(rows):
-    array = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    array = np.zeros((len(rows), max(map(len, rows)) + 1), np.int32)
     for row, ids in zip(array, rows, strict=True):
-        row[: len(ids)] = ids
+        row[: len(ids) + 1] = [*ids, special_ids.END]
     return array
 
 
