@@ -6,8 +6,8 @@
 The models have the same sizes, dropout, loss (label smoothing 0.1), optimiser (Adam, clipped by the global
 norm) and batch: random ids, of each row a quarter padded on the average. Ours are compiled as `keras-attn
 train` does; no system counts a metric. Every cell is measured in a process of its own, `--rounds` times, in
-turns with the other systems. Shown are tokens per second by the median step, milliseconds of the median and of
-the fastest step, and how many times as many tokens as the reference (PyTorch, eager, of the same dtype) by
+turns with the other systems. Shown are tokens per second by the median step, milliseconds of the median and
+of the fastest step, and how many times as many tokens as the reference (PyTorch, eager, of the same dtype) by
 the fastest one: above 1 is faster. Systems that cannot be imported are named and left out; `--python` is an
 environment that has those which cannot live beside ours.
 """

@@ -133,7 +133,7 @@ def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(finished, train
         np.testing.assert_allclose(*pair, rtol=1e-6, atol=1e-7)
 
 
-def test_batches_of_a_resumed_epoch(recipe_of, training, tmp_path, monkeypatch):
+def test_batches_of_a_resumed_epoch(quick_recipe_of, training, tmp_path, monkeypatch):
     """Interrupted after 4 of 5 batches, resumed after the checkpoint at 3: as if nothing had been."""
     changes = {
         "training__checkpoint_steps": 3,
@@ -141,7 +141,7 @@ def test_batches_of_a_resumed_epoch(recipe_of, training, tmp_path, monkeypatch):
         "training__accumulate_steps": 2,
         "training__ema_momentum": 0.8,
     }
-    recipe, path = recipe_of(**changes), tmp_path / "broken"
+    recipe, path = quick_recipe_of(**changes), tmp_path / "broken"
     unbroken, _ = training(recipe, tmp_path / "unbroken")
     with monkeypatch.context() as patch:
         patch.setattr(NonFiniteStop, "on_train_batch_end", interrupt_at(epoch=1, batch=3))
@@ -166,10 +166,10 @@ def interrupt_at(epoch, batch):
 
 
 @pytest.mark.slow
-def test_killed_inside_an_epoch_and_resumed_bit_for_bit(recipe_of, tmp_path):
+def test_killed_inside_an_epoch_and_resumed_bit_for_bit(quick_recipe_of, tmp_path):
     """SIGKILL, and all in processes with one thread: no sum depends on who was faster."""
     recipe_path = tmp_path / "recipe.toml"
-    recipe_path.write_text(dump_recipe(recipe_of(training__checkpoint_steps=2, training__epochs=2)))
+    recipe_path.write_text(dump_recipe(quick_recipe_of(training__checkpoint_steps=2, training__epochs=2)))
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
     def run(*names, deadly):
@@ -187,10 +187,10 @@ def test_killed_inside_an_epoch_and_resumed_bit_for_bit(recipe_of, tmp_path):
         np.testing.assert_array_equal(*pair)
 
 
-def test_patience_ends_a_training_and_a_resumed_one(recipe_of, training, tmp_path):
+def test_patience_ends_a_training_and_a_resumed_one(quick_recipe_of, training, tmp_path):
     """With a rate that changes nothing no epoch is better than the first."""
     changes = {"training__learning_rate": 1e-30, "training__epochs": 7, "training__patience": 2}
-    recipe = recipe_of(**changes, training__weight_decay=0.0)
+    recipe = quick_recipe_of(**changes, training__weight_decay=0.0)
     run, history = training(recipe, tmp_path / "run")
     assert len(history) == 3
     before = run.checkpoint().path.stat().st_mtime_ns
@@ -232,8 +232,10 @@ def test_learning_rate_warms_up_and_decays_to_zero(finished):
     assert rates[-1] == pytest.approx(0, abs=1e-8)
 
 
-def test_sentencepiece_runs_train_too(recipe_of, training, tmp_path):
-    recipe = recipe_of(tokenizer__kind="sentencepiece", tokenizer__vocabulary_size=53, training__epochs=1)
+def test_sentencepiece_runs_train_too(quick_recipe_of, training, tmp_path):
+    recipe = quick_recipe_of(
+        tokenizer__kind="sentencepiece", tokenizer__vocabulary_size=53, training__epochs=1
+    )
     run, _ = training(recipe, tmp_path / "run")
     names = sorted(path.name for path in Path(run.path / "tokenizer").iterdir())
     assert names == ["source.model", "target.model"]

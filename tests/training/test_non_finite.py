@@ -64,7 +64,7 @@ def test_the_batch_is_named(kind, lines_of, lines, tiny_model, tokenizers, tmp_p
 
 
 def test_a_training_that_explodes_keeps_its_last_checkpoint(
-    recipe_of, training, corpus_folder, tmp_path, monkeypatch
+    quick_recipe_of, training, corpus_folder, tmp_path, monkeypatch
 ):
     """In the second epoch the loss becomes none at all."""
     path = tmp_path / "run"
@@ -79,7 +79,7 @@ def test_a_training_that_explodes_keeps_its_last_checkpoint(
 
     monkeypatch.setattr(NonFiniteStop, "on_epoch_begin", poisoned)
     with pytest.raises(NonFiniteError, match=r"The loss is not finite in epoch 2, batch 1.*epoch-0001.keras"):
-        training(recipe_of(training__checkpoint_steps=1), path)
+        training(quick_recipe_of(training__checkpoint_steps=1), path)
     run = RunFolder(path)
     assert run.checkpoint()[:2] == (1, 0)
     assert all(np.isfinite(weight).all() for weight in run.last_model().get_weights())

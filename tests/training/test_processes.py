@@ -53,10 +53,10 @@ def finish(processes):
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_where_one_has_stopped(recipe_of, training, tmp_path, monkeypatch):
+def test_two_processes_go_on_where_one_has_stopped(quick_recipe_of, training, tmp_path, monkeypatch):
     """The first epoch is TensorFlow's; the second one's loss and weights are those that it finds itself."""
     pytest.importorskip("jax")
-    recipe = recipe_of(
+    recipe = quick_recipe_of(
         data__test_size=6,  # 48 pairs are left, in batches of 16
         model__dropout=0.0,
         training__epochs=2,

@@ -59,6 +59,7 @@ def test_a_run(recipe_of, training, tmp_path):
     """With all that it has to go together with; what is saved answers as any other model does."""
     sizes = {"embedding_dim": 6, "num_heads": 2, "hidden_dim": 11, "layer_drop": 0.2}
     options = {"r_drop": 4.0, "batch_tokens": 400, "precision": "mixed_bfloat16", "epochs": 2}
+    options["label_smoothing"] = 0.0
     recipe = replace(
         recipe_of(**{f"training__{name}": value for name, value in options.items()}),
         model=TransformerModel(num_encoder_layers=1, num_decoder_layers=1, **sizes),
@@ -68,11 +69,10 @@ def test_a_run(recipe_of, training, tmp_path):
     model = run.last_model()
     assert type(model.loss) is RDropCrossentropy
     assert model.loss.get_config()["alpha"] == 4.0
-    # The validation loss is that of one pass: the same as of a model that knows nothing of R-Drop.
-    assert history[1]["val_loss"] == pytest.approx(np.log(history[1]["val_perplexity"]), abs=0.3)
-    twin = run.model("last")
+    # The validation loss is that of one pass.
+    assert history[1]["val_loss"] == pytest.approx(np.log(history[1]["val_perplexity"]), rel=1e-5)
     inputs = {"source": np.array([[5, 6, 2]]), "target": np.array([[1, 5, 6]])}
-    np.testing.assert_array_equal(twin(inputs), twin(inputs))
+    np.testing.assert_allclose(run.model("last")(inputs), model(inputs), atol=0.05)
 
 
 def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):

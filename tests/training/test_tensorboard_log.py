@@ -9,8 +9,8 @@ from keras_attn.training.corpus import load_corpus
 
 
 @pytest.fixture(scope="module")
-def logged(recipe_of, training, tmp_path_factory):
-    recipe = recipe_of(training__tensorboard=True, training__epochs=2)
+def logged(quick_recipe_of, training, tmp_path_factory):
+    recipe = quick_recipe_of(training__tensorboard=True, training__epochs=2)
     return training(recipe, tmp_path_factory.mktemp("runs") / "logged")
 
 

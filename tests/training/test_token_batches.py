@@ -172,11 +172,11 @@ def test_few_pairs(count):
     assert sorted(epoch_of(batches)) == list(range(count))
 
 
-def test_a_recipe_may_ask_for_them(recipe_of, training, tmp_path):
+def test_a_recipe_may_ask_for_them(quick_recipe_of, training, tmp_path):
     """With words, whose vocabulary is the tokenizer's file."""
     options = {"tokenizer__kind": "words", "tokenizer__minimum_count": 2, "training__batch_tokens": 19}
     lines = []
-    run, history = training(recipe_of(training__epochs=1, **options), tmp_path / "run", lines.append)
+    run, history = training(quick_recipe_of(training__epochs=1, **options), tmp_path / "run", lines.append)
     (line,) = (line for line in lines if "shapes" in line)
     assert re.fullmatch(r"\d+ batches an epoch in \d shapes, .*% padding; validation: .*% padding", line)
     assert np.isfinite(history[0]["val_loss"])
