@@ -9,6 +9,11 @@ from .padded_rows import PaddedRows
 _POOL_BATCHES = 32
 
 
+def rounded(widths, step):
+    """Widths of a batch, each up to the next multiple of `step`."""
+    return tuple((-(-np.asarray(widths) // step) * step).tolist())
+
+
 class Batches:
     """Teacher-forcing batches; `dataset()` is what `model.fit` takes.
 
@@ -22,8 +27,11 @@ class Batches:
         seed: None keeps the order of the pairs, else they are shuffled anew by `begin_epoch`.
 
     Attributes:
+        width_step: of the class; what the widths of batches are made a multiple of.
         widths: tokens of each pair with start or end, integers `[N, 2]`: of the source and of the target.
     """
+
+    width_step = 1
 
     def __init__(self, sources, targets, batch_size, seed=None):
         lengths = [(len(source), len(target)) for source, target in zip(sources, targets, strict=True)]
@@ -96,4 +104,10 @@ class Batches:
 
     def _cut(self, order):
         parts = [order[begin : begin + self._batch_size] for begin in range(0, len(order), self._batch_size)]
-        return [(part, self.widths[part].max(axis=0)) for part in parts]
+        return [(part, rounded(self.widths[part].max(axis=0), self.width_step)) for part in parts]
+
+
+class FewShapesBatches(Batches):
+    """`Batches` for backends that compile every new shape: widths are multiples of 8, few and a bit wider."""
+
+    width_step = 8

@@ -74,6 +74,22 @@ def load_corpus(recipe, report=lambda line: None):
     return corpus
 
 
+def load_part(recipe, part):
+    """The pairs of one part alone; the training pairs are read only where the part is held out of them.
+
+    Args:
+        recipe: a `Recipe`.
+        part: "test" or "validation".
+
+    Returns:
+        A list of (source, target), the same as in `load_corpus`.
+    """
+    spec = getattr(recipe.data, part)
+    if spec is None:
+        return getattr(load_corpus(recipe), part)
+    return read_pairs(spec, recipe.data.folder).pairs
+
+
 def check_lengths(pairs, tokenizer, limit, part):
     """Raises a `DataError` if a source has more tokens than what decodes takes, before anything is decoded.
 

@@ -32,10 +32,10 @@ def hold_pairs(run, corpus):
     run.write_text(_NAME, json.dumps(digests, indent=1))
 
 
-def has_changed(run, corpus, part):
+def has_changed(run, part, pairs):
     """Whether the pairs of a part are others than the run began with; False where nobody wrote that down."""
     held = _held(run)
-    return bool(held) and held[part] != _digests(corpus)[part]
+    return bool(held) and held[part] != _digest(pairs)
 
 
 def _held(run):

@@ -1,16 +1,13 @@
 """From the pairs and the `[training]` section of a recipe to the batches of its training."""
 
 from .backends import compiles
-from .batches import Batches
+from .batches import Batches, FewShapesBatches
 from .devices import with_rows_of_process
 from .repeated_rows import with_every_row_twice
 from .sampled_texts import SampledTexts
 from .subword_sampling import with_subword_sampling
 from .token_batches import TokenBatches
 from .word_dropout import with_word_dropout
-
-# What lengths are made a multiple of where every new shape of a batch is compiled.
-_COMPILED_WIDTH_STEP = 8
 
 
 def make_batches(recipe, tokenizers, train, validation, processes, num_devices, num_replicas=1):
@@ -29,14 +26,14 @@ def make_batches(recipe, tokenizers, train, validation, processes, num_devices, 
         (`Batches` of an epoch in the order of the seed, `Batches` in the order of the pairs).
     """
     options = recipe.training
+    by_pairs = FewShapesBatches if compiles() else Batches
     kind, size = (
-        (TokenBatches, options.batch_tokens) if options.batch_tokens else (Batches, options.batch_size)
+        (TokenBatches, options.batch_tokens) if options.batch_tokens else (by_pairs, options.batch_size)
     )
     trained, rows = kind, (train.sources, train.targets)
     if options.subword_sampling:
         sampled = _sampled_texts(recipe, tokenizers, train)
-        width_step = _COMPILED_WIDTH_STEP if compiles() else 1
-        trained = with_subword_sampling(kind, *sampled, width_step, options.subword_sampling_epochs)
+        trained = with_subword_sampling(kind, *sampled, by_pairs.width_step, options.subword_sampling_epochs)
         rows = [texts.rows(0) for texts in sampled]
     rates = options.source_word_dropout, options.target_word_dropout
     if any(rates):

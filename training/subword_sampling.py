@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .batches import rounded
 from .padded_rows import PaddedRows
 
 
@@ -30,14 +31,10 @@ def with_subword_sampling(kind, sources, targets, width_step=1, epochs=0):
             super().begin_epoch(epoch, first_batch)
             widths = 1 + np.array([[len(row) for row in rows] for rows in drawn]).T  # [N, 2]
             self._order = [
-                (chosen, _rounded(widths[chosen].max(axis=0), width_step)) for chosen, _ in self._order
+                (chosen, rounded(widths[chosen].max(axis=0), width_step)) for chosen, _ in self._order
             ]
 
         def summary(self):
             return f"{super().summary()}, of the first epoch's subwords"
 
     return SubwordSampling
-
-
-def _rounded(widths, step):
-    return tuple((-(-widths // step) * step).tolist())

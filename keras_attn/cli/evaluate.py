@@ -17,7 +17,7 @@ def command(run, part, checkpoint, **decoding):
     from keras_attn.serving.quiet import import_tensorflow
 
     import_tensorflow()
-    from keras_attn.training.corpus import check_lengths, load_corpus
+    from keras_attn.training.corpus import check_lengths, load_part
     from keras_attn.training.evaluate import evaluate
     from keras_attn.training.held_pairs import has_changed
     from keras_attn.training.length_buckets import scores_by_length
@@ -28,9 +28,8 @@ def command(run, part, checkpoint, **decoding):
     if decoding["length_penalty"] is not None and (decoding["beam_size"] or recipe.decoding.beam_size) == 1:
         raise click.UsageError("--length-penalty is of a beam: give --beam-size too, of at least 2.")
     text_to_text = run.text_to_text(checkpoint, **decoding)
-    corpus = load_corpus(recipe)
-    pairs = getattr(corpus, part)
-    if has_changed(run, corpus, part):
+    pairs = load_part(recipe, part)
+    if has_changed(run, part, pairs):
         _tell_of_change(recipe, run, part)
     check_lengths(pairs, text_to_text.source_tokenizer, text_to_text.max_source_length, part)
     click.echo(f"Translating {len(pairs)} {part} pairs")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn.training.batches import Batches
+from keras_attn.training.batches import Batches, FewShapesBatches
 
 COUNT, SIZE = 1009, 11  # three pools of 352, the last one short, and a last batch of 8
 
@@ -135,6 +135,17 @@ def test_sides_of_different_length():
     sources, targets = pairs(7)
     with pytest.raises(ValueError, match="zip"):
         Batches(sources, targets[:-1], 3)
+
+
+def test_few_shapes_where_every_shape_is_compiled():
+    rows = pairs()
+    batches, plain = FewShapesBatches(*rows, SIZE, seed=7), Batches(*rows, SIZE, seed=7)
+    for index in range(len(plain)):
+        (inputs, labels), (narrow, narrow_labels) = batches[index], plain[index]
+        wide = inputs["source"].shape[1], labels.shape[1]
+        assert wide == tuple(-(-x.shape[1] // 8) * 8 for x in (narrow["source"], narrow_labels))
+        np.testing.assert_array_equal(labels[:, : narrow_labels.shape[1]], narrow_labels)
+        assert not labels[:, narrow_labels.shape[1] :].any()
 
 
 def test_a_dataset_holds_the_present_epoch_each_time_it_is_iterated():

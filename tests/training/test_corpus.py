@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
-from keras_attn.training.corpus import check_lengths, encode_pairs, load_corpus, train_tokenizers
+from keras_attn.training.corpus import (
+    check_lengths,
+    encode_pairs,
+    load_corpus,
+    load_part,
+    train_tokenizers,
+)
 from keras_attn.training.recipe import PairsSpec, Recipe
 from keras_attn.training.section import RecipeError
 from keras_attn.training.text_files import DataError
@@ -30,6 +36,14 @@ def test_given_files_are_taken_and_nothing_is_held_out_for_them(recipe_of, corpu
     assert [len(corpus.train), len(corpus.validation)] == [61 - 7, 7]
     both = {"data__test": {"path": "test.tsv"}, "data__validation": {"path": "test.tsv"}}
     assert [len(pairs) for pairs in load_corpus(recipe_of(**both))] == [61, 1, 1]
+
+
+def test_a_part_with_a_file_of_its_own_needs_no_other(recipe_of, corpus_folder, tmp_path):
+    recipe = recipe_of()
+    assert load_part(recipe, "validation") == load_corpus(recipe).validation
+    (tmp_path / "test.tsv").write_text("q\tr\n")
+    recipe = recipe_of(data__folder=str(tmp_path), data__test={"path": "test.tsv"})
+    assert load_part(recipe, "test") == [("q", "r")]
 
 
 def test_only_what_is_trained_on_is_cleaned_and_accounted_for(tmp_path):

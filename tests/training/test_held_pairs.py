@@ -19,10 +19,10 @@ def run(recipe_of, tmp_path):
 
 
 def test_the_same_pairs_go_on(run):
-    assert not has_changed(run, CHANGED, "test")  # nobody has written down which they were
+    assert not has_changed(run, "test", CHANGED.test)  # nobody has written down which they were
     hold_pairs(run, PAIRS)
     hold_pairs(run, PAIRS)
-    assert not has_changed(run, PAIRS, "test")
+    assert not has_changed(run, "test", PAIRS.test)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_the_same_pairs_go_on(run):
 )
 def test_where_a_text_ends_and_its_place_count(run, moved):
     hold_pairs(run, PAIRS)
-    assert has_changed(run, moved, "train")
-    assert not has_changed(run, moved, "validation")
+    assert has_changed(run, "train", moved.train)
+    assert not has_changed(run, "validation", moved.validation)
 
 
 def test_other_pairs_are_refused_once_something_is_trained(run):
@@ -39,12 +39,12 @@ def test_other_pairs_are_refused_once_something_is_trained(run):
     (run.path / "history.json").write_text('[{"epoch": 1}]')
     with pytest.raises(RunError, match="The test pairs are not those that"):
         hold_pairs(run, CHANGED)
-    assert has_changed(run, CHANGED, "test")
+    assert has_changed(run, "test", CHANGED.test)
 
 
 def test_before_that_they_are_taken_and_the_tokenizers_made_anew(run):
     hold_pairs(run, PAIRS)
     (run.path / "tokenizer").mkdir()
     hold_pairs(run, CHANGED)
-    assert not has_changed(run, CHANGED, "test")
+    assert not has_changed(run, "test", CHANGED.test)
     assert not (run.path / "tokenizer").exists()
