@@ -14,7 +14,7 @@ test: $(READY)
 	@$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-# PyTorch, JAX and CTranslate2, which some tests compare with. The pinned PyTorch may bring its CUDA packages on Linux.
+# PyTorch, JAX, CTranslate2 and the Kubernetes client, which some tests compare with. The pinned PyTorch may bring its CUDA packages on Linux.
 peers: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,peers]'
 

@@ -36,7 +36,7 @@ CASES = {
 
 
 @pytest.fixture(params=CASES, name="model")
-def model_fixture(request):
+def model_fixture(request, rng):
     make, settings = CASES[request.param]
     return make(**settings)
 
