@@ -1,12 +1,9 @@
 """Token accuracy and perplexity: by hand, over several batches, saved and loaded."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 
-from keras_attn import metrics
 from keras_attn.metrics import Perplexity, TokenAccuracy
 
 V = 5
@@ -68,10 +65,6 @@ def test_config_round_trip():
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert (again.pad_id, again.name) == (3, "right")
     assert again.get_config() == metric.get_config()
-
-
-def test_docstring_example():
-    assert doctest.testmod(metrics) == (0, 4)
 
 
 def test_perplexity_is_that_of_the_corpus_however_it_is_cut(rng):

@@ -1,13 +1,10 @@
 """check_padding_invariance: passes models that are right, and names the layer where another goes wrong."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import padding_invariance
 from keras_attn.layers import (
     BahdanauAttention,
     GatedConvolution,
@@ -51,10 +48,6 @@ def over_ids(make):
     keras.utils.set_random_seed(7)
     ids = keras.Input((None,), dtype="int32")
     return keras.Model(ids, make(keras.layers.Embedding(7, D, mask_zero=True)(ids)))
-
-
-def test_docstring_example():
-    assert doctest.testmod(padding_invariance) == (0, 8)
 
 
 @pytest.mark.parametrize("kind", RIGHT)

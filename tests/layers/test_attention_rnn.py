@@ -1,13 +1,11 @@
 """AttentionRNN: against explicit NumPy, step by step, with every kind of cell, saved and loaded."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.layers import AttentionRNN, BahdanauAttention, attention_rnn
+from keras_attn.layers import AttentionRNN, BahdanauAttention
 
 B, T, S, D, M, H, UNITS = 2, 3, 5, 7, 11, 13, 17
 CELLS = {
@@ -72,10 +70,6 @@ def gru_oracle(rnn, sequences, memory, memory_mask, state):
             h = z * h + (1 - z) * np.tanh(x[2 * H :] + reset * r[2 * H :])
             outputs[b, t] = np.concatenate([h, context])
     return outputs, weights
-
-
-def test_docstring_example():
-    assert doctest.testmod(attention_rnn) == (0, 3)
 
 
 def test_against_numpy(inputs, rng):

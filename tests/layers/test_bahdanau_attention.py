@@ -1,13 +1,11 @@
 """BahdanauAttention: by hand, against NumPy and Keras, masks, dtypes, saving, gradients."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.layers import BahdanauAttention, bahdanau_attention
+from keras_attn.layers import BahdanauAttention
 
 B, T, S, Q_DIM, V_DIM, K_DIM, UNITS = 2, 3, 5, 7, 11, 13, 17
 
@@ -41,10 +39,6 @@ def inputs(rng):
 def masks(rng):
     masks = {"query_mask": (B, T), "value_mask": (B, S), "key_mask": (B, S), "attention_mask": (B, T, S)}
     return {name: rng.random(shape) < 0.8 for name, shape in masks.items()}
-
-
-def test_docstring_example():
-    assert doctest.testmod(bahdanau_attention) == (0, 5)
 
 
 def test_by_hand():

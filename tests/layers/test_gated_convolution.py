@@ -1,13 +1,11 @@
 """GatedConvolution: by hand, against NumPy and PyTorch, masks, step by step, its initial variance."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import GatedConvolution, gated_convolution
+from keras_attn.layers import GatedConvolution
 
 B, T, C, F = 2, 11, 5, 7
 
@@ -39,10 +37,6 @@ def oracle(layer, inputs, left):
         values, gates = np.split(hidden, 2)
         outputs[b, t] = values * sigmoid(gates)
     return outputs
-
-
-def test_docstring_example():
-    assert doctest.testmod(gated_convolution) == (0, 3)
 
 
 def test_by_hand():

@@ -1,14 +1,12 @@
 """LearnedPositionalEmbedding: rows of a table, from any start, step by step, and errors beyond its end."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_attn.layers import LearnedPositionalEmbedding, learned_positional_embedding
+from keras_attn.layers import LearnedPositionalEmbedding
 
 B, T, D, LENGTH = 2, 5, 7, 11
 BEYOND = r"go beyond its table. Expected positions from 0 to 10. Received: .* Make the table longer"
@@ -25,10 +23,6 @@ def layer(rng):
     layer.build((None, None, D))
     layer.embeddings.assign(np.arange(LENGTH * D).reshape(LENGTH, D))
     return layer
-
-
-def test_docstring_example():
-    assert doctest.testmod(learned_positional_embedding) == (0, 3)
 
 
 @pytest.mark.parametrize("start", [0, 3, LENGTH - T])

@@ -1,13 +1,11 @@
 """MultiHeadAttention: by hand, against NumPy, masks, dtypes, saving, gradients, errors."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.layers import MultiHeadAttention, multi_head_attention
+from keras_attn.layers import MultiHeadAttention
 from keras_attn.relative_positions import ALiBiPositions, RotaryPositions, ShawPositions, T5Positions
 
 B, T, S, Q_DIM, V_DIM, K_DIM = 2, 3, 5, 7, 11, 13
@@ -74,10 +72,6 @@ def combined(masks, attention_mask=True, causal=False):
     keep = masks["query_mask"][:, :, None] & (masks["value_mask"] & masks["key_mask"])[:, None]
     keep = keep & np.tri(T, S, S - T, dtype=bool) if causal else keep
     return np.broadcast_to(keep[:, None] & attention_mask, (B, HEADS, T, S))
-
-
-def test_docstring_example():
-    assert doctest.testmod(multi_head_attention) == (0, 5)
 
 
 def test_by_hand():

@@ -1,12 +1,10 @@
 """PositionwiseFeedForward: by hand, against NumPy, dropout in its place, activations of any kind."""
 
-import doctest
-
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import PositionwiseFeedForward, positionwise_feed_forward
+from keras_attn.layers import PositionwiseFeedForward
 
 B, T, D, HIDDEN = 2, 3, 5, 7
 
@@ -14,10 +12,6 @@ B, T, D, HIDDEN = 2, 3, 5, 7
 @pytest.fixture
 def inputs(rng):
     return rng.normal(size=(B, T, D)).astype("float32")
-
-
-def test_docstring_example():
-    assert doctest.testmod(positionwise_feed_forward) == (0, 3)
 
 
 def test_by_hand():

@@ -1,14 +1,12 @@
 """ResidualConnection: both places of the normalisation, dropout on the sublayer's output, the two halves."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_attn.layers import PositionwiseFeedForward, ResidualConnection, residual_connection
+from keras_attn.layers import PositionwiseFeedForward, ResidualConnection
 
 B, T, D = 2, 3, 5
 
@@ -20,10 +18,6 @@ def inputs(rng):
 
 def normalized(x, epsilon=1e-5):
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + epsilon)
-
-
-def test_docstring_example():
-    assert doctest.testmod(residual_connection) == (0, 3)
 
 
 def test_by_hand():

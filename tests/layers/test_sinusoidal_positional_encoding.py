@@ -1,13 +1,11 @@
 """SinusoidalPositionalEncoding: the encoding is added, from any start, in half precision, step by step."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import SinusoidalPositionalEncoding, sinusoidal_positional_encoding
+from keras_attn.layers import SinusoidalPositionalEncoding
 from keras_attn.positions import LAYOUTS, sinusoids
 
 B, T, D = 2, 5, 7
@@ -16,10 +14,6 @@ B, T, D = 2, 5, 7
 @pytest.fixture
 def inputs(rng):
     return rng.normal(size=(B, T, D)).astype("float32")
-
-
-def test_docstring_example():
-    assert doctest.testmod(sinusoidal_positional_encoding) == (0, 3)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -1,13 +1,11 @@
 """TransformerDecoderBlock: against PyTorch, masks, step by step for several hypotheses, weights."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import TransformerDecoderBlock, transformer_decoder_block
+from keras_attn.layers import TransformerDecoderBlock
 from keras_attn.relative_positions import RotaryPositions, T5Positions
 
 B, T, S, H, D, HIDDEN = 3, 5, 7, 2, 14, 11
@@ -52,10 +50,6 @@ def torch_twin(torch, torch_copies, block):
     for theirs, ours in zip([twin.norm1, twin.norm2, twin.norm3], connections, strict=True):
         torch_copies.weights(theirs, ours.normalization)
     return twin.eval()
-
-
-def test_docstring_example():
-    assert doctest.testmod(transformer_decoder_block) == (0, 5)
 
 
 @NORMS

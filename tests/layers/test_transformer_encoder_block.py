@@ -1,13 +1,11 @@
 """TransformerEncoderBlock: against NumPy and PyTorch, masks, places of dropout, settings handed on."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import TransformerEncoderBlock, transformer_encoder_block
+from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.relative_positions import RotaryPositions, ShawPositions
 
 B, T, H, D, HIDDEN = 3, 5, 2, 14, 11
@@ -67,10 +65,6 @@ def torch_twin(torch, torch_copies, block):
     torch_copies.weights(twin.norm1, block.self_attention.normalization)
     torch_copies.weights(twin.norm2, block.feed_forward.normalization)
     return twin.eval()
-
-
-def test_docstring_example():
-    assert doctest.testmod(transformer_encoder_block) == (0, 3)
 
 
 @NORMS

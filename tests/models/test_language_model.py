@@ -1,14 +1,12 @@
 """TransformerLanguageModel: prompt and continuation as one sequence, in every setting."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_attn.decoding import decode
-from keras_attn.models import TransformerLanguageModel, language_model
+from keras_attn.models import TransformerLanguageModel
 
 V, D, H, HIDDEN = 23, 12, 3, 17
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [0, 0, 0, 0, 0]], np.int32)
@@ -55,10 +53,6 @@ def call(model, source=SOURCE, target=TARGET):
 
 def assert_close(one, other):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
-
-
-def test_docstring_example():
-    assert doctest.testmod(language_model) == (0, 4)
 
 
 @EVERY_KIND

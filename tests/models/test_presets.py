@@ -1,10 +1,8 @@
 """Presets: the papers' numbers of parameters, by a formula that tiny models confirm."""
 
-import doctest
-
 import pytest
 
-from keras_attn.models import TransformerSeq2Seq, presets
+from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.presets import FAMILIES, PRESETS, from_preset, preset_settings
 
 V = 23
@@ -20,10 +18,6 @@ def count(preset, vocabulary):
     encoder = preset["num_encoder_layers"] * (attention + feed_forward + 2 * norm)
     decoder = preset["num_decoder_layers"] * (2 * attention + feed_forward + 3 * norm)
     return tables * vocabulary * width + encoder + decoder
-
-
-def test_docstring_example():
-    assert doctest.testmod(presets) == (0, 3)
 
 
 @pytest.mark.parametrize("share", ["none", "target", "all"])

@@ -1,22 +1,15 @@
 """TokenEmbedding: look-up, logits, scale, first numbers, half precision."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_attn.models import token_embedding
 from keras_attn.models.token_embedding import TokenEmbedding
 
 V, D = 11, 4
 IDS = np.array([[7, 3, 0], [2, 2, 9]])
-
-
-def test_docstring_example():
-    assert doctest.testmod(token_embedding) == (0, 5)
 
 
 @pytest.mark.parametrize("scale", [False, True])

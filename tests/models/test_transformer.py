@@ -1,6 +1,5 @@
 """TransformerSeq2Seq: the invariants of every decoder in every setting, sharing, saving, mixed precision."""
 
-import doctest
 import zipfile
 
 import h5py
@@ -10,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.decoding import decode
-from keras_attn.models import TransformerSeq2Seq, transformer
+from keras_attn.models import TransformerSeq2Seq
 
 V, D, H, HIDDEN = 23, 12, 3, 17
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
@@ -60,10 +59,6 @@ def call(model, source=SOURCE, target=TARGET):
 
 def assert_close(one, other):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
-
-
-def test_docstring_example():
-    assert doctest.testmod(transformer) == (0, 4)
 
 
 @EVERY_KIND

@@ -1,7 +1,6 @@
 """Generated dates: what they look like, that no date leaks, that forms are even."""
 
 import datetime
-import doctest
 from collections import Counter
 
 import pytest
@@ -10,10 +9,6 @@ from keras_attn.training import dates
 from keras_attn.training.dates import LENGTHS, LOCALES, NUM_DATES, date_text, generate_dates
 
 DAY = datetime.date(2024, 3, 15)
-
-
-def test_docstring_examples():
-    assert doctest.testmod(dates) == (0, 1)
 
 
 @pytest.mark.parametrize(

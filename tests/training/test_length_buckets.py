@@ -1,10 +1,7 @@
 """Scores by length are those of the pairs of that length."""
 
-import doctest
-
 import pytest
 
-from keras_attn.training import length_buckets
 from keras_attn.training.evaluate import corpus_scores
 from keras_attn.training.length_buckets import scores_by_length
 
@@ -22,10 +19,6 @@ TRANSLATIONS = [
     "a dog ran",
     "they go home by bus",
 ]
-
-
-def test_docstring_example():
-    assert doctest.testmod(length_buckets) == (0, 3)
 
 
 def test_scores_of_a_bucket():

@@ -1,21 +1,15 @@
 """The best epoch, and when to stop."""
 
-import doctest
 from math import nan
 
 import pytest
 
-from keras_attn.training import monitors
 from keras_attn.training.monitors import is_exhausted, ranked
 
 
 def history(name, *values):
     """Entries of epochs 1, 2, ...; None where it was not measured."""
     return [{"epoch": n} | ({} if x is None else {name: x}) for n, x in enumerate(values, start=1)]
-
-
-def test_docstring_examples():
-    assert doctest.testmod(monitors) == (0, 3)
 
 
 @pytest.mark.parametrize(

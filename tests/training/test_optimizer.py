@@ -1,12 +1,9 @@
 """The optimizer: PyTorch's numbers, what accumulating and averaging do, what it tells."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 
-from keras_attn.training import optimizer as optimizer_module
 from keras_attn.training.optimizer import WatchedAdam, make_optimizer
 from keras_attn.training.recipe import Training
 from keras_attn.training.section import RecipeError
@@ -32,10 +29,6 @@ def weights_after(optimizer, batches, weight=None):
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
         rows.append(keras.ops.convert_to_numpy(weight).copy())
     return np.array(rows)
-
-
-def test_docstring_example():
-    assert doctest.testmod(optimizer_module) == (0, 5)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])

@@ -1,12 +1,10 @@
 """Recipes: defaults, and what a wrong recipe is told."""
 
 import dataclasses
-import doctest
 import tomllib
 
 import pytest
 
-from keras_attn.training import recipe as recipe_module
 from keras_attn.training.model_sections import ConvolutionalModel, RecurrentModel, TransformerModel
 from keras_attn.training.recipe import (
     Data,
@@ -24,10 +22,6 @@ MINIMAL = '[data.train]\npath = "train.tsv"\n'
 
 def from_toml(text: str) -> Recipe:
     return Recipe.from_dict(tomllib.loads(text))
-
-
-def test_docstring_examples():
-    assert doctest.testmod(recipe_module) == (0, 2)
 
 
 def test_defaults():

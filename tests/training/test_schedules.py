@@ -1,21 +1,14 @@
 """Learning rates: hand numbers, Keras' cosine, the papers' own formulae."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 
-from keras_attn.training import schedules
 from keras_attn.training.schedules import WarmupSchedule
 
 
 def rates(schedule, steps):
     return np.array([float(schedule(step)) for step in steps])
-
-
-def test_docstring_example():
-    assert doctest.testmod(schedules) == (0, 3)
 
 
 @pytest.mark.parametrize(
