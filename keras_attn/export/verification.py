@@ -74,7 +74,8 @@ def check_ways(ways, requests, batches, tolerance=TOLERANCE):
         A `Check` for each way.
     """
     expected = {name: ways[0].ask(name, inputs) for name, inputs in requests.items()}
-    return [_check_way(way, requests, batches, expected, tolerance) for way in ways]
+    checks = [_check_way(ways[0], requests, batches, expected, tolerance, is_first=True)]
+    return checks + [_check_way(way, requests, batches, expected, tolerance) for way in ways[1:]]
 
 
 def batches_of(count):
@@ -92,17 +93,19 @@ def signature_definitions(folder):
     return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
 
 
-def _check_way(way, requests, batches, expected, tolerance):
+def _check_way(way, requests, batches, expected, tolerance, is_first=False):
     problems, count = [], 0
     for name, inputs in requests.items():
         for rows in batches:
+            count += 1
+            if is_first and rows == list(range(len(next(iter(inputs.values()))))):
+                continue  # what is expected is its answer to this
             try:
                 answer = way.ask(name, {key: np.asarray(value)[rows] for key, value in inputs.items()})
                 found = differences(rows_of(expected[name], rows), answer, tolerance)
             except (tf.errors.OpError, ValueError, KeyError) as error:
                 found = [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
             problems += [f"{name}, rows {rows}: {sentence}" for sentence in found]
-            count += 1
     return Check(way.name, tuple(problems), count)
 
 

@@ -1,6 +1,7 @@
 """Speculative decoding of real models: in graphs of unknown sizes, and exported, without XLA."""
 
 import pickle
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -96,15 +97,17 @@ def check(results):
     return np.asarray(results["rounds"]), np.asarray(results["greedy_lengths"])[:, 0]
 
 
-def graph_of(*arguments):
-    return tf.function(both(*arguments), input_signature=[SPEC], autograph=False)
+@pytest.fixture(scope="module")
+def graph_of(models):
+    """`graph_of(target, draft, ...)`: traced once, for all tests."""
+    return cache(lambda *names: tf.function(both(models, *names), input_signature=[SPEC], autograph=False))
 
 
 @pytest.mark.parametrize(
     "draft", ["target", "related", "unrelated", "language model", "recurrent", "convolutional"]
 )
-def test_every_family_drafts(models, draft):
-    graph = graph_of(models, "target", draft)
+def test_every_family_drafts(graph_of, draft):
+    graph = graph_of("target", draft)
     rounds, lengths = check(graph(SOURCES[0]))
     assert lengths.min() < lengths.max() == MAX_LENGTH  # some rows end, some are cut
     assert (rounds <= lengths).all()
@@ -116,18 +119,18 @@ def test_every_family_drafts(models, draft):
 
 
 @pytest.mark.parametrize("draft", ["language model", "recurrent"])
-def test_a_language_model_as_target(models, draft):
-    graph = graph_of(models, "language model", draft, 2)
+def test_a_language_model_as_target(graph_of, draft):
+    graph = graph_of("language model", draft, 2)
     _, lengths = check(graph(SOURCES[0]))
     assert lengths.min() < lengths.max()
     check(graph(SOURCES[1]))
 
 
-def test_exported_and_run_by_a_session_without_xla(models, run_python, tmp_path):
+def test_exported_and_run_by_a_session_without_xla(models, graph_of, run_python, tmp_path):
     module = tf.Module()
     names = ("target", "related", "recurrent")
     module.weights = [weight.value for name in names for weight in models[name].weights]
-    signatures = {draft: graph_of(models, "target", draft) for draft in names[1:]}
+    signatures = {draft: graph_of("target", draft) for draft in names[1:]}
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
     check_ops(tmp_path / "model")
     requests = [(name, {"source": source}) for name in signatures for source in SOURCES]
