@@ -1,10 +1,8 @@
 """A run folder: all there is to know of a training run."""
 
-import fcntl
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from .checkpoints import Checkpoints
 from .monitors import ranked
 from .recipe_file import differences, dump_recipe, load_recipe
 from .run_error import RunError
+from .run_lock import locked
 from .translator import in_float32, make_translator
 
 _NAMED = ("best", "last", "averaged")
@@ -104,28 +103,9 @@ class RunFolder:
                 "would begin anew and replace its models. Give another --run folder, or put them back."
             )
 
-    @contextmanager
     def being_trained(self):
-        """Keeps other processes of this machine from training in the folder meanwhile.
-
-        Raises:
-            RunError: if one does.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(folder)
-            raise RunError(
-                f"{self.path} is being trained by another process. Wait for it, or give another --run folder."
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        try:
-            yield
-        finally:
-            os.close(folder)  # and with it the lock, as when the process is killed
+        """A context in which no other process of this machine trains in the folder; see `locked`."""
+        return locked(self.path)
 
     def has_begun(self):
         """Whether anything has been trained that another recipe or other pairs would not go on with."""

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from keras_attn.cli.server_process import serving
+
+from ..waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -79,16 +80,8 @@ def finished(tmp_path_factory):
         processes = processes_of(run_path)
     finally:
         os.kill(pid, signal.SIGTERM)
-    assert waited_for(lambda: not processes_of(run_path))
+    wait_until(lambda: not processes_of(run_path))
     return Finished(run_path, out, err, answer, processes)
-
-
-def waited_for(condition):
-    """Whether it came true within a minute."""
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
 
 
 def assert_interrupted(demo, run_path):
@@ -118,7 +111,7 @@ def test_keep_serving_leaves_a_server_and_says_how_to_ask_it(finished):
 
 def test_a_server_ends_with_its_block(tmp_path):
     with serving("none", tmp_path / "models", tmp_path / "server.log") as server:
-        assert waited_for(lambda: len(processes_of(tmp_path)) == 1)
+        wait_until(lambda: len(processes_of(tmp_path)) == 1)
         assert server.pid
     assert processes_of(tmp_path) == []
 
@@ -136,7 +129,7 @@ def test_an_interrupt_before_and_while_training(tmp_path, marker):
 
 def test_an_interrupt_while_exporting_leaves_no_half_written_version(finished):
     demo = start_demo(finished.run_path)
-    assert waited_for(lambda: list(finished.run_path.glob("export/**/.*/saved_model.pb")))
+    wait_until(lambda: list(finished.run_path.glob("export/**/.*/saved_model.pb")))
     demo.send_signal(signal.SIGINT)
     assert_interrupted(demo, finished.run_path)
     assert [path.name for path in finished.run_path.glob("export/dates/*")] == ["1"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 
 import grpc
 import numpy as np
@@ -18,16 +17,10 @@ from keras_attn.serving.errors import ServingError, invalid
 from keras_attn.serving.grpc_server import GrpcServer, GrpcSettings
 from keras_attn.serving.metric_definitions import SESSION_RUNS
 
+from ..waiting import wait_until
 from .test_draining import slow  # noqa: F401 - a fixture
 
 PREDICT, BODY = "/v1/models/slow:predict", b'{"instances": [1]}'
-
-
-def wait_until(is_so):
-    deadline = time.monotonic() + 20.0
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
 
 
 def test_a_thread_works_for_one_caller_at_a_time():

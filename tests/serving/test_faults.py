@@ -14,6 +14,7 @@ import pytest
 
 from keras_attn.serving import Client, GrpcClient, Options, Server
 
+from ..waiting import wait_until
 from .conftest import HalfPlus, save
 
 TIMEOUT_S = 30.0
@@ -52,13 +53,6 @@ def served(versions, tmp_path):
         yield server, base_path, client
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_new_versions_under_load(served, versions):
     """No request fails, no answer mixes versions, and each client sees them in order."""
     server, base_path, client = served
@@ -75,12 +69,12 @@ def test_new_versions_under_load(served, versions):
     for thread in threads:
         thread.start()
     possible = {version: (1.0 + version, 2.0 + version) for version in (1, 2, 3, 4)}
-    wait_for(lambda: all(answers))
+    wait_until(lambda: all(answers))
     for version in (2, 3, 4):
         publish(versions[version], base_path, version)
         newest = possible[version]  # published anew as soon as every client has seen it
-        wait_for(lambda newest=newest: all(tuple(seen[-1]) == newest for seen in answers))
-    wait_for(lambda: client.status() == {4: "AVAILABLE", 3: "END", 2: "END", 1: "END"})
+        wait_until(lambda newest=newest: all(tuple(seen[-1]) == newest for seen in answers))
+    wait_until(lambda: client.status() == {4: "AVAILABLE", 3: "END", 2: "END", 1: "END"})
     stop.set()
     for thread in threads:
         thread.join(TIMEOUT_S)
@@ -124,11 +118,11 @@ def test_a_damaged_version_leaves_the_served_one_alone(served, versions, tmp_pat
     shutil.copytree(versions[2], copy)
     damage(copy)
     copy.rename(base_path / "2")
-    wait_for(lambda: client.status() == {2: "END", 1: "AVAILABLE"})
-    wait_for(lambda: re.search(problem, caplog.text, re.DOTALL))  # logged after the state is set
+    wait_until(lambda: client.status() == {2: "END", 1: "AVAILABLE"})
+    wait_until(lambda: re.search(problem, caplog.text, re.DOTALL))  # logged after the state is set
     assert client.predict([2]) == [2.0]
     publish(versions[3], base_path, 3)
-    wait_for(lambda: client.status().get(3) == "AVAILABLE")
+    wait_until(lambda: client.status().get(3) == "AVAILABLE")
     assert client.predict([2]) == [4.0]
 
 
@@ -140,7 +134,7 @@ def test_a_base_path_that_goes_away_and_comes_back(served, versions):
     assert client.predict([2]) == [2.0]
     publish(versions[2], elsewhere, 2)
     elsewhere.rename(base_path)
-    wait_for(lambda: client.status() == {2: "AVAILABLE", 1: "END"})
+    wait_until(lambda: client.status() == {2: "AVAILABLE", 1: "END"})
     assert client.predict([2]) == [3.0]
 
 
@@ -158,10 +152,10 @@ def test_one_broken_model_holds_up_no_other(versions, tmp_path):
     with Server(options, rest=False) as server:
         (tmp_path / "bad" / "2").mkdir()
         with GrpcClient(f"localhost:{server.grpc_port}", "bad") as bad:
-            wait_for(lambda: bad.status() == {2: "LOADING", 1: "AVAILABLE"})
+            wait_until(lambda: bad.status() == {2: "LOADING", 1: "AVAILABLE"})
             publish(versions[2], tmp_path / "good", 2)
             with GrpcClient(f"localhost:{server.grpc_port}", "good") as good:
-                wait_for(lambda: good.status() == {2: "AVAILABLE", 1: "END"})
+                wait_until(lambda: good.status() == {2: "AVAILABLE", 1: "END"})
             assert bad.predict({"x": [2.0]}).tolist() == [2.0]
 
 
@@ -170,10 +164,10 @@ def test_a_version_that_is_copied_in_place(served, versions):
     _, base_path, client = served
     (base_path / "2").mkdir()
     shutil.copy(versions[2] / "saved_model.pb", base_path / "2")
-    wait_for(lambda: client.status() == {2: "END", 1: "AVAILABLE"})
+    wait_until(lambda: client.status() == {2: "END", 1: "AVAILABLE"})
     assert client.predict([2]) == [2.0]
     shutil.copytree(versions[2] / "variables", base_path / "2" / "variables")
-    wait_for(lambda: client.status() == {2: "AVAILABLE", 1: "END"})
+    wait_until(lambda: client.status() == {2: "AVAILABLE", 1: "END"})
     assert client.predict([2]) == [3.0]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -15,6 +14,8 @@ from keras_attn.serving.registry import ModelSpec
 from keras_attn.serving.version_policy import AllVersions
 from keras_attn.serving.version_state import State
 from keras_attn.serving.version_table import Retries
+
+from ..waiting import wait_until
 
 TIMEOUT_S = 23.0
 
@@ -61,13 +62,6 @@ def states(manager, name):
     return {s.version: s.state for s in manager.registry.find(name).statuses()}
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def version_of(manager, name, **spec):
     with manager.registry.use(ModelSpec(name, **spec)) as servable:
         return servable.version
@@ -78,15 +72,15 @@ def test_several_models_are_loaded_and_followed(manager, settings):
     assert m.reload([settings("a", 2), settings("b", 3)])
     assert (version_of(m, "a"), version_of(m, "b")) == (2, 3)
     settings("a", 5)
-    wait_for(lambda: states(m, "a") == {5: State.AVAILABLE, 2: State.END})
+    wait_until(lambda: states(m, "a") == {5: State.AVAILABLE, 2: State.END})
 
 
 def test_a_reload_replaces_the_list(manager, settings):
     m = manager(wait_seconds=0)  # looked at once, and at every reload
     m.reload([settings("a", 2), settings("b", 3)])
     m.reload([settings("b", 3, 5, policy=AllVersions()), settings("c", 7)])
-    wait_for(lambda: states(m, "a") == {2: State.END})
-    wait_for(lambda: states(m, "b") == {5: State.AVAILABLE, 3: State.AVAILABLE})
+    wait_until(lambda: states(m, "a") == {2: State.END})
+    wait_until(lambda: states(m, "b") == {5: State.AVAILABLE, 3: State.AVAILABLE})
     assert version_of(m, "c") == 7
     with pytest.raises(ServingError, match=r"Servable not found for request: Latest\(a\)"):
         version_of(m, "a")
@@ -119,7 +113,7 @@ def test_waiting_ends_with_the_manager_or_its_time(manager, settings):
         m.reload([settings("a")], timeout_s=0.0)
     waiting = threading.Thread(target=lambda: done.append(m.reload([settings("b")])))
     waiting.start()
-    wait_for(lambda: m.registry.find("b"))
+    wait_until(lambda: m.registry.find("b"))
     m.stop(TIMEOUT_S)
     waiting.join(TIMEOUT_S)
     assert done == [False]
@@ -133,7 +127,7 @@ def test_a_broken_model_is_reported_and_holds_up_no_other(manager, settings):
         "UNKNOWN: 1 servable(s) did not become available:"
         " {{{name: broken version: 3} due to error: DATA_LOSS: no good}, }"
     )
-    wait_for(lambda: states(m, "a") == {2: State.AVAILABLE})
+    wait_until(lambda: states(m, "a") == {2: State.AVAILABLE})
 
 
 def test_without_polling_nothing_is_waited_for(manager, settings):
@@ -148,7 +142,7 @@ def test_labels(manager, settings):
     m = manager()
     a = settings("a", 2, 3, policy=AllVersions())
     m.reload([a])
-    wait_for(lambda: list(states(m, "a").values()) == [State.AVAILABLE] * 2)
+    wait_until(lambda: list(states(m, "a").values()) == [State.AVAILABLE] * 2)
     m.reload([settings("a", policy=AllVersions(), labels={"stable": 2, "canary": 3})])
     assert version_of(m, "a", label="stable") == 2
     assert version_of(m, "a", label="canary") == 3
@@ -187,7 +181,7 @@ def test_a_model_that_goes_takes_its_thread_along(manager, settings):
     m.reload(both)
     assert "watch-gone" in threads()
     m.reload(both[:1])
-    wait_for(lambda: "watch-gone" not in threads())
+    wait_until(lambda: "watch-gone" not in threads())
     assert states(m, "gone") == {3: State.END}
     assert "watch-here" in threads()
     m.reload(both[:1])
@@ -195,7 +189,7 @@ def test_a_model_that_goes_takes_its_thread_along(manager, settings):
     m.reload(both)
     assert version_of(m, "gone") == 3
     settings("gone", 5)
-    wait_for(lambda: states(m, "gone").get(5) is State.AVAILABLE)
+    wait_until(lambda: states(m, "gone").get(5) is State.AVAILABLE)
 
 
 def test_retries_put_no_look_off(manager, settings):
@@ -209,9 +203,9 @@ def test_retries_put_no_look_off(manager, settings):
     m = manager(wait_seconds=0.2, retries=Retries(10**6, 0.01))
     m._load = load_odd
     m.apply([settings("a", 2)])
-    wait_for(lambda: m.registry.find("a") and states(m, "a") == {2: State.LOADING})
+    wait_until(lambda: m.registry.find("a") and states(m, "a") == {2: State.LOADING})
     settings("a", 5)
-    wait_for(lambda: states(m, "a").get(5) is State.AVAILABLE)
+    wait_until(lambda: states(m, "a").get(5) is State.AVAILABLE)
 
 
 def test_a_caller_that_leaves_waits_no_longer(manager, settings):
@@ -235,5 +229,5 @@ def test_a_round_that_fails_is_not_the_last(manager, settings, caplog):
 
     model.poll = fail_once
     settings("a", 5)
-    wait_for(lambda: 5 in states(m, "a"))
+    wait_until(lambda: 5 in states(m, "a"))
     assert "Looking after model a failed; it is tried again." in caplog.text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import grpc
 import pytest
 from tensorflow_serving.apis import (
@@ -14,6 +12,8 @@ from tensorflow_serving.apis import (
 
 from keras_attn.serving import Client, Options, Server, ServerError
 from keras_attn.serving.errors import ServingError
+
+from ..waiting import wait_until
 
 
 def config(models, *names, broken="", **more):
@@ -69,13 +69,6 @@ def states(server, name):
         return {entry.version: entry.state for entry in response.model_version_status}
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 30.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 AVAILABLE, END = (
     get_model_status_pb2.ModelVersionStatus.AVAILABLE,
     get_model_status_pb2.ModelVersionStatus.END,
@@ -91,7 +84,7 @@ def test_models_come_and_go_by_request(server, models, reload, client):
     assert [(metric.name, metric.int64_value_increase) for metric in response.metric] == [(name, 0)]
     assert client(server, "two").predict({"a": [[1, 2, 3]], "b": [1]})["total"] == [7.0]
     reload(config(models, "two"))
-    wait_for(lambda: states(server, "half") == {7: END, 1: END})
+    wait_until(lambda: states(server, "half") == {7: END, 1: END})
     with pytest.raises(ServerError, match=r"404: Servable not found for request: Latest\(half\)"):
         client(server, "half").predict([1])
     reload(config(models, "half"))
@@ -100,7 +93,7 @@ def test_models_come_and_go_by_request(server, models, reload, client):
 
 def test_labels(server, models, reload, client):
     reload(config(models, "half"))
-    wait_for(lambda: states(server, "half") == {7: AVAILABLE, 1: AVAILABLE})
+    wait_until(lambda: states(server, "half") == {7: AVAILABLE, 1: AVAILABLE})
     reload(config(models, "half", half={"stable": 1, "canary": 7}))
     half = client(server, "half")
     assert half.predict([1], label="stable") == [2.5]
@@ -138,15 +131,15 @@ def test_a_config_file_is_read_again(models, tmp_path, caplog, client):
     with Server(options) as server:
         assert client(server, "half").predict([1]) == [3.5]
         path.write_text("dreams: 1")
-        wait_for(lambda: "was not applied: INVALID_ARGUMENT: Invalid protobuf file" in caplog.text)
+        wait_until(lambda: "was not applied: INVALID_ARGUMENT: Invalid protobuf file" in caplog.text)
         path.write_text("")  # as while another program writes it
-        wait_for(lambda: "not applied: FAILED_PRECONDITION: Cannot transition to requested" in caplog.text)
+        wait_until(lambda: "not applied: FAILED_PRECONDITION: Cannot transition to requested" in caplog.text)
         assert client(server, "half").predict([1]) == [3.5]
         path.write_text(str(config(models, "half", broken=str(tmp_path / "nowhere")).config))
-        wait_for(lambda: "broken" in [model.name for model in server.registry.models])
+        wait_until(lambda: "broken" in [model.name for model in server.registry.models])
         path.write_text(str(config(models, "shout").config))  # the model that never comes holds nothing up
         assert client(server, "shout").wait_until_available() == 1
-        wait_for(lambda: states(server, "half") == {7: END, 1: END})
+        wait_until(lambda: states(server, "half") == {7: END, 1: END})
 
 
 def test_a_config_file_that_cannot_be_read(tmp_path):

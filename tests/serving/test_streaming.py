@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -20,6 +19,8 @@ from keras_attn.serving.registry import Registry
 from keras_attn.serving.servable import SessionSettings
 from keras_attn.serving.served_model import ServedModel
 from keras_attn.serving.version_state import State
+
+from ..waiting import wait_until
 
 tf = import_tensorflow()
 TYPES = (tf.int64, tf.string)
@@ -109,13 +110,6 @@ def go(client, count):
 def permit(servable, count):
     """`go` where no request is let in."""
     servable.run(servable.signatures["go"], {"permits": np.ones(count, np.int32)}, ["given"])
-
-
-def wait_until(is_so, timeout_s=10.0):
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
 
 
 def reader_of(server):
