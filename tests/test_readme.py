@@ -72,7 +72,7 @@ def test_benchmarks_and_their_options_exist(call, monkeypatch):
     script, *arguments = shlex.split(call)
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     monkeypatch.syspath_prepend(ROOT / "tests" / "benchmarks")
-    runpy.run_path(str(ROOT / script))["parse_arguments"]()
+    assert vars(runpy.run_path(str(ROOT / script))["parse_arguments"]())
 
 
 def test_make_targets_exist():
