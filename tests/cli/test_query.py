@@ -1,35 +1,20 @@
 """`keras-attn query --stream`: text as it comes, or an event a line."""
 
 import json
-import socket
-import threading
 
 import pytest
+
+from ..scripted_server import scripted_server
 
 EVENTS = ({"row": 0, "text": "Guten "}, {"row": 0, "text": "Tag."}, {"outputs": {"text": ["Guten Tag."]}})
 
 
 @pytest.fixture
 def streaming_server():
-    """A server that answers any two requests with `EVENTS`: its URL, and what it was asked."""
-    listener, asked = socket.create_server(("127.0.0.1", 0)), []
-
-    def run():
-        for _ in range(2):
-            connection, _ = listener.accept()
-            with connection:
-                request = b""
-                while not request.endswith(b"}"):
-                    request += connection.recv(65536)
-                asked.append(request)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-                for event in EVENTS:
-                    connection.sendall(b"data: " + json.dumps(event).encode() + b"\n\n")
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
-    listener.close()
+    """A server that answers every request with `EVENTS`: its URL, and what it was asked."""
+    lines = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in EVENTS)
+    with scripted_server(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + lines) as asked_of:
+        yield asked_of
 
 
 def test_texts_are_printed_as_they_come(keras_attn, streaming_server):
@@ -56,17 +41,7 @@ def test_events_are_printed_as_json(keras_attn, streaming_server):
 @pytest.mark.parametrize("options", [(), ("--stream",)])
 def test_what_answers_is_no_rest_server(keras_attn, options):
     """Such as the gRPC port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer():
-            for _ in range(8):  # tried again some times
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(b"\0\0\0\4\r\n\r\n")
-
-        threading.Thread(target=answer, daemon=True).start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with scripted_server(b"\0\0\0\4\r\n\r\n") as (url, _):
         ran = keras_attn("query", "--rest", url, *options, "x")
     assert ran.code == 1
     assert f"No server answers at {url}: what answers does not speak HTTP (BadStatusLine" in ran.err

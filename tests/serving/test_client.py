@@ -4,64 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 
 import pytest
 
 from keras_attn.serving import AsyncClient, Client, ServerError
 from keras_attn.serving.client_json import from_json, to_json
 
+from ..scripted_server import scripted_server
+
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"outputs": [7]}'
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 0\r\n\r\n"
 TOO_MANY = b'HTTP/1.1 429 No\r\nContent-Length: 14\r\nRetry-After: 0\r\n\r\n{"error": "no"}'[:-1]
 
 
-@pytest.fixture
-def scripted():
-    """A server that answers each connection's first request with the next of some texts, then hangs up."""
-    listeners = []
-
-    def serve(*answers):
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-        seen = []
-
-        def run():
-            for answer in answers:
-                connection, _ = listener.accept()
-                with connection:
-                    seen.append(b"")
-                    while not seen[-1].endswith(b"}"):
-                        seen[-1] += connection.recv(65536)
-                    connection.sendall(answer)
-            listener.close()
-
-        threading.Thread(target=run, daemon=True).start()
-        return f"http://127.0.0.1:{listener.getsockname()[1]}", seen
-
-    yield serve
-    for listener in listeners:
-        listener.close()
-
-
 @pytest.mark.parametrize("first", [BUSY, b"", b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"])
-def test_what_may_succeed_is_tried_again(scripted, first):
-    url, seen = scripted(first, OK)
-    with Client(url, "m") as client:
+def test_what_may_succeed_is_tried_again(first):
+    with scripted_server(first, OK) as (url, seen), Client(url, "m") as client:
         assert client.predict([1]) == [7]
     assert len(seen) == 2
     assert seen[0] == seen[1]
 
 
-def test_retries_end(scripted):
-    url, seen = scripted(TOO_MANY, TOO_MANY, TOO_MANY, OK)
-    with Client(url, "m", retries=2) as client, pytest.raises(ServerError, match="429: "):
+@pytest.mark.parametrize(
+    ("answer", "retries", "error"), [(TOO_MANY, 2, "429: "), (BUSY, 0, "503: Service Unavailable")]
+)
+def test_retries_end(answer, retries, error):
+    with (
+        scripted_server(answer) as (url, seen),
+        Client(url, "m", retries=retries) as client,
+        pytest.raises(ServerError, match=error),
+    ):
         client.predict([1])
-    assert len(seen) == 3
-    url, seen = scripted(BUSY, OK)
-    with Client(url, "m", retries=0) as client, pytest.raises(ServerError, match="503: Service Unavailable"):
-        client.predict([1])
-    assert len(seen) == 1
+    assert len(seen) == 1 + retries
 
 
 def test_a_server_that_is_not_there():
