@@ -161,7 +161,7 @@ def _compiled(recipe, tokenizers, num_batches):
     sizes = (tokenizer.vocabulary_size for tokenizer in tokenizers)
     try:
         model = build_model(recipe.model, *sizes, dtype=options.precision)
-    except ValueError as error:  # sizes that do not go together: the layers know best which
+    except (TypeError, ValueError) as error:  # what does not go together: the layers know best which
         raise RecipeError(f"describes no model: {error}", "model") from error
     _compile(model, make_optimizer(options, num_batches), _loss(options, epoch=0))
     return model

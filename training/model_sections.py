@@ -102,10 +102,24 @@ class SelfAttentiveModel(ModelSection):
     layer_drop: float = option(0.0, minimum=0, below=1)
     activation: str = option("relu", choices=("relu", "gelu", "silu"))
     positions: str = option("sinusoidal", choices=("sinusoidal", "learned", "shaw", "t5", "alibi", "rotary"))
+    # Of the scheme's class, such as { max_length = 2048 }.
+    position_options: dict | None = option(None)  # noqa: RUF009 - the default is None
+    embedding_scale: bool = option(True)
+    output_bias: bool = option(False)
     num_key_value_heads: int | None = option(None, minimum=1)
+    implementation: str = option("full", choices=("full", "blockwise", "windowed"))
+    window: int | None = option(None, minimum=1)  # of the windowed self-attention
+    alignment_layer: int = option(-1)
+    alignment_heads: tuple | None = option(None)
 
     def check(self) -> None:
-        """Holds that the width can be shared out among the heads."""
+        """Holds that the width can be shared out among the heads, and that what is windowed has a window."""
+        if (self.window is not None) != (self.implementation == "windowed"):
+            raise RecipeError(
+                'goes with `implementation` = "windowed". Expected both or neither. Received: '
+                f"{self.window} and {value_text(self.implementation)}.",
+                "window",
+            )
         if self.embedding_dim % self.num_heads:
             raise RecipeError(
                 f"must be a multiple of `num_heads` = {self.num_heads}. Received: {self.embedding_dim}.",

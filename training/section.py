@@ -18,6 +18,7 @@ _TYPE_NAMES = {
     float: "a number",
     bool: "true or false",
     tuple: "an array",
+    dict: "a table",
 }
 _LIMITS = {
     "minimum": ("at least", operator.ge),

@@ -251,6 +251,20 @@ def test_no_room_to_decode_is_found_before_training(recipe_of, training, tmp_pat
         training(recipe, tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alignment_layer": 6}, "`alignment_layer` must be one of the layers. Expected -6 to 5"),
+        ({"position_options": {"longest": 7}}, "longest"),
+    ],
+)
+def test_what_only_the_layers_know_is_said_of_the_model(recipe_of, training, tmp_path, changes, message):
+    model = LanguageModel(embedding_dim=6, num_heads=2, positions="learned", **changes)
+    recipe = replace(recipe_of(tokenizer__shared=True), model=model)
+    with pytest.raises(RecipeError, match=f"`model` describes no model: .*{message}"):
+        training(recipe, tmp_path / "run")
+
+
 def test_sources_too_long_to_decode_are_found_before_training(recipe_of, training, tmp_path):
     """The model may have positions for fewer than `decoding.max_source_length`."""
     recipe = recipe_of(data__max_source_length=7, training__validation_decoding={"sample_size": 3})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_attn.training.model_sections import ConvolutionalModel
+from keras_attn.training.model_sections import ConvolutionalModel, TransformerModel
 from keras_attn.training.section import RecipeError
 
 TWO = {"decoder_convolutions": [[7, 3], [5, 1]]}
@@ -35,3 +35,14 @@ def test_a_wrong_type():
         RecipeError, match=r"wrong type. Expected true or false or an array. Received: \"all\""
     ):
         ConvolutionalModel.from_dict({**TWO, "decoder_attention": "all"})
+
+
+@pytest.mark.parametrize("table", [{"window": 3}, {"implementation": "windowed"}])
+def test_a_window_and_what_is_windowed_go_together(table):
+    with pytest.raises(RecipeError, match=r"`window` goes with `implementation` = \"windowed\""):
+        TransformerModel.from_dict(table)
+
+
+def test_options_of_a_scheme_are_a_table():
+    with pytest.raises(RecipeError, match=r"`position_options` has .* Expected a table. Received: 3"):
+        TransformerModel.from_dict({"position_options": 3})

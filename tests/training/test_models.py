@@ -20,6 +20,12 @@ SMALL = (
     ConvolutionalModel(embedding_dim=5, encoder_convolutions=((7, 3),), decoder_convolutions=((3, 2),)),
     TransformerModel(num_encoder_layers=1, num_decoder_layers=2, embedding_dim=6, num_heads=2, hidden_dim=11),
     LanguageModel(num_layers=2, embedding_dim=6, num_heads=3, hidden_dim=11),
+    LanguageModel(
+        **{"num_layers": 1, "embedding_dim": 6, "num_heads": 2, "hidden_dim": 11},
+        **{"positions": "learned", "position_options": {"max_length": 23}, "embedding_scale": False},
+        **{"output_bias": True, "implementation": "windowed", "window": 3},
+        **{"alignment_layer": 0, "alignment_heads": [1]},
+    ),
 )
 
 
@@ -36,3 +42,17 @@ def test_families(section, rng):
 def test_fields_are_arguments_of_the_class(section):
     arguments = inspect.signature(type(build_model(section, 19, 19)).__init__).parameters
     assert section.settings().keys() <= arguments.keys()
+
+
+@pytest.mark.parametrize("section", SMALL[3:5], ids=lambda section: section.kind)
+def test_a_transformer_takes_all_that_its_class_does(section):
+    arguments = inspect.signature(type(build_model(section, 19, 19)).__init__).parameters
+    others = {
+        "self",
+        "source_vocabulary_size",
+        "target_vocabulary_size",
+        "vocabulary_size",
+        "dtype",
+        "kwargs",
+    }
+    assert arguments.keys() - others == section.settings().keys()

@@ -131,7 +131,12 @@ recipes = st.builds(
     ),
     model=st.builds(RecurrentModel, dropout=fractions, units=st.integers(1, 997))
     | st.builds(ConvolutionalModel, decoder_convolutions=layers)
-    | st.builds(TransformerModel, num_key_value_heads=st.none() | st.integers(1, 7)),
+    | st.builds(
+        TransformerModel,
+        num_key_value_heads=st.none() | st.integers(1, 7),
+        position_options=st.none() | st.dictionaries(st.sampled_from(["max_length", "base"]), fractions),
+        alignment_heads=st.none() | st.lists(st.integers(0, 3)),
+    ),
     training=st.builds(Training, learning_rate=st.floats(0, exclude_min=True, allow_infinity=False)),
 )
 
