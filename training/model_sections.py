@@ -38,6 +38,7 @@ class RecurrentModel(ModelSection):
     bridge: str = option("dense", choices=("dense", "copy", "zero"))
     attention: str = option("bahdanau", choices=("bahdanau", "luong", "luong_local", NONE))
     score: str = option("general", choices=("dot", "general", "concat"))
+    order: str | None = option(None, choices=("bahdanau", "luong"))
     window: int = option(10, minimum=1)  # half of Luong's local attention
     normalize: bool = option(False)
     input_feeding: bool = option(False)

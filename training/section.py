@@ -113,7 +113,7 @@ def _checked(item: Field, value: Any) -> Any:
         value = tuple(tuple(x) if isinstance(x, list) else x for x in value)  # what is frozen has no lists
     if type(value) not in allowed:
         problem, expected = "has the wrong type", _type_text(allowed)
-    elif item.metadata.get("choices") and value not in item.metadata["choices"]:
+    elif value is not None and item.metadata.get("choices") and value not in item.metadata["choices"]:
         problem = "is no known choice"
         expected = "one of " + ", ".join(f'"{choice}"' for choice in item.metadata["choices"])
     elif type(value) in (int, float) and not _within(value, item.metadata["limits"]):

@@ -39,20 +39,7 @@ def test_families(section, rng):
 
 
 @pytest.mark.parametrize("section", SMALL, ids=lambda section: section.kind)
-def test_fields_are_arguments_of_the_class(section):
+def test_fields_are_the_arguments_of_the_class(section):
     arguments = inspect.signature(type(build_model(section, 19, 19)).__init__).parameters
-    assert section.settings().keys() <= arguments.keys()
-
-
-@pytest.mark.parametrize("section", SMALL[3:5], ids=lambda section: section.kind)
-def test_a_transformer_takes_all_that_its_class_does(section):
-    arguments = inspect.signature(type(build_model(section, 19, 19)).__init__).parameters
-    others = {
-        "self",
-        "source_vocabulary_size",
-        "target_vocabulary_size",
-        "vocabulary_size",
-        "dtype",
-        "kwargs",
-    }
-    assert arguments.keys() - others == section.settings().keys()
+    own = {name for name in arguments if not name.endswith("vocabulary_size")} - {"self", "dtype", "kwargs"}
+    assert own == section.settings().keys()
