@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import grpc
 
-from .metric_definitions import REFUSALS
+from .metric_definitions import REFUSALS, RUNNING
 from .metrics import Metrics
 from .retry_hints import retry_metadata
 
@@ -18,24 +18,26 @@ class CountingExecutor(ThreadPoolExecutor):
 
     Args:
         max_threads: tasks that may run at once.
+        metrics: where the number is shown.
     """
 
-    def __init__(self, max_threads: int):
+    def __init__(self, max_threads: int, metrics: Metrics):
         super().__init__(max_threads, thread_name_prefix="grpc")
         self._lock = threading.Lock()
+        self._metrics = metrics
         self.num_tasks = 0
 
     def submit(self, task: Callable, /, *arguments: object, **more: object) -> Future:
         """Puts a task into the queue."""
         future = super().submit(task, *arguments, **more)
-        with self._lock:
-            self.num_tasks += 1
-        future.add_done_callback(self._ended)
+        self._count(1)
+        future.add_done_callback(lambda _: self._count(-1))
         return future
 
-    def _ended(self, future: Future) -> None:
+    def _count(self, by: int) -> None:
         with self._lock:
-            self.num_tasks -= 1
+            self.num_tasks += by
+        self._metrics.increase(RUNNING, "GRPC", by=by)
 
 
 class Admission(grpc.ServerInterceptor):

@@ -52,7 +52,7 @@ class GrpcServer:
         methods: name -> method, see `method_handlers`.
         settings: where and how.
         access_log: where calls are written.
-        metrics: where refused calls are counted.
+        metrics: where running and refused calls are counted.
 
     Raises:
         PortInUse: the port or the socket cannot be had.
@@ -66,7 +66,8 @@ class GrpcServer:
         metrics: Metrics | None = None,
     ):
         self._settings = settings
-        self._executor = CountingExecutor(settings.max_threads)
+        metrics = metrics or Metrics()
+        self._executor = CountingExecutor(settings.max_threads, metrics)
         handlers, interceptors = method_handlers(methods, access_log), []
         files = list(SERVICE_FILES)
         if settings.profiler:
@@ -74,7 +75,7 @@ class GrpcServer:
             files.append(profiler_file())
         if settings.max_waiting is not None:
             most = settings.max_waiting + settings.max_threads
-            interceptors.append(Admission(self._executor, most, metrics or Metrics()))
+            interceptors.append(Admission(self._executor, most, metrics))
         self._server = grpc.server(
             self._executor,
             handlers,

@@ -59,6 +59,7 @@ GRAPH_RUN_TIMES = Definition("/tensorflow/core/graph_run_time_usecs_histogram", 
 # By the limit that refused them: `waiting`, over REST and gRPC, and `body`, over REST alone, because messages
 # that are too long for gRPC are refused by its library, which tells nobody.
 REFUSALS = Definition("/keras_attn/serving/refused_request_count", ("limit",))
+# What runs or waits for a thread.
 RUNNING = Definition("/keras_attn/serving/running_requests", ("entrypoint",), is_gauge=True)
 
 DEFINITIONS = tuple(value for value in globals().values() if isinstance(value, Definition))

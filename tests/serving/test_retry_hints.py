@@ -15,6 +15,8 @@ from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.grpc_server import GrpcServer, GrpcSettings
 from keras_attn.serving.metrics import Metrics
 
+from ..waiting import wait_until
+
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 # Status{code: 8, message: "full", details: Any{RetryInfo{retry_delay{seconds: 1}}}}, written by hand.
 URL = b"type.googleapis.com/google.rpc.RetryInfo"
@@ -136,8 +138,10 @@ def test_calls_that_wait_are_limited(serve):
             "Too many requests wait already. Expected at most 2 at once. Try again later."
         )
         assert dict(refused.trailing_metadata())["retry-after"] == "1"
+        assert ':keras_attn:serving:running_requests{entrypoint="GRPC"} 2' in metrics.page()
         may_end.set()
         assert [call.result() for call in made if call is not refused] == [b"", b""]
         assert method(b"", timeout=20.0) == b""
     assert len(calls) == 3
+    wait_until(lambda: ':keras_attn:serving:running_requests{entrypoint="GRPC"} 0' in metrics.page())
     assert ':keras_attn:serving:refused_request_count{limit="waiting"} 1' in metrics.page()
