@@ -47,10 +47,12 @@ class TransformerLanguageModel(keras.Model):
 
     with a layer normalisation after the stack where `norm_first`. A functional model of `{"source": [B, S],
     "target": [B, T]}` int32 ids like the encoder-decoder models, so that it trains and decodes with all that
-    they do: `target` begins with the start token, which here divides prompt and continuation, and id 0 pads.
+    they do: `target` begins with the start token, which here divides prompt and continuation, and id 0 pads
+    the source at its end or its front, the target at its end.
     The output is the logits of the target's places `[B, T, V]` in float32. A source of length 0, or of
-    nothing but padding, makes it a plain language model of the target. `start` runs the prompt once and
-    keeps its keys and values; `step` goes on one token at a time (`keras_attn.protocols.Decoder`).
+    nothing but padding, makes it a plain language model of the target; a text that such a model is to go on
+    with is a `keras_attn.decoding.TargetPrefix`. `start` runs the prompt once and keeps its keys and values;
+    `step` goes on one token at a time (`keras_attn.protocols.Decoder`).
 
     Differs from GPT-2, which has learned positions and GELU (`positions="learned", activation="gelu"`) and
     dropout on the attention weights.
@@ -135,7 +137,7 @@ class TransformerLanguageModel(keras.Model):
         """What the last block gives for the prompt: there is no encoder, and each state sees those before it.
 
         Args:
-            source: int32 ids `[B, S]`, padded with 0 at the end.
+            source: int32 ids `[B, S]`, padded with 0 at the end or the front.
 
         Returns:
             The states `[B, S, D]`, normalised where `norm_first`, and their mask, boolean `[B, S]`, True =
@@ -143,8 +145,8 @@ class TransformerLanguageModel(keras.Model):
         """
         prompt = some_places(source)
         mask = ops.not_equal(prompt, PAD_ID)
-        # The padding stays at the end: a place is a position, and pads ask no table beyond its end.
-        positions = ops.where(mask, ops.arange(ops.shape(prompt)[1], dtype="int32"), 0)
+        # Pads ask no table beyond its end.
+        positions = ops.where(mask, ops.cumsum(ops.cast(mask, "int32"), axis=1) - 1, 0)
         hidden = _run(self._parts, prompt, mask, positions)
         hidden = hidden if self._parts["norm"] is None else self._parts["norm"](hidden)
         length = ops.shape(source)[1]

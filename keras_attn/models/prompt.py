@@ -1,8 +1,8 @@
 """A source and a target as one sequence, in which all sources end at the same place.
 
-Sources are padded at their end. Before a target, the padding would stand between both; so it moves to the
-front, where a mask hides it, and every target begins at place S whatever the length of its source. A row's
-absolute positions count from its first token: place less padding.
+Sources are padded, mostly at their end. Before a target, the padding would stand between both; so it moves
+to the front, where a mask hides it, and every target begins at place S whatever the length of its source. A
+row's absolute positions count from its first token: place less padding.
 """
 
 import keras
@@ -12,19 +12,19 @@ from keras_attn.models.token_embedding import PAD_ID
 
 
 def align_right(source):
-    """Moves the padding of every row from its end to its front.
+    """Moves the padding of every row to its front; the tokens keep their order.
 
     Args:
-        source: int32 ids `[B, S]`, padded with 0 at the end.
+        source: int32 ids `[B, S]`, padded with 0 anywhere.
 
     Returns:
         int32 ids `[B, S]`, padded with 0 at the front, and the number of pads of every row, int32 `[B]`.
     """
-    keep = ops.not_equal(source, PAD_ID)
-    pads = ops.sum(ops.cast(ops.logical_not(keep), "int32"), axis=-1)  # [B]
-    place = _places(source) - ops.expand_dims(pads, -1)  # [B, S]
-    moved = ops.take_along_axis(source, ops.maximum(place, 0), axis=-1)
-    return ops.where(place >= 0, moved, ops.zeros_like(moved)), pads
+    keep = ops.cast(ops.not_equal(source, PAD_ID), "int32")
+    order = ops.argsort(
+        keep * ops.shape(source)[1] + _places(source), axis=-1
+    )  # [B, S], no key twice
+    return ops.take_along_axis(source, order, axis=-1), ops.sum(1 - keep, axis=-1)
 
 
 def align_left(weights, pads, source_mask):
@@ -39,8 +39,9 @@ def align_left(weights, pads, source_mask):
         `[B, K, S]`, 0 on padding.
     """
     batch, hypotheses, places = ops.shape(weights)
-    place = _places(source_mask) + ops.expand_dims(pads, -1)  # [B, S]
-    index = ops.expand_dims(ops.minimum(place, places - 1), 1)  # [B, 1, S]
+    rank = ops.cumsum(ops.cast(source_mask, "int32"), axis=-1) - 1  # of each token in its row
+    place = ops.clip(rank + ops.expand_dims(pads, -1), 0, places - 1)  # [B, S]
+    index = ops.expand_dims(place, 1)
     index = ops.broadcast_to(index, (batch, hypotheses, ops.shape(source_mask)[1]))
     moved = ops.take_along_axis(weights, index, axis=-1)  # [B, K, S]
     return ops.where(ops.expand_dims(source_mask, 1), moved, ops.zeros_like(moved))
@@ -79,7 +80,7 @@ class PromptedSequence(keras.layers.Layer):
     """Source and target as one sequence, with its mask and positions; see the module.
 
     Call arguments:
-        source: int32 ids `[B, S]`, padded with 0 at the end.
+        source: int32 ids `[B, S]`, padded with 0 anywhere.
         target: int32 ids `[B, T]`.
 
     Returns:

@@ -83,6 +83,20 @@ def test_padding_stands_nowhere(models, kind):
     assert_close(call(model, np.pad(SOURCE, ((0, 0), (0, 1)))), logits)
 
 
+@pytest.mark.parametrize("kind", ["learned", "shaw", "windowed"])
+def test_padding_in_front_is_padding_at_the_end(models, kind):
+    model, count = models[kind], np.sum(SOURCE == 0, axis=1)
+    in_front = np.stack([np.roll(row, pads) for row, pads in zip(SOURCE, count, strict=True)])
+    assert in_front[1, -1] == SOURCE[1, 1]
+    assert_close(call(model, in_front), call(model))
+    decoded, expected = (decode(model, x, 1, 2, 4, return_alignments=True) for x in (in_front, SOURCE))
+    np.testing.assert_array_equal(decoded.tokens, expected.tokens)
+    assert_close(decoded.alignments[1, ..., 3:], expected.alignments[1, ..., :2])
+    hidden, mask = model.encode(in_front)
+    assert_close(hidden[1][3:], model.encode(SOURCE)[0][1][:2])
+    np.testing.assert_array_equal(mask, in_front != 0)
+
+
 @pytest.mark.parametrize("source", [SOURCE * 0, SOURCE[:, :0]], ids=["all_pads", "no_places"])
 def test_without_a_prompt_it_is_a_plain_language_model(models, source):
     model = models["pre_norm"]

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_attn.models.prompt import AfterPrompt, PromptedSequence, align_left, align_right, some_places
 
+ELSEWHERE = np.array([[0, 0, 4, 7], [4, 0, 7, 2], [4, 7, 0, 0], [0, 4, 0, 7]], np.int32)  # the padding
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [0, 0, 0, 0, 0]], np.int32)
 TARGET = np.array([[1, 7], [1, 8], [1, 3]], np.int32)
 
@@ -14,6 +15,17 @@ def test_align_right_by_hand():
     ids, pads = align_right(SOURCE)
     np.testing.assert_array_equal(ids, [[5, 9, 4, 17, 2], [0, 0, 0, 11, 2], [0, 0, 0, 0, 0]])
     np.testing.assert_array_equal(pads, [0, 3, 5])
+
+
+def test_padding_elsewhere_loses_no_token(rng):
+    ids, pads = align_right(ELSEWHERE)
+    np.testing.assert_array_equal(ids, [[0, 0, 4, 7], [0, 4, 7, 2], [0, 0, 4, 7], [0, 0, 4, 7]])
+    np.testing.assert_array_equal(pads, [2, 1, 2, 2])
+    weights = rng.random((4, 3, 4)).astype("float32")
+    left = ops.convert_to_numpy(align_left(weights, pads, ELSEWHERE != 0))
+    for row, tokens in enumerate(ELSEWHERE != 0):
+        np.testing.assert_array_equal(left[row][:, tokens], weights[row][:, int(pads[row]) :])
+        assert not left[row][:, ~tokens].any()
 
 
 def test_align_left_undoes_it(rng):
