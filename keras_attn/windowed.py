@@ -34,7 +34,7 @@ def windowed_attention(
     neighbours = (-1, 0) if use_causal_mask else (-1, 0, 1)
     if key_mask is None:
         key_mask = ops.ones((batch, num_keys), dtype="bool")
-    key_mask = ops.cast(key_mask, "float32")[:, None, :, None]  # [B, 1, S, 1]
+    key_mask = ops.broadcast_to(ops.cast(key_mask, "float32"), (batch, num_keys))[:, None, :, None]
     key, value, key_mask = (_with_neighbours(x, chunks, window, neighbours) for x in (key, value, key_mask))
     query_positions = ops.arange(window)
     key_positions = ops.concatenate([ops.arange(window) + n * window for n in neighbours], axis=0)

@@ -5,9 +5,11 @@ import functools
 import keras
 from keras import ops
 
+from keras_attn.attention_inputs import check_memory, check_sequences
 from keras_attn.layers.cell_steps import (
     check_cell,
     check_cell_dropout,
+    check_state,
     hidden_dim,
     state_dims,
     step_cell,
@@ -133,6 +135,7 @@ class AttentionCell(keras.layers.Layer):
 
     def build(self, inputs_shape, memory_shape, state_shape=None, memory_mask_shape=None):
         """Builds the attention on (state, memory), the cell on all of its input, and the attention vector."""
+        check_sequences(inputs=inputs_shape, memory=memory_shape)
         self._build_attention(memory_shape)
         memory_dim = memory_shape[-1]
         if not self.cell.built:
@@ -163,6 +166,7 @@ class AttentionCell(keras.layers.Layer):
         Returns:
             A dictionary of `[B, S, ...]` tensors for `step`.
         """
+        check_memory(memory, memory_mask)
         self._build_attention(memory.shape)
         if memory_mask is None:
             memory_mask = ops.ones_like(memory[:, :, 0], dtype="bool")
@@ -182,7 +186,8 @@ class AttentionCell(keras.layers.Layer):
         """
         values = memory["values"]
         if cell_state is None:
-            cell_state = zero_state(self.cell, ops.shape(values)[0])
+            cell_state = zero_state(self.cell, ops.shape(values)[0], self.compute_dtype)
+        check_state(self.cell, cell_state)
         state = [part[:, None] for part in keras.tree.flatten(cell_state)]  # [B, 1, H]
         if self.input_feeding:
             shape = (ops.shape(values)[0], 1, self._vector_dim(values.shape[-1]))
@@ -311,7 +316,7 @@ class AttentionCell(keras.layers.Layer):
 
 def _check_attention(attention):
     for method in ("project_memory", "attend", "initial_attention_state", "draw_noise"):
-        if not hasattr(attention, method):
+        if isinstance(attention, type) or not hasattr(attention, method):
             raise ValueError(
                 f"`attention` must have a method `{method}`. Expected a layer such as BahdanauAttention. "
                 f"Received: attention={attention}. Derive your own from keras_attn.layers.StepAttention."

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_attn.attention_inputs import check_sequences
 from keras_attn.heads import split_heads, zero_unseen
 from keras_attn.implementations import check_options
 from keras_attn.relative_positions import RelativePositions, serialized_positions
@@ -53,8 +54,9 @@ class AttentionHeads(keras.layers.Layer):
 
     def build(self, query_shape, value_shape, key_shape=None):
         """Makes the projections, the dropout and the weights of the relative positions."""
-        batch, num_queries, query_dim = query_shape
         key_shape = key_shape or value_shape
+        check_sequences(query=query_shape, value=value_shape, key=key_shape)
+        batch, num_queries, query_dim = query_shape
         key_heads = self.num_key_value_heads
         self.query_projection = self._projection("query", self.num_heads * self.key_dim, query_shape)
         self.key_projection = self._projection("key", key_heads * self.key_dim, key_shape)

@@ -1,8 +1,12 @@
 """A recurrent decoder that attends to a memory at every step (Bahdanau, Cho and Bengio 2015)."""
 
 import keras
+from keras import ops
 
+from keras_attn.attention_inputs import check_memory, check_padding_mask, check_sequences
+from keras_attn.heads import zero_unseen
 from keras_attn.layers.attention_cell import AttentionCell
+from keras_attn.layers.cell_steps import check_state
 from keras_attn.lost_masks import require_mask
 from keras_attn.recurrence import run_steps
 
@@ -48,6 +52,8 @@ class AttentionRNN(AttentionCell):
             flattened; zeros when None.
         return_attention_scores: also return the weights.
         training: passed on to the cell and the attention.
+        sequences_mask: boolean `[B, T]`, True = keep: a masked place leaves the state as it was, and its
+            output and weights are 0; None keeps all.
 
     Returns:
         `[B, T, Y]`, where Y is H + M without `attention_units`; with `return_attention_scores`, also the
@@ -93,8 +99,16 @@ class AttentionRNN(AttentionCell):
         )
         self.supports_masking = True
 
-    def build(self, sequences_shape, memory_shape, memory_mask_shape=None, initial_state_shape=None):
+    def build(
+        self,
+        sequences_shape,
+        memory_shape,
+        memory_mask_shape=None,
+        initial_state_shape=None,
+        sequences_mask_shape=None,
+    ):
         """Builds the attention on (state, memory), the cell on all of its input, and the attention vector."""
+        check_sequences(sequences=sequences_shape)
         super().build(sequences_shape, memory_shape)
 
     def call(
@@ -105,20 +119,28 @@ class AttentionRNN(AttentionCell):
         initial_state=None,
         return_attention_scores=False,
         training=None,
+        sequences_mask=None,
     ):
         """See the class."""
+        check_padding_mask("sequences_mask", sequences_mask, sequences)
         prepared = self.prepare_memory(memory, memory_mask)
         state = self.initial_state(prepared, initial_state)
         noise = self.attention.draw_noise(sequences, memory, training)
         drawn = {"noise": noise, "masks": self.draw_masks(sequences, training)}
+        if sequences_mask is not None:
+            keep = ops.expand_dims(ops.cast(sequences_mask, "bool"), -1)
+            drawn["keep"] = ops.logical_and(keep, ops.ones_like(sequences[:, :, :1], "bool"))  # [B, T, 1]
         drawn = {name: rows for name, rows in drawn.items() if rows is not None}
 
         def advance(state, rows):
             inputs, *rest = [row[:, None] for row in rows]  # [B, 1, ...]
             given = dict(zip(drawn, rest, strict=True))
-            outputs, state, _, weights = self.step(inputs, state, prepared, training, **given)
+            keep = given.pop("keep", None)
+            outputs, after, _, weights = self.step(inputs, state, prepared, training, **given)
+            if keep is not None:
+                after = [ops.where(keep, new, old) for new, old in zip(after, state, strict=True)]
             recorded = (outputs, weights) if return_attention_scores else (outputs,)
-            return state, [x[:, 0] for x in recorded]
+            return after, [zero_unseen(x, keep)[:, 0] for x in recorded]
 
         steps = run_steps(advance, state, [sequences, *drawn.values()])  # [B, T, ...]
         return tuple(steps) if return_attention_scores else steps[0]
@@ -131,8 +153,13 @@ class AttentionRNN(AttentionCell):
         initial_state=None,
         return_attention_scores=False,
         training=None,
+        sequences_mask=None,
     ):
         """Shapes of the outputs and, if asked for, of the weights."""
+        check_memory(memory, memory_mask)
+        check_padding_mask("sequences_mask", sequences_mask, sequences)
+        if initial_state is not None:
+            check_state(self.cell, initial_state)
         if memory_mask is None:
             require_mask(memory, "memory_mask", self)
         shape = (*sequences.shape[:2], self._output_dim(memory.shape[-1]))

@@ -8,8 +8,13 @@ def check_cell(cell):
     """Refuses a cell that cannot go step by step.
 
     Raises:
-        ValueError: for a cell with dropout.
+        ValueError: for what is no cell, such as a whole layer, and for a cell with dropout.
     """
+    if isinstance(cell, keras.layers.RNN | type) or not hasattr(cell, "state_size"):
+        raise ValueError(
+            "`cell` must be a Keras RNN cell. Expected e.g. keras.layers.GRUCell(128), or a "
+            f"keras.layers.StackedRNNCells of several. Received: cell={cell!r}."
+        )
     for part in getattr(cell, "cells", [cell]):
         if getattr(part, "dropout", 0) or getattr(part, "recurrent_dropout", 0):
             # Keras' cells keep their dropout mask on the object, where one batch's would meet the next.
@@ -42,9 +47,33 @@ def hidden_dim(cell):
     return getattr(cell, "output_size", None) or state_dims(cell)[0]
 
 
-def zero_state(cell, batch_size):
-    """The state that the cell begins with: a list of `[B, H]`."""
-    return keras.tree.flatten(cell.get_initial_state(batch_size=batch_size))
+def zero_state(cell, batch_size, dtype):
+    """The state that the cell begins with, zeros where it does not say: a list of `[B, H]`."""
+    if hasattr(cell, "get_initial_state"):
+        return keras.tree.flatten(cell.get_initial_state(batch_size=batch_size))
+    return [ops.zeros((batch_size, width), dtype) for width in state_dims(cell)]
+
+
+def check_state(cell, state):
+    """Refuses a state that is not the cell's.
+
+    Args:
+        cell: a Keras RNN cell.
+        state: tensors `[B, H]`, one a state of the cell, in any nesting.
+
+    Raises:
+        ValueError: for another number of states, axes or widths.
+    """
+    expected, shapes = state_dims(cell), [tuple(part.shape) for part in keras.tree.flatten(state)]
+    fits = [
+        len(shape) == 2 and shape[1] in (None, width) for shape, width in zip(shapes, expected, strict=False)
+    ]
+    if len(shapes) != len(expected) or not all(fits):
+        raise ValueError(
+            f"`initial_state` must hold the states of the cell. Expected {len(expected)} of them: "
+            f"{', '.join(f'[batch, {width}]' for width in expected)}. Received: shapes {shapes}. Of a "
+            "bidirectional encoder, join or project the states of both directions first."
+        )
 
 
 def step_cell(cell, inputs, state, training=None, masks=None):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.attention_inputs import check_attention_inputs
 from keras_attn.blockwise import blockwise_attention
 from keras_attn.heads import aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
 from keras_attn.implementations import check_call
@@ -72,7 +73,8 @@ class MultiHeadAttention(CachedAttention):
         `[B, H, T, S]`.
 
     Raises:
-        ValueError: for arguments that do not go together; in a functional model, for a value whose implicit
+        ValueError: for arguments that do not go together, such as a mask of another length or a float mask
+            that is meant to be added to the logits; in a functional model, for a value whose implicit
             mask got lost and that is given no other.
 
     Example:
@@ -103,6 +105,8 @@ class MultiHeadAttention(CachedAttention):
     ):
         """See the class."""
         check_call(self.implementation, return_attention_scores)
+        masks = (query_mask, value_mask, key_mask, attention_mask)
+        check_attention_inputs(query, value, key, *masks, with_heads=True)
         key = value if key is None else key
         positions = aligned_positions(ops.shape(query)[1], ops.shape(key)[1])
         heads = self._project(query, key, value, *positions)
@@ -159,6 +163,8 @@ class MultiHeadAttention(CachedAttention):
     ):
         """Shapes of the output and, if asked for, of the weights."""
         check_call(self.implementation, return_attention_scores)
+        masks = (query_mask, value_mask, key_mask, attention_mask)
+        check_attention_inputs(query, value, key, *masks, with_heads=True)
         # Under a causal mask, no place sees the padding after it.
         if value_mask is None and key_mask is None and attention_mask is None and not use_causal_mask:
             require_mask(value, "value_mask", self)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.attention_inputs import check_attention_inputs
 from keras_attn.layers.weight_normalized_convolution import WeightNormalizedConvolution
 from keras_attn.lost_masks import require_mask
 from keras_attn.masks import combine_masks
@@ -91,6 +92,7 @@ class MultiStepAttention(keras.layers.Layer):
         training=None,
     ):
         """See the class."""
+        check_attention_inputs(inputs, value, key, value_mask=value_mask)
         key = value if key is None else key
         query = (self.query_projection(inputs) + target_embedding) * _HALF
         keep = combine_masks(query, key, value_mask=value_mask)
@@ -111,6 +113,7 @@ class MultiStepAttention(keras.layers.Layer):
         training=None,
     ):
         """Shapes of the outputs and, if asked for, of the weights."""
+        check_attention_inputs(inputs, value, key, value_mask=value_mask)
         if value_mask is None:
             require_mask(value, "value_mask", self)
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.attention_inputs import check_attention_inputs
 from keras_attn.lost_masks import require_mask
 from keras_attn.masks import combine_masks
 from keras_attn.recurrence import run_steps
@@ -49,8 +50,9 @@ class StepAttention(keras.layers.Layer):
         The context `[B, T, Dv]`; with `return_attention_scores`, also the float32 weights `[B, T, S]`.
 
     Raises:
-        ValueError: in a functional model, without a mask of the keys, where the padding mask that `value`
-            once carried has got lost on its way.
+        ValueError: for sequences or masks whose shapes do not go together, and for a float mask that is
+            meant to be added to the logits; in a functional model, without a mask of the keys, where the
+            padding mask that `value` once carried has got lost on its way.
 
     Differs from `keras.layers.Attention`: the three steps of its call can be run one by one, and a row whose
     keys are all masked gets weights 0 and context 0.
@@ -93,6 +95,7 @@ class StepAttention(keras.layers.Layer):
         training=None,
     ):
         """See the class."""
+        check_attention_inputs(query, value, key, query_mask, value_mask, key_mask, attention_mask)
         key = value if key is None else key
         keep = combine_masks(query, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         projected_key = self.project_memory(key)
@@ -248,6 +251,7 @@ class StepAttention(keras.layers.Layer):
         training=None,
     ):
         """Shapes of the context and, if asked for, of the weights."""
+        check_attention_inputs(query, value, key, query_mask, value_mask, key_mask, attention_mask)
         if value_mask is None and key_mask is None and attention_mask is None:
             require_mask(value, "value_mask", self)
         context = keras.KerasTensor((*query.shape[:2], value.shape[-1]), dtype=self.compute_dtype)

@@ -193,6 +193,91 @@ def test_implicit_masks_of_both_sides(inputs):
     np.testing.assert_array_equal(outputs._keras_mask, targets != 0)
 
 
+@pytest.mark.parametrize("kept", [[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+def test_a_masked_place_is_as_if_it_were_not_there(rnn, inputs, kept):
+    mask = np.array([kept, [1, 1, 1]], "bool")
+    outputs, weights = rnn(**inputs, sequences_mask=mask, return_attention_scores=True)
+    whole = rnn(**inputs)
+    np.testing.assert_allclose(outputs[1], whole[1], rtol=1e-5, atol=1e-6)
+    first = {name: x[:1] for name, x in inputs.items()}
+    alone = rnn(**{**first, "sequences": first["sequences"][:, mask[0]]}, return_attention_scores=True)
+    for masked, expected in zip((outputs, weights), alone, strict=True):
+        np.testing.assert_allclose(masked.numpy()[0, mask[0]], expected[0], rtol=1e-5, atol=1e-6)
+        assert not np.any(masked.numpy()[0, ~mask[0]])
+
+
+def test_padding_in_front_of_a_sequence_as_keras_masks_it(rng):
+    """A functional model fills the mask in; Keras' own RNN passes by the same places."""
+    ids = np.array([[0, 0, 3, 5], [4, 1, 2, 3]])
+    memory = rng.normal(size=(2, S, M)).astype("float32")
+    entries = keras.Input((None,), dtype="int32"), keras.Input((S, M))
+    embedded = keras.layers.Embedding(7, D, mask_zero=True)(entries[0])
+    model = keras.Model(
+        entries, AttentionRNN(keras.layers.GRUCell(H), BahdanauAttention(UNITS))(embedded, entries[1])
+    )
+    np.testing.assert_allclose(
+        model([ids, memory])[0, 2:], model([ids[:1, 2:], memory[:1]])[0], rtol=1e-5, atol=1e-6
+    )
+
+
+WRONG_STATES = {
+    "of_both_directions": (
+        [(B, H)] * 4,
+        r"Expected 2 of them: \[batch, 13\], \[batch, 13\]. Received: shapes",
+    ),
+    "too_few": ([(B, H)], "Expected 2 of them"),
+    "width": ([(B, H), (B, H + 1)], r"Received: shapes \[\(2, 13\), \(2, 14\)\]"),
+    "axes": ([(B, H), (B, 1, H)], "must hold the states of the cell"),
+}
+
+
+@pytest.mark.parametrize(("shapes", "message"), WRONG_STATES.values(), ids=WRONG_STATES)
+def test_states_that_are_not_the_cells(inputs, shapes, message):
+    rnn = AttentionRNN(keras.layers.LSTMCell(H), BahdanauAttention(UNITS), "luong", input_feeding=True)
+    with pytest.raises(ValueError, match=message):
+        rnn(**inputs, initial_state=[np.zeros(shape, "float32") for shape in shapes])
+    symbols = {name: keras.KerasTensor(x.shape) for name, x in inputs.items()}
+    with pytest.raises(ValueError, match=message):
+        rnn(**symbols, initial_state=[keras.KerasTensor(shape) for shape in shapes])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"memory_mask": np.ones((B, S - 1), "bool")}, "`memory_mask` must have a value for each place"),
+        ({"memory_mask": np.full((B, S), -np.inf)}, "`memory_mask` says what to keep"),
+        ({"memory": np.ones((B, M), "float32"), "memory_mask": None}, "`memory` has 2 axes"),
+        ({"sequences": np.ones((B, D), "float32")}, "`sequences` has 2 axes"),
+        (
+            {"sequences_mask": np.ones((B, T + 1), "bool")},
+            "`sequences_mask` must have a value for each place",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(inputs, changes, message):
+    rnn = AttentionRNN(keras.layers.GRUCell(H), BahdanauAttention(UNITS))
+    with pytest.raises(ValueError, match=message):
+        rnn(**{**inputs, **changes})
+
+
+def test_a_cell_that_does_not_say_how_it_begins(inputs):
+    """Such as that of Keras' guide to cells of one's own: it begins with zeros."""
+
+    class MinimalCell(keras.layers.Layer):
+        state_size = H
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1], H))
+            self.built = True
+
+        def call(self, inputs, states, training=None):
+            output = keras.ops.matmul(inputs, self.kernel) + states[0] / 2
+            return output, [output]
+
+    rnn, zeros = AttentionRNN(MinimalCell(), BahdanauAttention(UNITS)), np.zeros((B, H), "float32")
+    np.testing.assert_allclose(rnn(**inputs), rnn(**inputs, initial_state=[zeros]))
+
+
 def test_a_mask_of_the_memory_that_got_lost_on_its_way():
     source = keras.Input((S,), dtype="int32")
     memory = keras.layers.Embedding(7, M, mask_zero=True)(source) * 2.0
@@ -235,6 +320,16 @@ def test_gradients_reach_every_weight_inside_a_graph(inputs, rng, kind):
 )
 def test_cells_with_dropout_are_refused(cell):
     with pytest.raises(ValueError, match=r"`cell` must not have dropout.*Put `keras.layers.Dropout`"):
+        AttentionRNN(cell, BahdanauAttention(UNITS))
+
+
+@pytest.mark.parametrize(
+    "cell", [keras.layers.LSTM(H), keras.layers.LSTMCell, "lstm", [keras.layers.LSTMCell(H)]]
+)
+def test_what_is_no_cell_is_refused(cell):
+    with pytest.raises(
+        ValueError, match=r"`cell` must be a Keras RNN cell. Expected e.g. keras.layers.GRUCell"
+    ):
         AttentionRNN(cell, BahdanauAttention(UNITS))
 
 

@@ -1,0 +1,137 @@
+"""What attention is called with: what does not fit is refused before anything is computed."""
+
+import numpy as np
+
+
+def check_attention_inputs(
+    query,
+    value,
+    key=None,
+    query_mask=None,
+    value_mask=None,
+    key_mask=None,
+    attention_mask=None,
+    with_heads=False,
+):
+    """Refuses sequences and masks that do not go together, as far as their shapes are known.
+
+    Broadcasting would find a meaning for some of them, and not the same one in every implementation.
+
+    Args:
+        query: `[B, T, Dq]`.
+        value: `[B, S, Dv]`.
+        key: `[B, S, Dk]`; `value` when None.
+        query_mask: `[B, T]` or None.
+        value_mask: `[B, S]` or None.
+        key_mask: `[B, S]` or None.
+        attention_mask: what broadcasts to `[B, T, S]`, with four axes to `[B, H, T, S]`; or None.
+        with_heads: whether an `attention_mask` may have four axes.
+
+    Raises:
+        ValueError: for another number of axes, for batches and lengths that differ, and for a mask of
+            numbers to be added (0 and -inf) instead of one that says what to keep.
+    """
+    key = value if key is None else key
+    check_sequences(query=query.shape, value=value.shape, key=key.shape)
+    for name, other, axis in (("value", query, 0), ("key", value, 0), ("key", value, 1)):
+        shape = {"value": value, "key": key}[name].shape
+        if _differ(shape[axis], other.shape[axis]):
+            raise ValueError(
+                f"`{name}` has another {('batch', 'length')[axis]} than what it goes with. "
+                f"Expected {other.shape[axis]}. Received: shape {tuple(shape)}."
+            )
+    check_padding_mask("query_mask", query_mask, query)
+    check_padding_mask("value_mask", value_mask, key)
+    check_padding_mask("key_mask", key_mask, key)
+    if attention_mask is not None:
+        axes = "[batch, queries, keys]" + " or [batch, heads, queries, keys]" * with_heads
+        _check_attention_mask(attention_mask, query.shape[1], key.shape[1], axes, 4 if with_heads else 3)
+
+
+def check_memory(memory, memory_mask=None):
+    """Refuses a memory and a mask that do not go together, as far as their shapes are known.
+
+    Args:
+        memory: `[B, S, M]`.
+        memory_mask: `[B, S]` or None.
+
+    Raises:
+        ValueError: as of `check_attention_inputs`.
+    """
+    check_sequences(memory=memory.shape)
+    check_padding_mask("memory_mask", memory_mask, memory)
+
+
+def check_sequences(**shapes):
+    """Refuses sequences without exactly three axes, for `build`, which comes first.
+
+    Args:
+        **shapes: by the name of the argument.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    for name, shape in shapes.items():
+        _check_axes(name, shape, "[batch, length, width]", (3,))
+
+
+def check_padding_mask(name, mask, sequence):
+    """Refuses a mask that does not fit its sequence, as far as their shapes are known.
+
+    Args:
+        name: of the argument.
+        mask: `[B, S]`, `[1, S]` or None.
+        sequence: `[B, S, D]`.
+
+    Raises:
+        ValueError: as of `check_attention_inputs`.
+    """
+    if mask is None:
+        return
+    shape = np.shape(mask) if isinstance(mask, list | tuple) else mask.shape
+    _check_axes(name, shape, "[batch, length]", (2,))
+    (batch, length), rows = shape, sequence.shape[0]
+    if _differ(length, sequence.shape[1]) or (batch != 1 and _differ(batch, rows)):
+        raise ValueError(
+            f"`{name}` must have a value for each place of its sequence. Expected [{rows}, "
+            f"{sequence.shape[1]}]. Received: shape {tuple(shape)}."
+        )
+    _check_numbers(name, mask)
+
+
+def _check_attention_mask(mask, num_queries, num_keys, axes, most):
+    shape = np.shape(mask) if isinstance(mask, list | tuple) else mask.shape
+    _check_axes("attention_mask", shape, axes, range(most + 1))
+    lengths = (num_queries, num_keys)[max(2 - len(shape), 0) :]
+    sizes = zip(shape[-2:], lengths, strict=True)
+    if any(size != 1 and _differ(size, length) for size, length in sizes):
+        raise ValueError(
+            f"`attention_mask` must broadcast to queries and keys. Expected [.., {num_queries}, {num_keys}]. "
+            f"Received: shape {tuple(shape)}."
+        )
+    _check_numbers("attention_mask", mask)
+
+
+def _check_axes(name, shape, expected, allowed):
+    if len(shape) not in allowed:
+        raise ValueError(
+            f"`{name}` has {len(shape)} axes. Expected {expected}. Received: shape {tuple(shape)}."
+        )
+
+
+def _check_numbers(name, mask):
+    """What is added to the logits has 0 where True stands here, and less where False stands."""
+    numbers = None
+    if isinstance(mask, list | tuple | np.ndarray):
+        numbers = np.asarray(mask)
+    elif hasattr(mask, "numpy"):  # symbolic tensors have none
+        numbers = mask.numpy()
+    if numbers is not None and numbers.dtype.kind == "f" and np.any(numbers < 0):
+        raise ValueError(
+            f"`{name}` says what to keep: True or 1. Expected no numbers below 0. Received: {numbers.min()}. "
+            "Of a mask that is to be added to the logits, pass `mask >= 0`."
+        )
+
+
+def _differ(size, other):
+    return size is not None and other is not None and size != other
