@@ -25,17 +25,25 @@ class SequenceCrossentropy(keras.losses.Loss):
     Call arguments:
         y_true: integer ids `[B, T]`.
         y_pred: logits `[B, T, V]`.
+        sample_weight: what a token's share is multiplied by, `[B, T]`, or a row's, `[B]` or `[B, 1]`; None
+            is 1.
 
     Returns:
         A float32 scalar.
 
     Raises:
-        ValueError: for a `label_smoothing` outside [0, 1).
+        ValueError: for a `label_smoothing` outside [0, 1), and for another `reduction` than `"sum"`.
     """
 
     def __init__(self, label_smoothing=0.0, pad_id=0, name="sequence_crossentropy", **kwargs):
         # `call` divides by the number of tokens: the sum is their mean, and no other reduction is.
-        super().__init__(name=name, **{**kwargs, "reduction": "sum"})
+        reduction = kwargs.pop("reduction", "sum")
+        if reduction != "sum":
+            raise ValueError(
+                "The loss is a mean over tokens. Expected reduction='sum', of their shares. Received: "
+                f"reduction={reduction!r}. For the loss of each token, use `keras_attn.losses.smoothed_nll`."
+            )
+        super().__init__(name=name, reduction="sum", **kwargs)
         if not 0 <= label_smoothing < 1:
             raise ValueError(
                 f"`label_smoothing` must be in [0, 1). Received: label_smoothing={label_smoothing}."
@@ -43,15 +51,29 @@ class SequenceCrossentropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
         self.pad_id = pad_id
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """See the class. Keras' losses would spread `[B]` over the places, the last axis."""
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+            sample_weight = sample_weight[:, None] if len(sample_weight.shape) == 1 else sample_weight
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def call(self, y_true, y_pred):
         """Each token's share of the loss, `[B, T]`."""
-        keep = ops.cast(ops.not_equal(y_true, self.pad_id), "float32")
-        loss = smoothed_nll(y_true, ops.cast(y_pred, "float32"), self.label_smoothing)
+        keep, labels = kept_labels(y_true, self.pad_id)
+        loss = smoothed_nll(labels, ops.cast(y_pred, "float32"), self.label_smoothing)
+        keep = ops.cast(keep, "float32")
         return loss * keep / ops.maximum(ops.sum(keep), 1.0)
 
     def get_config(self):
         """Everything the constructor takes."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing, "pad_id": self.pad_id}
+
+
+def kept_labels(y_true, pad_id):
+    """Which of the ids `[B, T]` count, boolean, and the ids with 0 for the others: a pad may be no class."""
+    keep = ops.not_equal(y_true, pad_id)
+    return keep, ops.where(keep, y_true, ops.zeros_like(y_true))
 
 
 def smoothed_nll(labels, logits, smoothing):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attn.losses import smoothed_nll
+from keras_attn.losses import kept_labels, smoothed_nll
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -27,8 +27,8 @@ class TokenAccuracy(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Counts one batch: `y_true` ids `[B, T]`, `y_pred` logits `[B, T, V]`, weights `[B]` or `[B, T]`."""
-        keep = _kept(self, y_true, sample_weight)
-        labels = ops.cast(y_true, "int32")[..., None]
+        keep, labels = _kept(self, y_true, sample_weight)
+        labels = ops.cast(labels, "int32")[..., None]
         right = ops.take_along_axis(y_pred, labels, axis=-1)[..., 0] >= ops.max(y_pred, axis=-1)  # [B, T]
         self.right.assign_add(ops.sum(ops.cast(right, self.dtype) * keep))
         self.total.assign_add(ops.sum(keep))
@@ -77,9 +77,9 @@ class TokenCrossentropy(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds one batch."""
-        keep = _kept(self, y_true, sample_weight)
+        keep, labels = _kept(self, y_true, sample_weight)
         # By the loss' own operations: in one graph with it, TensorFlow runs them once.
-        nll = smoothed_nll(y_true, ops.cast(y_pred, "float32"), self.label_smoothing)  # [B, T]
+        nll = smoothed_nll(labels, ops.cast(y_pred, "float32"), self.label_smoothing)  # [B, T]
         self.nll.assign_add(ops.sum(ops.cast(nll, self.dtype) * keep))
         self.total.assign_add(ops.sum(keep))
 
@@ -144,11 +144,12 @@ class Perplexity(TokenCrossentropy):
 
 
 def _kept(metric, y_true, sample_weight):
-    """How much each token counts, `[B, T]`."""
-    keep = ops.cast(ops.not_equal(y_true, metric.pad_id), metric.dtype)
+    """How much each token counts, `[B, T]`, and the ids."""
+    keep, labels = kept_labels(y_true, metric.pad_id)
+    keep = ops.cast(keep, metric.dtype)
     if sample_weight is None:
-        return keep
+        return keep, labels
     weight = ops.cast(sample_weight, metric.dtype)
     if len(weight.shape) == 1:  # one a row, as `fit` gives them: not along time
         weight = weight[:, None]
-    return keep * weight
+    return keep * weight, labels

@@ -120,6 +120,36 @@ def test_sample_weights_weigh_tokens(rng):
     assert float(loss(LABELS, logits, sample_weight=weights)) == pytest.approx(float(alone), rel=1e-6)
 
 
+def test_sample_weights_of_rows(rng):
+    """Not along time, also where there are as many rows as places; and by way of `fit`."""
+    logits, weights = rng.normal(size=(B, B, V)), np.array([3.0, 0.5])
+    loss, labels = SequenceCrossentropy(), LABELS[:, :B]
+    by_token = loss(labels, logits, sample_weight=np.stack([weights] * B, axis=1))
+    assert float(by_token) != pytest.approx(float(loss(labels, logits, np.stack([weights] * B))), rel=1e-2)
+    for given in (weights, weights[:, None]):
+        assert float(loss(labels, logits, sample_weight=given)) == pytest.approx(float(by_token), rel=1e-6)
+    model = keras.Sequential([keras.Input((B, V)), keras.layers.Identity()])
+    model.compile(loss=loss, jit_compile=False)
+    dataset = tf.data.Dataset.from_tensors((logits, labels, weights))
+    assert model.evaluate(dataset, verbose=0) == pytest.approx(float(by_token), rel=1e-6)
+
+
+def test_a_pad_that_is_no_class(rng):
+    logits = rng.normal(size=(B, T, V))
+    elsewhere = np.where(LABELS == 0, -100, LABELS)
+    expected = float(SequenceCrossentropy(0.1)(LABELS, logits))
+    assert float(SequenceCrossentropy(0.1, pad_id=-100)(elsewhere, logits)) == pytest.approx(
+        expected, rel=1e-6
+    )
+
+
+def test_another_reduction_is_refused():
+    with pytest.raises(
+        ValueError, match=r"is a mean over tokens. Expected reduction='sum'.* reduction='none'"
+    ):
+        SequenceCrossentropy(reduction="none")
+
+
 def test_implicit_mask_of_the_model_leaves_one_scalar(rng):
     """A mask that Keras carries along from an `Embedding` neither changes the loss nor its shape."""
     source = keras.Input((None,), dtype="int32")

@@ -60,6 +60,15 @@ def test_another_pad_id():
     assert float(metric.result()) == 0.5
 
 
+@pytest.mark.parametrize("metric", [TokenAccuracy, Perplexity])
+def test_a_pad_that_is_no_class(metric):
+    labels, logits = np.array([[3, 1, 0]]), logits_of([[3, 2, 4]])
+    there, here = metric(pad_id=-100), metric()
+    there.update_state(np.where(labels == 0, -100, labels), logits)
+    here.update_state(labels, logits)
+    assert float(there.result()) == float(here.result())
+
+
 def test_config_round_trip():
     metric = TokenAccuracy(pad_id=3, name="right")
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
