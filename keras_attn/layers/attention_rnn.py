@@ -7,12 +7,13 @@ from keras_attn.attention_inputs import check_memory, check_padding_mask, check_
 from keras_attn.heads import zero_unseen
 from keras_attn.layers.attention_cell import AttentionCell
 from keras_attn.layers.cell_steps import check_state
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.lost_masks import require_mask
 from keras_attn.recurrence import run_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class AttentionRNN(AttentionCell):
+class AttentionRNN(OutputShape, AttentionCell):
     """Runs an `AttentionCell` over a sequence: a recurrent cell that attends to a memory at each step.
 
     As a rule in the order of Bahdanau et al. (the previous state asks, the context enters the cell):

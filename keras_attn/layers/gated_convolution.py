@@ -5,12 +5,13 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.weight_normalized_convolution import WeightNormalizedConvolution
 from keras_attn.lost_masks import require_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class GatedConvolution(keras.layers.Layer):
+class GatedConvolution(OutputShape, keras.layers.Layer):
     """Convolution over time to twice the width, one half of which gates the other.
 
     ```

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.output_shape import OutputShape
+
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class GradientScaling(keras.layers.Layer):
+class GradientScaling(OutputShape, keras.layers.Layer):
     """Passes its input on and multiplies the gradient that comes back.
 
     ```

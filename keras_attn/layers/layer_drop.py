@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.output_shape import OutputShape
+
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class LayerDrop(keras.layers.Layer):
+class LayerDrop(OutputShape, keras.layers.Layer):
     """Goes around a layer, or through it: one draw for a whole batch, in training alone.
 
     ```

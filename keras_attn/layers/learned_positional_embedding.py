@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.positions import position_range
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class LearnedPositionalEmbedding(keras.layers.Layer):
+class LearnedPositionalEmbedding(OutputShape, keras.layers.Layer):
     """Adds a learned vector to every place of a sequence.
 
     ```

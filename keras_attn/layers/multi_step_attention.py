@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.attention_inputs import check_attention_inputs
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.weight_normalized_convolution import WeightNormalizedConvolution
 from keras_attn.lost_masks import require_mask
 from keras_attn.masks import combine_masks
@@ -13,7 +14,7 @@ _HALF = 0.5**0.5
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class MultiStepAttention(keras.layers.Layer):
+class MultiStepAttention(OutputShape, keras.layers.Layer):
     """Lets every place of a decoder layer look at the source, with a residual connection around it.
 
     ```

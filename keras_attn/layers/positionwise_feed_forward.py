@@ -2,9 +2,11 @@
 
 import keras
 
+from keras_attn.layers.output_shape import OutputShape
+
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class PositionwiseFeedForward(keras.layers.Layer):
+class PositionwiseFeedForward(OutputShape, keras.layers.Layer):
     """Two dense layers with an activation between them, the same at every place.
 
     ```

@@ -3,10 +3,11 @@
 import keras
 
 from keras_attn.layers.layer_normalization import LayerNormalization
+from keras_attn.layers.output_shape import OutputShape
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class ResidualConnection(keras.layers.Layer):
+class ResidualConnection(OutputShape, keras.layers.Layer):
     """Wraps a layer: adds its input to its output, with layer normalisation and dropout in their places.
 
     ```

@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.positions import LAYOUTS, position_range, sinusoids
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class SinusoidalPositionalEncoding(keras.layers.Layer):
+class SinusoidalPositionalEncoding(OutputShape, keras.layers.Layer):
     """Adds sines and cosines of the position to every place of a sequence.
 
     ```

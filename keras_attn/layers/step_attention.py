@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.attention_inputs import check_attention_inputs
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.lost_masks import require_mask
 from keras_attn.masks import combine_masks
 from keras_attn.recurrence import run_steps
@@ -11,7 +12,7 @@ from keras_attn.scores import masked_softmax, weighted_sum
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class StepAttention(keras.layers.Layer):
+class StepAttention(OutputShape, keras.layers.Layer):
     """Base of the attentions that `AttentionCell` and `AttentionRNN` run step by step.
 
     ```

@@ -3,12 +3,13 @@
 import keras
 
 from keras_attn.layers.multi_head_attention import MultiHeadAttention
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.positionwise_feed_forward import PositionwiseFeedForward
 from keras_attn.layers.residual_connection import ResidualConnection
 from keras_attn.relative_positions import serialized_positions
 
 
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(OutputShape, keras.layers.Layer):
     """The settings of a block, and how it makes its sublayers; see the two blocks for the arguments."""
 
     def __init__(

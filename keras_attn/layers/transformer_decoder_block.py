@@ -198,13 +198,22 @@ class TransformerDecoderBlock(TransformerBlock):
         return self.self_attention.sublayer.rewind(cache, num_dropped)
 
     def compute_output_spec(
-        self, inputs, memory, *args, memory_mask=None, memory_attention_mask=None, **kwargs
+        self,
+        inputs,
+        memory,
+        inputs_mask=None,
+        memory_mask=None,
+        attention_mask=None,
+        memory_attention_mask=None,
+        use_causal_mask=True,
+        return_attention_scores=False,
+        training=None,
     ):
         """Shapes of the outputs and, if asked for, of both kinds of weights."""
         if memory_mask is None and memory_attention_mask is None:
             require_mask(memory, "memory_mask", self)
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
-        if not kwargs.get("return_attention_scores"):
+        if not return_attention_scores:
             return outputs
         rows = (inputs.shape[0], self.num_heads, inputs.shape[1])
         lengths = (inputs.shape[1], memory.shape[1])

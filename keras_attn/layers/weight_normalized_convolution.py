@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_attn.layers.output_shape import OutputShape
 from keras_attn.shapes import check_count
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class WeightNormalizedConvolution(keras.layers.Layer):
+class WeightNormalizedConvolution(OutputShape, keras.layers.Layer):
     """Convolution over time that learns the length of every filter apart from its direction.
 
     ```

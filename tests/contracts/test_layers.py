@@ -60,7 +60,7 @@ ROWS = {
     "AttentionRNN": Row(
         lambda: layers.AttentionRNN(keras.layers.GRUCell(13), layers.BahdanauAttention(17)),
         {"sequences": (B, T, 7), "memory": (B, S, 11)},
-        {"memory_mask": "memory"},
+        {"memory_mask": "memory", "sequences_mask": "sequences"},
         scores=True,
     ),
     "BahdanauAttention": attention(lambda: layers.BahdanauAttention(17)),
@@ -278,6 +278,24 @@ def test_symbolic_spec_equals_what_comes_out(row, rng, policy):
     for extra in ({}, flags(row)):
         layer = row.make()
         assert signature(layer(**symbols, **extra)) == signature(layer(**tensors, **extra))
+
+
+# The shapes of a single step Keras finds by running it.
+@pytest.mark.parametrize("name", sorted(ROWS.keys() - {"AttentionCell"}))
+def test_output_shapes_without_tensors(name, rng):
+    layer, tensors = ROWS[name].make(), arrays(ROWS[name], rng)
+    tensors = {name: tensors[name] for name in ROWS[name].inputs}
+    named = {f"{name}_shape": x.shape for name, x in tensors.items()}
+    expected = tuple(layer(**tensors).shape)
+    assert layer.compute_output_shape(*named.values()) == layer.compute_output_shape(**named) == expected
+
+
+def test_a_layer_for_every_place_of_a_longer_sequence(rng):
+    inputs = rng.normal(size=(B, 4, T, 6)).astype("float32")
+    block = layers.TransformerEncoderBlock(2, 13)
+    entry = keras.Input((4, T, 6))
+    outputs = keras.Model(entry, keras.layers.TimeDistributed(block)(entry))(inputs)
+    np.testing.assert_allclose(outputs[:, 1], block(inputs[:, 1]), rtol=1e-5, atol=1e-6)
 
 
 @EVERY_LAYER

@@ -150,6 +150,15 @@ def test_masks_of_both_sides_arrive_implicitly(rng):
     np.testing.assert_array_equal(outputs._keras_mask, targets != 0)
 
 
+def test_masks_by_their_places():
+    """Of sequences whose own masks have got lost."""
+    ids = keras.Input((None,), dtype="int32")
+    embedded = keras.layers.Embedding(9, 8, mask_zero=True)(ids) * 2.0
+    mask = ops.not_equal(ids, 0)
+    outputs = TransformerDecoderBlock(2, 8)(embedded, embedded, mask, mask)
+    assert outputs.shape == (None, None, 8)
+
+
 def test_masks_of_single_places(inputs, memory, rng):
     block = make(rng)
     own_keep, cross_keep = rng.random((B, T, T)) < 0.7, rng.random((B, T, S)) < 0.7
