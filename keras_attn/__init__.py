@@ -14,22 +14,35 @@ _HOMES = {
     "TextToText": "keras_attn.text_to_text",
     "TokenAccuracy": "keras_attn.metrics",
     "check_padding_invariance": "keras_attn.padding_invariance",
-    "decoding": "keras_attn.decoding",
-    "export": "keras_attn.export",
-    "layers": "keras_attn.layers",
     "load_model": "keras_attn.saved_models",
-    "models": "keras_attn.models",
-    "text": "keras_attn.text",
 }
-_MODULES = {"decoding", "export", "layers", "models", "text"}
-__all__ = sorted(_HOMES)
+_MODULES = (
+    "coverage_loss",
+    "decoding",
+    "export",
+    "layers",
+    "losses",
+    "masks",
+    "metrics",
+    "models",
+    "monotonic",
+    "protocols",
+    "relative_positions",
+    "scores",
+    "serving",
+    "text",
+    "training",
+    "visualize",
+)
+__all__ = sorted([*_HOMES, *_MODULES])
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"keras_attn.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'keras_attn' has no attribute {name!r}. Expected one of {__all__}.")
-    home = importlib.import_module(_HOMES[name])
-    return home if name in _MODULES else getattr(home, name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__():

@@ -57,14 +57,10 @@ class TextToText:
 
         Raises:
             TextTooLongError: if a text has more than `max_source_length` tokens.
-            TypeError: for a lone string.
+            TypeError: for what is no list of strings, such as a lone string.
         """
-        if isinstance(texts, str | bytes):
-            raise TypeError(
-                f"`texts` must be a list of strings. Received: the string {texts!r}. Write [text]."
-            )
         try:
-            translated = self.translate(tf.constant(list(texts), tf.string))["text"].numpy()
+            translated = self.translate(texts)["text"].numpy()
         except tf.errors.InvalidArgumentError as error:
             too_long = f"`text` {TOO_LONG}"
             if too_long not in error.message:
@@ -74,33 +70,33 @@ class TextToText:
             raise TextTooLongError(line[line.index(too_long) :].replace("]", "").replace("[", "")) from None
         return [text.decode() for text in translated]
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def translate(self, text):
         """The best text for each text, with its score.
 
         Args:
-            text: strings `[B]` in UTF-8.
+            text: strings `[B]` in UTF-8: a list, an array or a tensor.
 
         Returns:
             A dictionary of `text`, strings `[B]`, and `score`, float32 `[B]`: the log-probability of the
             target tokens, the end token counted. Text without tokens, such as nothing but space, gives "" and
             0; to the tokenizer `bytes` a space is one.
         """
-        return answer_any_batch(self.translated, {"text": text}, {"text": ""})
+        return self._translate(_strings(text))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def align(self, text):
         """The attention weights behind each translation.
 
         Args:
-            text: strings `[B]` in UTF-8.
+            text: strings `[B]` in UTF-8: a list, an array or a tensor.
 
         Returns:
             A dictionary of `source_pieces` `[B, S]` and `target_pieces` `[B, T]`, strings, and `alignment`,
-            float32 `[B, T, S]`, whose rows sum to 1. The end token is written `</s>`, also after a source of
-            nothing but space, which is decoded here as any other; places after it are "" and 0.
+            float32 `[B, T, S]`. Its rows sum to 1 where the attention is a softmax over the source alone: not
+            those of a language model, which looks at its own words too, of a local or monotonic attention,
+            or of a model without attention, which are 0. The end token is written `</s>`, also after a
+            source of nothing but space, which is decoded here as any other; places after it are "" and 0.
         """
-        return answer_any_batch(self.aligned, {"text": text}, {"text": ""})
+        return self._align(_strings(text))
 
     def translated(self, text):
         """`translate` without a graph of its own, for at least one text."""
@@ -123,6 +119,15 @@ class TextToText:
             "alignment": decoded.alignments[:, 0],
         }
 
+    # A `tf.function` holds its object weakly, so that it is no method for users to call on a new object.
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
+    def _translate(self, text):
+        return answer_any_batch(self.translated, {"text": text}, {"text": ""})
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
+    def _align(self, text):
+        return answer_any_batch(self.aligned, {"text": text}, {"text": ""})
+
     def source_ids(self, text):
         """Strings `[B]` to int32 ids `[B, S]`, each row ended by the end token and padded with 0."""
         return token_ids(self.source_tokenizer, text, self.max_source_length)
@@ -132,6 +137,23 @@ class TextToText:
         max_length = self.max_length if max_length is None else max_length
         strategy = self.strategy if strategy is None else strategy
         return decode(self.model, source, special_ids.START, special_ids.END, max_length, strategy, **options)
+
+
+def _strings(texts):
+    """Texts as a tensor `[B]`."""
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"`texts` must be a list of strings. Received: the string {texts!r}. Write [text].")
+    if not tf.is_tensor(texts):
+        texts = list(texts)
+        wrong = [text for text in texts if not isinstance(text, str | bytes)]
+        if wrong:
+            raise TypeError(f"`texts` must be a list of strings. Received: {wrong[0]!r} in it.")
+        return tf.constant(texts, tf.string, shape=[len(texts)])
+    if texts.dtype != tf.string or texts.shape.rank not in (None, 1):
+        raise TypeError(
+            f"`texts` must be strings [B]. Received: a tensor of {texts.dtype.name}, shape {texts.shape}."
+        )
+    return texts
 
 
 def _fitting(model, max_source_length, max_length):

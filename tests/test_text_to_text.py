@@ -142,9 +142,28 @@ def test_too_long_text_is_a_plain_error_of_the_call(text_to_text):
         text_to_text(["x", "漢x" * LIMIT])
 
 
-def test_other_errors_of_the_call_stay_as_they_are(text_to_text):
-    with pytest.raises(TypeError):
-        text_to_text([3])
+@pytest.mark.parametrize("wrong", [[3], ["a", None], [["a", "b"]]])
+@pytest.mark.parametrize("function", ["__call__", "translate", "align"])
+def test_what_is_no_text_is_refused(text_to_text, function, wrong):
+    with pytest.raises(TypeError, match=r"must be a list of strings. Received: .* in it\."):
+        getattr(text_to_text, function)(wrong)
+    for tensor in (tf.constant([3]), tf.constant("a"), tf.constant([["a"]])):
+        with pytest.raises(TypeError, match=r"must be strings \[B\]. Received: a tensor of"):
+            getattr(text_to_text, function)(tensor)
+
+
+def test_texts_in_any_vessel(text_to_text):
+    expected = text_to_text(TEXTS)
+    for texts in (tf.constant(TEXTS), np.array(TEXTS), np.array(TEXTS, object), tuple(TEXTS)):
+        assert text_to_text(texts) == expected
+
+
+def test_methods_of_an_object_that_nothing_else_holds(text_to_text):
+    def made():
+        tokenizer = text_to_text.source_tokenizer
+        return TextToText(text_to_text.model, tokenizer, text_to_text.target_tokenizer, 5)
+
+    assert made().translate(["x"])["text"].shape == made().align(["x"])["alignment"].shape[:1] == (1,)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"ab\xc3", b"\xed\xa0\x80 x", b"a\x00b"])
@@ -154,9 +173,10 @@ def test_invalid_utf8_is_translated_to_valid_text(text_to_text, data):
     assert np.isfinite(translated["score"]).all()
 
 
-def test_a_lone_string_is_no_list_of_texts(text_to_text):
-    with pytest.raises(TypeError, match="must be a list of strings"):
-        text_to_text("Guten Morgen.")
+@pytest.mark.parametrize("function", ["__call__", "translate", "align"])
+def test_a_lone_string_is_no_list_of_texts(text_to_text, function):
+    with pytest.raises(TypeError, match=r"must be a list of strings.* Write \[text\]"):
+        getattr(text_to_text, function)("Guten Morgen.")
 
 
 @pytest.mark.parametrize(
