@@ -1,5 +1,7 @@
 """Beam search: the best hypotheses, those that have ended kept apart from those that go on."""
 
+from numbers import Integral
+
 import tensorflow as tf
 
 from keras_attn.decoding.beam import NOTHING, Beam, Ended, grown, held
@@ -45,6 +47,7 @@ class BeamSearch:
     Raises:
         ValueError: for sizes below 1, more hypotheses than beams, an unknown `early_stopping`, `patience`
             without `"count"`, and a negative coverage penalty.
+        TypeError: for a `length_penalty` that is no function, such as a number.
 
     Example:
 
@@ -233,10 +236,16 @@ class BeamSearch:
 
 
 def _check(search):
-    if search.beam_size < 1 or search.num_hypotheses < 1:
+    counts = (search.beam_size, search.num_hypotheses)
+    if not all(isinstance(count, Integral) and count >= 1 for count in counts):
         raise ValueError(
             "`beam_size` and `num_hypotheses` must be positive. Expected integers of at least 1. "
             f"Received: {search.beam_size} and {search.num_hypotheses}."
+        )
+    if search.length_penalty is not None and not callable(search.length_penalty):
+        raise TypeError(
+            "`length_penalty` is a function of lengths. Expected e.g. GNMTLengthPenalty(0.6), or None. "
+            f"Received: {search.length_penalty!r}."
         )
     if search.num_hypotheses > search.beam_size:
         raise ValueError(

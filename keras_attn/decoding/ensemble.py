@@ -72,7 +72,10 @@ class Ensemble:
         ]
         log_probs = tf.stack([tf.nn.log_softmax(tf.cast(step.logits, tf.float32)) for step in steps])
         mean = tf.reduce_logsumexp if self.average == "probabilities" else tf.reduce_mean
-        alignment = tf.add_n([tf.cast(step.alignment, tf.float32) for step in steps]) / len(steps)
+        alignments = [step.alignment for step in steps]
+        alignment = None
+        if not any(x is None for x in alignments):  # a member without attention has none to average
+            alignment = tf.add_n([tf.cast(x, tf.float32) for x in alignments]) / len(steps)
         return Step(mean(log_probs, axis=0), [step.state for step in steps], alignment)
 
     def reorder(self, state, parents):

@@ -4,9 +4,16 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_attn.decoding.arguments import (
+    check_decoder,
+    check_state,
+    check_step,
+    check_strategy,
+    source_ids,
+)
 from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
-from keras_attn.decoding.processors import check_processors, choices_of
+from keras_attn.decoding.processors import checked_processors, choices_of
 from keras_attn.decoding.reordering import reordered, spread
 from keras_attn.decoding.task import make_task, token_id
 
@@ -40,7 +47,7 @@ def decode(
 
     Args:
         decoder: a `keras_attn.protocols.Decoder`.
-        source: int32 ids `[B, S]`, padded with `pad_id`.
+        source: integer ids `[B, S]`, padded with `pad_id`.
         start_id: the id that every hypothesis is fed first.
         end_id: the id that ends a hypothesis.
         max_length: largest number of tokens, the end token counted: an integer, a scalar tensor, a tensor
@@ -59,7 +66,9 @@ def decode(
         `Decoded`.
 
     Raises:
-        TypeError: if something in `processors` is no processor.
+        TypeError: for a decoder, a strategy or a processor that is none, and for ids that are no integers.
+        ValueError: for a source, a state or logits of another shape, and for alignments that the decoder does
+            not give.
 
     Example:
 
@@ -70,18 +79,21 @@ def decode(
     >>> decoded.tokens.shape[:2]  # decoded.tokens[:, 0] is the best of each row
     TensorShape([1, 3])
     """
-    strategy = strategy or Greedy()
-    processors = tuple(processors)  # an iterator would be used up by the check
-    check_processors(processors)
-    source = tf.convert_to_tensor(source)
+    strategy = Greedy() if strategy is None else strategy
+    check_strategy(strategy)
+    check_decoder(decoder)
+    processors = checked_processors(processors)
+    source = source_ids(source)
     task = make_task(source, end_id, max_length, pad_id)
     state, memory = decoder.start(source)
+    check_state(decoder, state)
     state = spread(decoder, state, task.batch, strategy.num_live)
     search = _begin(strategy, task, state, tf.shape(source)[1], start_id, return_alignments)
 
     def advance(*variables):
         search = _Search(*variables)
         step = decoder.step(search.last, search.position, search.state, memory)
+        check_step(step, return_alignments or getattr(strategy, "needs_alignments", False))
         search, parents = _advance(strategy, processors, task, search, step)
         if on_step is not None and hasattr(strategy, "settled"):
             on_step(strategy.settled(search.hypotheses, search.position - 1, task))

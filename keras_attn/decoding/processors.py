@@ -50,14 +50,28 @@ def choices_of(processors, logits, tokens, position, task):
     return Choices(tf.where(forbidden, float("-inf"), logits), logits)
 
 
-def check_processors(processors):
-    """Raises where something is no processor."""
+def checked_processors(processors):
+    """Processors as a tuple.
+
+    Raises:
+        TypeError: where something is no processor, and for a processor instead of several.
+    """
+    if not isinstance(processors, type) and _is_processor(processors):
+        raise TypeError(
+            f"`processors` must be several. Expected a list. Received: {processors!r}. Write [processor]."
+        )
+    processors = tuple(processors)
     for processor in processors:
-        if not any(callable(getattr(processor, name, None)) for name in ("adjust", "forbid", "force")):
+        if isinstance(processor, type) or not _is_processor(processor):
             raise TypeError(
                 "`processors` holds something that is no processor. Expected objects with `adjust`, `forbid` "
                 f"or `force`, such as MinimumLength(5). Received: {processor!r}."
             )
+    return processors
+
+
+def _is_processor(processor):
+    return any(callable(getattr(processor, name, None)) for name in ("adjust", "forbid", "force"))
 
 
 def _that_have(name, processors):
