@@ -5,36 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from .batch_tensors import Feeds
 from .batching_parameters import BatchingParameters
-from .caller import Caller, current_caller
+from .batching_tasks import Process, Task, run_tasks
 from .errors import Code, ServingError, invalid
-
-
-@dataclass
-class Task:
-    """One request, or a part of one, that waits for its batch.
-
-    Args:
-        feeds: tensor name -> array.
-        size: rows.
-        timeout_ms: limit in milliseconds from `enqueued_at` on; 0 means none.
-        caller: who waits for it; once gone, it is not run any more.
-    """
-
-    feeds: Feeds
-    size: int
-    timeout_ms: int = 0
-    caller: Caller = field(default_factory=current_caller)
-    enqueued_at: float = field(default_factory=time.monotonic)
-    outputs: list[np.ndarray] = field(default_factory=list)
-    error: Exception | None = None
-    done: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -49,14 +25,14 @@ class BatchQueue:
 
     Args:
         parameters: sizes and waiting times.
-        process: runs a batch, and sets `outputs` of every task.
+        process: runs tasks together, and sets `outputs` of each.
         changed: condition of the scheduler; its lock guards the batches.
     """
 
     def __init__(
         self,
         parameters: BatchingParameters,
-        process: Callable[[list[Task]], None],
+        process: Process,
         changed: threading.Condition,
     ):
         self.process = process
@@ -85,12 +61,10 @@ class BatchQueue:
             self._changed.notify_all()
 
     def close(self) -> list[Task]:
-        """Takes no more tasks; returns those that wait, with an error."""
+        """Takes no more tasks; returns those that wait."""
         self._is_closed = True
         waiting = [task for batch in self._batches for task in batch.tasks]
         self._batches = deque([_Batch()])
-        for task in waiting:
-            task.error = _shutting_down()
         return waiting
 
     def take(self, now: float) -> list[Task]:
@@ -147,8 +121,8 @@ class BatchScheduler:
         self._num_threads = num_threads
         self._is_stopped = False
 
-    def queue(self, parameters: BatchingParameters, process: Callable[[list[Task]], None]) -> BatchQueue:
-        """Returns a new queue; `process` runs one of its batches."""
+    def queue(self, parameters: BatchingParameters, process: Process) -> BatchQueue:
+        """Returns a new queue; `process` runs tasks of it together."""
         queue = BatchQueue(parameters, process, self._changed)
         with self._changed:
             if self._is_stopped:
@@ -170,7 +144,7 @@ class BatchScheduler:
             waiting = [task for queue in self._queues for task in queue.close()]
             self._changed.notify_all()
         for task in waiting:
-            task.done.set()
+            task.end(_shutting_down())
 
     def _start_threads(self) -> None:
         for number in range(self._num_threads):
@@ -192,15 +166,7 @@ class BatchScheduler:
         if work is None:
             return False
         queue, tasks = work
-        try:
-            if awaited := _without_gone(tasks):
-                queue.process(awaited)
-        except Exception as error:  # each caller gets it, and the thread goes on
-            for task in tasks:
-                task.error = error
-        finally:
-            for task in tasks:
-                task.done.set()
+        run_tasks(tasks, queue.process)
         return True
 
     def _next(self) -> tuple[BatchQueue, list[Task]] | None:
@@ -225,15 +191,3 @@ class BatchScheduler:
 
 def _shutting_down() -> ServingError:
     return ServingError(Code.UNAVAILABLE, "The server is shutting down.")
-
-
-def _without_gone(tasks: list[Task]) -> list[Task]:
-    """Returns the tasks whose callers still wait; to the others an error is given."""
-    awaited = []
-    for task in tasks:
-        try:
-            task.caller.check()
-            awaited.append(task)
-        except ServingError as error:
-            task.error = error
-    return awaited

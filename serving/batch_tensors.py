@@ -22,10 +22,14 @@ def num_rows(feeds: Feeds) -> int:
         raise invalid("Batching Run() must have at least one input tensor")
     if any(array.ndim == 0 for array in feeds.values()):
         raise invalid("Batching Run() input tensors must have at least one dimension")
-    sizes = {len(array) for array in feeds.values()}
-    if len(sizes) > 1:
-        raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
-    return sizes.pop()
+    sizes = {name: len(array) for name, array in sorted(feeds.items())}
+    if len(set(sizes.values())) > 1:
+        received = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise invalid(
+            "Batching Run() input tensors must have equal 0th-dimension size. Expected as many rows in every"
+            f" input. Received: {received}. Give every input a value for each row."
+        )
+    return next(iter(sizes.values()))
 
 
 def merge(requests: Sequence[Feeds], pad: bool, num_filling: int) -> dict[str, np.ndarray]:
@@ -100,3 +104,31 @@ def split(outputs: Sequence[np.ndarray], sizes: Sequence[int], num_filling: int)
             )
     ends = np.cumsum(sizes).tolist()
     return [[array[end - size : end] for array in outputs] for size, end in zip(sizes, ends, strict=True)]
+
+
+def join_parts(parts: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Puts the results of a request together that was run in parts.
+
+    Args:
+        parts: the arrays of each part.
+
+    Returns:
+        The arrays of the whole request.
+
+    Raises:
+        ServingError: inner shapes differ, as where each batch is padded to its longest row.
+    """
+    if len(parts) == 1:
+        return list(parts[0])
+    whole = []
+    for arrays in zip(*parts, strict=True):
+        shapes = sorted({array.shape[1:] for array in arrays})
+        if len(shapes) > 1:
+            raise ServingError(
+                Code.FAILED_PRECONDITION,
+                f"The request was run in {len(parts)} parts, and their results do not go together. Expected"
+                f" rows of one shape. Received: {', '.join(map(str, shapes))}. Send fewer rows, or set"
+                " enable_large_batch_splitting to false and max_batch_size to as many rows as requests have.",
+            )
+        whole.append(np.concatenate(arrays))
+    return whole

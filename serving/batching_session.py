@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .batch_scheduler import BatchQueue, BatchScheduler, Task
-from .batch_tensors import Feeds, merge, num_rows, split
+from .batch_scheduler import BatchQueue, BatchScheduler
+from .batch_tensors import Feeds, join_parts, merge, num_rows, split
 from .batching_parameters import BatchingParameters
+from .batching_tasks import Task
 from .errors import Code, ServingError, invalid
 from .metric_definitions import (
     INPUT_BATCH_SIZE,
@@ -29,7 +30,7 @@ class BatchingSession:
     """Collects the runs of another session.
 
     Runs that feed and fetch the same tensors share a queue. Types and ranks are part of what must be the
-    same, so that a request of the wrong type or rank fails alone.
+    same. A batch that its inputs make fail is run again in parts, so that a bad request fails alone.
 
     Args:
         session: what runs the graph.
@@ -66,8 +67,8 @@ class BatchingSession:
             One array for each fetch, in order.
 
         Raises:
-            ServingError: the request cannot be batched or its batch failed, with the graph's own words; or
-                too many wait already.
+            ServingError: the request cannot be batched, or too many wait already; or what the graph said of
+                it, or of its batch where no request is to blame.
         """
         size = num_rows(feeds)
         self._metrics.observe(INPUT_BATCH_SIZE, value=size)
@@ -80,8 +81,7 @@ class BatchingSession:
         for task in tasks:
             if task.error is not None:
                 raise task.error
-        parts = zip(*(task.outputs for task in tasks), strict=True)
-        whole = [np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for arrays in parts]
+        whole = join_parts([task.outputs for task in tasks])
         return [whole[names.index(name)] for name in fetches]
 
     def close(self) -> None:
@@ -115,27 +115,33 @@ class BatchingSession:
                 )
             return self._queues[key]
 
-    def _process(self, tasks: list[Task], names: list[str]) -> None:
+    def _process(self, tasks: Sequence[Task], names: list[str]) -> None:
+        self._count_waiting(tasks)
         timeout_ms = self._remaining_ms(tasks)
         sizes = [task.size for task in tasks]
         total = sum(sizes)
         padded = self._parameters.padded_size(total)
-        self._metrics.observe(PADDING_SIZE, str(padded), value=padded - total)
-        self._metrics.observe(PROCESSED_BATCH_SIZE, value=padded)
         requests = [task.feeds for task in tasks]
         feeds = merge(requests, self._parameters.pad_variable_length_inputs, padded - total)
+        self._metrics.observe(PADDING_SIZE, str(padded), value=padded - total)
+        self._metrics.observe(PROCESSED_BATCH_SIZE, value=padded)
         self._metrics.increase(WRAPPED_RUNS)
         outputs = self._session.run(feeds, names, timeout_ms)
         for task, arrays in zip(tasks, split(outputs, sizes, padded - total), strict=True):
             task.outputs = arrays
 
-    def _remaining_ms(self, tasks: list[Task]) -> int:
-        """Returns the longest time that any of the tasks has left; 0 if one has no limit."""
+    def _count_waiting(self, tasks: Sequence[Task]) -> None:
         now, pool = time.monotonic(), self._parameters.thread_pool_name
         for task in tasks:
-            self._metrics.observe(QUEUING_LATENCY, pool, value=(now - task.enqueued_at) * 1e6)
+            if not task.has_begun:  # a task that is run again waits for nothing
+                task.has_begun = True
+                self._metrics.observe(QUEUING_LATENCY, pool, value=(now - task.enqueued_at) * 1e6)
+
+    def _remaining_ms(self, tasks: Sequence[Task]) -> int:
+        """Returns the longest time that any of the tasks has left; 0 if one has no limit."""
         if any(task.timeout_ms <= 0 for task in tasks):
             return 0
+        now = time.monotonic()
         left_ms = max(task.timeout_ms - (now - task.enqueued_at) * 1e3 for task in tasks)
         if left_ms <= 0:
             raise ServingError(

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .batching_options import with_value_each_row
 from .caller import current_caller
 from .limits import Limits
 from .metric_definitions import RUNTIME_LATENCY
@@ -92,6 +93,7 @@ class Servable:
         self.signature_defs = signature_defs
         self.signatures = {key: read_signature(key, value) for key, value in signature_defs.items()}
         self._session = session
+        self._joins_requests = graph is not None and graph is not session
         self.streams = stream_reader(graph or session, self.signatures)
 
     def run(
@@ -117,7 +119,10 @@ class Servable:
         """
         if self.streams is not None:
             refuse_to_wait(signature, inputs)
-        values = {**signature.defaults, **inputs}
+        if self._joins_requests:
+            values = with_value_each_row(signature, inputs)
+        else:  # one value for all rows is the graph's to repeat
+            values = {**signature.defaults, **inputs}
         feeds = {signature.inputs[alias].tensor_name: array for alias, array in values.items()}
         fetches = [signature.outputs[alias].tensor_name for alias in outputs]
         arrays = self.run_tensors(feeds, fetches, timeout_ms, "Predict")

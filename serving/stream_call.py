@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .batching_options import rows_of
 from .errors import Code, ServingError, invalid
 from .json_inputs import read_inputs, signature_name
 from .json_outputs import write_outputs, write_predictions
@@ -31,10 +32,10 @@ def run_stream(servable: Servable, document: dict, listener: Listener, timeout_m
     inputs, by_row = read_inputs(document, signature, asked)
     if STREAM in inputs:
         raise invalid(f"Input `{STREAM}` is the server's own to choose. Leave it out.")
-    first = next(iter(inputs.values()))
-    if first.ndim == 0:
+    rows = rows_of(signature, inputs)
+    if rows is None:
         raise invalid("A stream needs rows. Expected a list of texts. Received: a single value.")
-    with servable.streams.follow(len(first), listener) as numbers:
+    with servable.streams.follow(rows, listener) as numbers:
         outputs = run_predict(servable, signature, {**inputs, STREAM: numbers}, timeout_ms=timeout_ms)
     body = write_predictions(outputs) if by_row else write_outputs(outputs)
     for row, text in enumerate(outputs["text"].tolist()):

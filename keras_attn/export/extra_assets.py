@@ -11,6 +11,7 @@ EXTRA_PATH = Path("assets.extra") / "keras_attn"
 MANIFEST_PATH = EXTRA_PATH / "manifest.json"
 # Where a server with `--enable_per_model_batching_parameters` looks; others are given the path.
 BATCHING_PATH = Path("batching_params.pbtxt")
+_MAX_ROWS = 64  # of a request where requests are joined; the README starts a server with the same limit
 
 
 def write_extra_assets(folder, service, batching, notes):
@@ -61,11 +62,12 @@ def batching_parameters(batching):
     """Settings of the server's own batching, text of a `BatchingParameters`.
 
     Ids are masked by their lengths, so that requests may be padded to be joined. A run costs the same for any
-    number of rows that it is not asked for, so there are no fixed sizes. Answers of a request that is split
-    might be of different lengths, so none is. Where batches form in the graph already, the server is told not
-    to wait for more.
+    number of rows that it is not asked for, so there are no fixed sizes. No request is split, for its parts
+    might be answered in different lengths: the stock server copies them into each other, or aborts. So a
+    batch holds the largest request. Where batches form in the graph already, the server is told not to wait
+    for more.
     """
-    size, wait = (32, 2000) if batching is None else (batching.max_batch_size, 0)
+    size, wait = (_MAX_ROWS, 2000) if batching is None else (max(_MAX_ROWS, batching.max_batch_size), 0)
     return "\n".join(
         [
             f"max_batch_size {{ value: {size} }}",

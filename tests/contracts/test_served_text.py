@@ -209,12 +209,41 @@ def test_a_server_that_joins_requests_gives_every_row_its_own_answer(text_to_tex
         assert differences(rows_of(decoded, [row]), of_ids) == []
 
 
-def test_a_default_is_one_value_so_that_joined_requests_are_of_one_row(batching_client):
-    """What a server that joins requests does with defaults: right for one text, an error for several."""
-    one = batching_client.predict({"text": np.array([b"Hund"], object)}, signature_name="n_best")
-    assert one["text"].shape[0] == 1
-    with pytest.raises(ServerError, match="must have equal 0th-dimension size"):
-        batching_client.predict({"text": np.array([b"Hund", b"x"], object)}, signature_name="n_best")
+@pytest.mark.parametrize("signature", ["n_best", "sample", "align"])
+def test_a_server_that_joins_requests_gives_an_option_for_all_to_every_row(
+    clients, batching_client, signature
+):
+    """Left out or given once: without joining, the graph repeats it."""
+    option = {"target": [b"Hund"]} if signature == "align" else {"target_prefix": [b"H"]}
+    for inputs in ({}, option):
+        inputs = {"text": np.array(TEXTS[:3], object)} | {
+            key: np.array(v, object) for key, v in inputs.items()
+        }
+        alone = as_arrays(clients[1].predict(inputs, signature_name=signature))
+        joined = as_arrays(batching_client.predict(inputs, signature_name=signature))
+        assert differences(alone, joined) == []
+
+
+def test_a_bad_text_is_refused_alone_where_requests_are_joined(batching_client):
+    texts = [b"ein Hund", b"ein Hund " * 300, b"x"]
+
+    def ask(text):
+        try:
+            return batching_client.predict({"text": np.array([text], object)})["text"].shape
+        except ServerError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        first, refusal, last = pool.map(ask, texts)
+    assert (first, last) == ((1,), (1,))
+    assert "`text` is too long" in refusal
+
+
+def test_as_many_rows_as_a_server_lets_in_are_joined(batching_client):
+    """64, with the settings that the export brings."""
+    text = np.array([TEXTS[1]] * 64, object)
+    assert batching_client.predict({"text": text})["text"].shape == (64,)
+    assert len(batching_client.predict({"text": text[:33]}, signature_name="align")["alignment"]) == 33
 
 
 def test_streamed_texts_are_the_answer(clients):

@@ -1,7 +1,9 @@
 """What stands beside the graph: manifest, tokenizers, batching settings."""
 
 import json
+import re
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -73,7 +75,12 @@ def test_a_folder_of_another_program_has_no_manifest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batching", "size", "wait"), [(None, 32, 2000), (InGraphBatching(max_batch_size=17), 17, 0)]
+    ("batching", "size", "wait"),
+    [
+        (None, 64, 2000),
+        (InGraphBatching(max_batch_size=17), 64, 0),
+        (InGraphBatching(max_batch_size=90), 90, 0),
+    ],
 )
 def test_the_batching_settings_are_what_the_server_reads(tmp_path, batching, size, wait):
     path = tmp_path / "batching_params.pbtxt"
@@ -83,6 +90,16 @@ def test_the_batching_settings_are_what_the_server_reads(tmp_path, batching, siz
     assert parameters.pad_variable_length_inputs
     assert not parameters.enable_large_batch_splitting
     assert parameters.allowed_batch_sizes == ()
+
+
+def test_a_batch_holds_the_largest_request_that_the_readme_lets_in(tmp_path):
+    """As it is not split: the stock server cannot put together parts that are answered in other lengths."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (rows,) = set(re.findall(r"--max_request_rows=(\d+)", readme))
+    path = tmp_path / "batching_params.pbtxt"
+    path.write_text(batching_parameters(None))
+    parameters = read_batching_parameters(str(path))
+    assert parameters.execution_size == parameters.max_batch_size >= int(rows)
 
 
 def test_the_export_brings_them(family):

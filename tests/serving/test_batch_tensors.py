@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_attn.serving.batch_tensors import merge, num_rows, split
+from keras_attn.serving.batch_tensors import join_parts, merge, num_rows, split
 from keras_attn.serving.errors import Code, ServingError
 
 
@@ -62,7 +62,7 @@ def test_rows():
     assert num_rows({"a": np.zeros((3, 2)), "b": np.zeros(3)}) == 3
     with pytest.raises(ServingError, match="must have at least one dimension"):
         num_rows({"a": np.zeros(())})
-    with pytest.raises(ServingError, match="must have equal 0th-dimension size"):
+    with pytest.raises(ServingError, match=r"must have equal 0th-dimension size\. .* Received: a 2, b 3\."):
         num_rows({"a": np.zeros(2), "b": np.zeros(3)})
     with pytest.raises(ServingError, match="must have at least one input tensor"):
         num_rows({})
@@ -79,3 +79,20 @@ def test_results_that_are_no_batch():
         split([np.array(1)], [1], 0)
     with pytest.raises(ServingError, match="FAILED_PRECONDITION: Batched output tensor's 0th dimension does"):
         split([np.zeros(3)], [1, 3], 1)
+
+
+def test_parts_of_a_request_are_put_together():
+    parts = [[np.array([1, 2]), np.zeros((2, 3))], [np.array([3]), np.ones((1, 3))]]
+    first, second = join_parts(parts)
+    assert (first.tolist(), second.shape) == ([1, 2, 3], (3, 3))
+    assert join_parts(parts[:1]) == parts[0]
+
+
+def test_parts_that_were_padded_to_different_lengths():
+    with pytest.raises(ServingError) as caught:
+        join_parts([[np.zeros((2, 5))], [np.zeros((2, 7))]])
+    assert str(caught.value) == (
+        "FAILED_PRECONDITION: The request was run in 2 parts, and their results do not go together. Expected"
+        " rows of one shape. Received: (5,), (7,). Send fewer rows, or set enable_large_batch_splitting to"
+        " false and max_batch_size to as many rows as requests have."
+    )

@@ -21,7 +21,10 @@ from keras_attn.serving.loading import SavedModelLoader
 from keras_attn.serving.metrics import Metrics
 from keras_attn.serving.predict import run_predict
 
+from ..waiting import wait_until
+
 LONG_US = 60_000_000  # a batch that is not full waits longer than any test
+BAD = 13.0
 
 
 class FakeSession:
@@ -40,6 +43,8 @@ class FakeSession:
         self.timeouts.append(timeout_ms)
         if feeds["x"].dtype != np.float32:
             raise ServingError(Code.INVALID_ARGUMENT, "not a float")
+        if np.any(feeds["x"] == BAD):
+            raise ServingError(Code.INVALID_ARGUMENT, "a bad value")
         results = {"y": feeds["x"] * 2, "z": -feeds["x"], "scalar": np.array(1.0)}
         return [results[name] for name in fetches]
 
@@ -62,6 +67,10 @@ def batching():
 
 def floats(*values):
     return {"x": np.array(values, np.float32)}
+
+
+def last_batch(session):
+    return next(iter(session._queues.values()))._batches[-1]
 
 
 def run_at_once(session, requests, fetches=("y",), timeout_ms=0):
@@ -296,11 +305,59 @@ def test_a_request_of_the_wrong_type_or_rank_fails_alone(batching):
     assert bad.message == "not a float"
 
 
+def test_a_bad_request_fails_alone_and_is_counted_once(batching):
+    fake, metrics = FakeSession(), Metrics()
+    session = batching(fake, metrics=metrics, max_batch_size=4, batch_timeout_micros=LONG_US)
+    good, bad, *others = run_at_once(session, [floats(1), floats(BAD), floats(2), floats(3)])
+    assert [good, *others] == [[[2]], [[4]], [[6]]]
+    assert bad.message == "a bad value"
+    assert sorted(fake.sizes) == [1, 1, 2, 2, 4]
+    page = metrics.page()
+    assert "batching_session:input_batch_size_count{} 4" in page
+    assert 'batching_session:queuing_latency_count{thread_pool_name=""} 4' in page
+    assert "batching_session:wrapped_run_count{} 5" in page  # of the graph, all five
+    assert "batching_session:processed_batch_size_count{} 5" in page
+
+
+def test_what_is_run_again_has_the_time_that_is_left(batching):
+    fake = FakeSession()
+    session = batching(fake, max_batch_size=2, batch_timeout_micros=LONG_US)
+    good, bad = run_at_once(session, [floats(1), floats(BAD)], timeout_ms=19_000)
+    assert (good, bad.message) == ([[2]], "a bad value")
+    assert len(fake.timeouts) == 3
+    assert 19_000 >= fake.timeouts[0] >= fake.timeouts[1] >= fake.timeouts[2] > 0
+
+
+def test_a_bad_row_of_a_request_that_is_split_is_no_fault_of_others(batching):
+    fake = FakeSession(waits=True)
+    splits = {"enable_large_batch_splitting": True, "max_execution_batch_size": 3}
+    session = batching(fake, max_batch_size=9, batch_timeout_micros=LONG_US, **splits)
+    first = threading.Thread(target=session.run, args=(floats(1, 2, 3), ["y"]))
+    first.start()
+    assert fake.has_begun.wait(20.0)
+    answers = {}
+
+    def ask(name, request):
+        answers[name] = run_at_once(session, [request])[0]
+
+    split = threading.Thread(target=ask, args=("split", floats(4, 5, 6, BAD)))
+    split.start()
+    wait_until(lambda: last_batch(session).size == 1)  # the last part, with the bad row
+    joined = threading.Thread(target=ask, args=("joined", floats(7, 8)))
+    joined.start()
+    wait_until(lambda: last_batch(session).size == 3)
+    fake.may_end.set()
+    for thread in (first, split, joined):
+        thread.join(20.0)
+    assert answers["split"].message == "a bad value"
+    assert answers["joined"] == [[14, 16]]
+    assert fake.sizes == [3, 3, 3, 1, 2]
+
+
 def test_inner_shapes(batching):
     requests = [{"x": np.ones((1, size), np.float32)} for size in (2, 3)]
     strict = batching(FakeSession(), max_batch_size=2, batch_timeout_micros=LONG_US)
-    for answer in run_at_once(strict, requests):  # the whole batch
-        assert answer.code is Code.FAILED_PRECONDITION
+    assert run_at_once(strict, requests) == [[[[2, 2]]], [[[2, 2, 2]]]]  # each by itself
     lenient = batching(
         FakeSession(), max_batch_size=2, batch_timeout_micros=LONG_US, pad_variable_length_inputs=True
     )
@@ -351,6 +408,29 @@ def test_a_loaded_model_in_batches(models, parts):
         thread.join(20.0)
     servable.close()
     assert answers == {value: [value / 2 + 3] for value in range(4)}
+
+
+def test_an_assertion_in_the_graph_refuses_one_request_of_a_batch(models, parts):
+    batching = parts(BatchingParameters(max_batch_size=3, batch_timeout_micros=LONG_US))
+    servable = SavedModelLoader(wrap=batching.wrap)("below10", 1, str(models["below10"] / "1"))
+    signature, answers = servable.signatures["serving_default"], {}
+
+    def ask(value):
+        try:
+            outputs = run_predict(servable, signature, {"x": np.array([value], np.int32)})
+            answers[value] = outputs["y"].tolist()
+        except ServingError as error:
+            answers[value] = error
+
+    threads = [threading.Thread(target=ask, args=(value,)) for value in (1, 10, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20.0)
+    servable.close()
+    assert (answers[1], answers[2]) == ([2], [3])
+    assert answers[10].code is Code.INVALID_ARGUMENT
+    assert "x is too big" in answers[10].message
 
 
 def test_a_server_that_batches(models, tmp_path):

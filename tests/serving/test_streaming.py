@@ -26,6 +26,7 @@ tf = import_tensorflow()
 TYPES = (tf.int64, tf.string)
 TEXT = tf.TensorSpec([None], tf.string, "text")
 STREAM = tf.TensorSpec([None], tf.int64, "stream")
+END = tf.TensorSpec([None], tf.string, "end")
 
 
 def queue(name, types):
@@ -33,10 +34,11 @@ def queue(name, types):
 
 
 class Paced(tf.Module):
-    """Writes its text back, a character for every permit that `go` gives, and then a full stop."""
+    """Writes its text back, a character for every permit that `go` gives, and then a full stop or `end`."""
 
-    @tf.function(input_signature=[TEXT, STREAM])
-    def stream(self, text, stream=tf.constant([-1], tf.int64)):  # noqa: B008
+    @tf.function(input_signature=[TEXT, STREAM, END])
+    def stream(self, text, stream=tf.constant([-1], tf.int64), end=tf.constant(["."])):  # noqa: B008
+        stream, end = (tf.broadcast_to(values, tf.shape(text)) for values in (stream, end))
         followed = stream >= 0
 
         def step(count):
@@ -51,7 +53,7 @@ class Paced(tf.Module):
 
         length = tf.reduce_max(tf.strings.length(text, unit="UTF8_CHAR"))
         tf.while_loop(lambda count: count < length, step, (0,), parallel_iterations=1)
-        return {"text": tf.strings.join([text, "."])}
+        return {"text": tf.strings.join([text, end])}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.bool, "wait")])
     def stream_events(self, wait):
@@ -150,6 +152,13 @@ def test_rows_have_streams_of_their_own(serve):
     go(client, 5)
     answer = texts_of(client.stream(instances=[{"text": "한국어"}, {"text": "abcde"}, {"text": ""}]))
     assert answer == ({0: "한국어.", 1: "abcde.", 2: "."}, ["한국어.", "abcde.", "."])
+
+
+def test_an_option_that_is_given_once_does_not_say_how_many_rows_there_are(serve):
+    _, client = serve()
+    go(client, 3)
+    answer = texts_of(client.stream({"end": ["!"], "text": ["abc", "de"]}))
+    assert answer == ({0: "abc!", 1: "de!"}, ["abc!", "de!"])
 
 
 def test_reading_events_is_no_run_of_the_model(paced):
@@ -357,6 +366,11 @@ def test_streams_beside_batching(paced, tmp_path):
     with Server(options) as server, Client(f"http://localhost:{server.rest_port}", "paced") as client:
         go(client, 3)
         assert texts_of(client.stream({"text": ["abc"]})) == ({0: "abc."}, ["abc."])
+        go(client, 3)  # options that are left out, or given once, are for all rows
+        assert texts_of(client.stream({"text": ["abc", "de"]})) == ({0: "abc.", 1: "de."}, ["abc.", "de."])
+        go(client, 2)
+        answer = texts_of(client.stream({"end": ["!"], "text": ["ab", "cd"]}))
+        assert answer == ({0: "ab!", 1: "cd!"}, ["ab!", "cd!"])
 
 
 def test_the_async_client(serve):
