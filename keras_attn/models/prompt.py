@@ -21,9 +21,7 @@ def align_right(source):
         int32 ids `[B, S]`, padded with 0 at the front, and the number of pads of every row, int32 `[B]`.
     """
     keep = ops.cast(ops.not_equal(source, PAD_ID), "int32")
-    order = ops.argsort(
-        keep * ops.shape(source)[1] + _places(source), axis=-1
-    )  # [B, S], no key twice
+    order = ops.argsort(keep * ops.shape(source)[1] + _places(source), axis=-1)  # [B, S], no key twice
     return ops.take_along_axis(source, order, axis=-1), ops.sum(1 - keep, axis=-1)
 
 
