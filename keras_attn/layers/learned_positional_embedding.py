@@ -17,8 +17,9 @@ class LearnedPositionalEmbedding(OutputShape, keras.layers.Layer):
 
     A position beyond the table is an error and never, as in other systems, the last row once more. Where
     length and start are known when the layer is called, it raises. Where they are known only inside a graph,
-    no backend can raise from `keras.ops` alone, so those places get NaN on every device, and on TensorFlow
-    and a CPU the graph stops with an error that names the position ("is not in [0, max_length)").
+    and where every place has a position of its own (`positions`, which are not looked at), no backend can
+    raise from `keras.ops` alone, so those places get NaN on every device, and on TensorFlow and a CPU the
+    operation stops with an error that names the position ("is not in [0, max_length)").
 
     Keras' nearest, `keras.layers.Embedding` of positions made by hand, has no start position and no NaN;
     `keras_hub.layers.PositionEmbedding` returns the vectors without adding them.
@@ -38,7 +39,7 @@ class LearnedPositionalEmbedding(OutputShape, keras.layers.Layer):
         Of the shape of `inputs`.
 
     Raises:
-        ValueError: for positions beyond the table, or a `max_length` below 1.
+        ValueError: for a start and a length beyond the table, or a `max_length` below 1.
 
     Example:
 

@@ -66,7 +66,7 @@ class LocationSensitiveAttention(BahdanauAttention):
     (2, 3, 4)
 
     Reference: Chorowski, Bahdanau, Serdyuk, Cho, Bengio, "Attention-Based Models for Speech Recognition",
-    NIPS 2015, section 2.1, equations 8 and 9; sharpening and smoothing: section 2.3.
+    NIPS 2015, section 2.2, equations 8 and 9; sharpening and smoothing: section 2.3.
     """
 
     def __init__(

@@ -62,7 +62,8 @@ class LuongAttention(StepAttention):
     (2, 3, 4)
 
     Reference: Luong, Pham, Manning, "Effective Approaches to Attention-based Neural Machine Translation",
-    EMNLP 2015, section 3.1 and equation 8.
+    EMNLP 2015, section 3.1: equation 7 with the content-based scores below it (equation 8 is a score by
+    location alone, which this layer does not have).
     """
 
     def __init__(self, score="dot", units=None, scale=False, kernel_initializer="glorot_uniform", **kwargs):

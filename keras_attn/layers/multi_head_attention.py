@@ -45,8 +45,9 @@ class MultiHeadAttention(CachedAttention):
         output_shape: width of the output; that of the query when None.
         relative_positions: one of the schemes of `keras_attn.relative_positions`, or None. Query t stands at
             position t + S - T, key s at position s.
-        implementation: `"full"`; `"blockwise"`: the same numbers in memory that grows with T + S, and in
-            less time where the mask is causal, without dropout; `"windowed"`: each query sees the keys at
+        implementation: `"full"`; `"blockwise"`: the same numbers in memory that grows with T + S (but for an
+            `attention_mask`, which is as large as it is), and in less time where the mask is causal, without
+            dropout; `"windowed"`: each query sees the keys at
             most `window` positions before and after it, in memory that grows with T x window. The last two
             return no weights.
         block_size: number of queries, and of keys, in a block of `"blockwise"`.

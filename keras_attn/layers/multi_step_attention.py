@@ -24,10 +24,11 @@ class MultiStepAttention(OutputShape, keras.layers.Layer):
     outputs_t  = (W_o c_t + b_o + h_t) sqrt(1/2)
     ```
 
-    The paper's keys are the encoder's outputs z, its values (z + e) sqrt(1/2) with the embedded source tokens
-    e. A decoder has one such layer after each convolution, which sees through the layers below it where the
-    former looked: hence multi-step. sqrt(S) is S sqrt(1/S): it undoes what averaging does to the variance.
-    Places do not depend on each other, so the K hypotheses of a decoding step are called like T places.
+    Keys are the encoder's outputs z, values (z + e) sqrt(1/2) with the embedded source tokens e. Both
+    sqrt(1/2) of sums with an embedding are fairseq's; the paper's equations 1 and 2 are without them. A
+    decoder has one such layer after each convolution, which sees through the layers below it where the former
+    looked: hence multi-step. sqrt(S) is S sqrt(1/S): it undoes what averaging does to the variance. Places do
+    not depend on each other, so the K hypotheses of a decoding step are called like T places.
 
     `keras.layers.Attention` has neither the projections and the target's embedding nor the scale.
 

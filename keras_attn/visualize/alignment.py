@@ -11,12 +11,21 @@ class Alignment(NamedTuple):
     """What one output attended to.
 
     Args:
-        source_tokens: the S input tokens as text.
-        target_tokens: the T output tokens as text.
+        source_tokens: the S input tokens as text; what is no string is shown as `str` writes it.
+        target_tokens: the T output tokens, likewise.
         weights: array-like [T, S], attention weights between 0 and 1, a row an output token.
         source_text: the input as a whole; the tokens stand in where it is empty.
         target_text: the output as a whole; the same.
         score: what the search gave the output, or None.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from rich.console import Console
+    >>> from keras_attn.visualize import Alignment, alignment_html, alignment_table
+    >>> example = Alignment(["ein", "Hund"], ["a", "dog"], np.array([[0.9, 0.1], [0.2, 0.8]]))
+    >>> page = alignment_html([example])
+    >>> Console().print(alignment_table(example))  # doctest: +SKIP
     """
 
     source_tokens: Sequence[str]
@@ -55,6 +64,6 @@ def percent_text(weight: float) -> str:
 
 def captions(example: Alignment) -> tuple[str, str, str]:
     """Source, target and score as the caption shows them."""
-    source = example.source_text or " ".join(example.source_tokens)
-    target = example.target_text or " ".join(example.target_tokens)
+    source = example.source_text or " ".join(map(str, example.source_tokens))
+    target = example.target_text or " ".join(map(str, example.target_tokens))
     return source, target, "" if example.score is None else f"{example.score:.4f}"

@@ -26,8 +26,13 @@ def alignment_html(examples: Iterable[Alignment], title: str = "Attention") -> s
         The page. Write it as UTF-8.
 
     Raises:
+        TypeError: for a lone `Alignment`.
         ValueError: if the weights of an example do not fit its tokens or are no attention weights.
     """
+    if isinstance(examples, Alignment):
+        raise TypeError(
+            "`examples` must be a list. Received: a lone Alignment. Write [example]."
+        )
     figures = "\n".join(_figure(number, example) for number, example in enumerate(examples, start=1))
     return _PAGE.format(title=_escaped(title, spaces=False), style=STYLE, figures=figures)
 
@@ -54,8 +59,8 @@ def _figure(number: int, example: Alignment) -> str:
     weights = checked_weights(example)
     source, target, score = captions(example)
     source_lang, target_lang = _language(source), _language(target)
-    sources = [_escaped(token) for token in example.source_tokens]
-    targets = [_escaped(token) for token in example.target_tokens]
+    sources = [_escaped(str(token)) for token in example.source_tokens]
+    targets = [_escaped(str(token)) for token in example.target_tokens]
     return _FIGURE.format(
         number=number,
         source=f"<bdi{source_lang}>{_escaped(source, spaces=False)}</bdi>",

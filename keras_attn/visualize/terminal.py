@@ -33,8 +33,8 @@ def alignment_table(example: Alignment, width: int | None = None) -> Table:
         ValueError: if the weights do not fit the tokens or are no attention weights.
     """
     weights = checked_weights(example)
-    sources = [visible(token) for token in example.source_tokens]
-    targets = [visible(token) for token in example.target_tokens]
+    sources = [visible(str(token)) for token in example.source_tokens]
+    targets = [visible(str(token)) for token in example.target_tokens]
     width = max(width or shutil.get_terminal_size().columns, 10)
     head = min(_common_width(targets, 1.0), max(2, min(width // 3, 16))) + 1
     cell = min(max(2, _common_width(sources, 0.8)) + 1, 8, width - head)

@@ -199,3 +199,14 @@ def test_an_empty_side_is_no_error(picture):
 def test_wrong_weights(draw, weights, message):
     with pytest.raises(ValueError, match=message):
         draw(Alignment(["a", "b", "c"], ["x", "y"], weights))
+
+
+def test_a_lone_example_is_no_list():
+    with pytest.raises(TypeError, match=r"`examples` must be a list. .* Write \[example\]"):
+        alignment_html(Alignment(["a"], ["b"], [[1.0]]))
+
+
+@pytest.mark.parametrize("draw", [lambda x: alignment_html([x]), lambda x: "".join(printed(x, 80))])
+def test_ids_are_shown_as_tokens(draw):
+    page = draw(Alignment(np.array([17, 4]), [23], [[0.25, 0.75]]))
+    assert all(text in page for text in ("17", "23", "75"))
