@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from keras_attn.export.manifest import make_manifest
+from keras_attn.export.verification import VerificationError
 from keras_attn.export.warmup import warmup_requests, write_warmup_requests
 from keras_attn.text import load_tokenizer as load_saved
 
@@ -54,8 +55,17 @@ def load_tokenizer(folder, manifest, side):
 
     Returns:
         A `keras_attn.protocols.Tokenizer`.
+
+    Raises:
+        VerificationError: where the graph alone has it.
     """
-    return load_saved(Path(folder) / EXTRA_PATH / manifest["tokenizers"][side]["file"])
+    saved = manifest["tokenizers"][side]
+    if saved["file"] is None:
+        raise VerificationError(
+            f"The {side} tokenizer ({saved['kind']}) is in the graph alone. Expected a copy beside it to ask "
+            "with. Give the class a method `save(path)` that `keras_attn.text.load_tokenizer` reads."
+        )
+    return load_saved(Path(folder) / EXTRA_PATH / saved["file"])
 
 
 def batching_parameters(batching):
@@ -81,15 +91,15 @@ def batching_parameters(batching):
 
 
 def _save_tokenizers(folder, text_to_text):
-    """Saves both and returns what the manifest says of them, by side."""
+    """Saves both, where they can be, and returns what the manifest says of them, by side."""
     found = {}
     for side in ("source", "target"):
         tokenizer = getattr(text_to_text, f"{side}_tokenizer")
-        tokenizer.save(folder / side)
-        (file,) = folder.glob(f"{side}.*")
+        if hasattr(tokenizer, "save"):  # the protocol asks for none: the graph is what serves
+            tokenizer.save(folder / side)
         found[side] = {
-            "file": file.name,
-            "kind": tokenizer.kind,
+            "file": next((path.name for path in folder.glob(f"{side}.*")), None),
+            "kind": getattr(tokenizer, "kind", type(tokenizer).__name__),
             "vocabulary_size": tokenizer.vocabulary_size,
         }
     return found

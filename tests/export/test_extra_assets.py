@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from keras_attn import TextToText
+from keras_attn.export import export
 from keras_attn.export.extra_assets import batching_parameters, load_tokenizer, read_manifest
 from keras_attn.export.in_graph_batching import InGraphBatching
 from keras_attn.export.ops import check_ops
 from keras_attn.export.signatures import INPUTS
+from keras_attn.export.verification import VerificationError
 from keras_attn.serving.batching_parameters import read_batching_parameters
 
 
@@ -104,3 +107,27 @@ def test_a_batch_holds_the_largest_request_that_the_readme_lets_in(tmp_path):
 
 def test_the_export_brings_them(family):
     assert (family.path / "batching_params.pbtxt").read_text() == batching_parameters(None)
+
+
+class Own(tf.Module):
+    """A tokenizer that has what the protocol asks for, and nothing else."""
+
+    def __init__(self, tokenizer):
+        self.inner = tokenizer
+        self.vocabulary_size = tokenizer.vocabulary_size
+        self.encode, self.decode, self.pieces = tokenizer.encode, tokenizer.decode, tokenizer.pieces
+
+
+@pytest.mark.slow
+def test_a_tokenizer_of_ones_own_is_in_the_graph_alone(tokenizers, tiny_model, few_signatures, tmp_path):
+    own = Own(tokenizers.characters)
+    with few_signatures():
+        path = export(TextToText(tiny_model(own.vocabulary_size), own, own, 7, 23), tmp_path / "own")
+    manifest = read_manifest(path)
+    assert manifest["tokenizers"]["source"] == {
+        "file": None,
+        "kind": "Own",
+        "vocabulary_size": own.vocabulary_size,
+    }
+    with pytest.raises(VerificationError, match=r"The source tokenizer \(Own\) is in the graph alone"):
+        load_tokenizer(path, manifest, "source")
