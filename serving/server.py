@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from urllib.parse import quote
 
 from .errors import ServingError
 from .flags import FlagError, check_options, parse_flags, usage
@@ -97,7 +98,7 @@ def _announce(server: object) -> None:
         for address in server.grpc_addresses:
             print(f"Serving {what} over gRPC at {address}", flush=True)
         if server.rest_port:
-            url = f"http://localhost:{server.rest_port}/v1/models/{model.name}"
+            url = f"http://localhost:{server.rest_port}/v1/models/{quote(model.name, safe='')}"
             print(f"Serving {what} over REST at {url}", flush=True)
 
 

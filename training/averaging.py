@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 
+from .half_written import removed_on_failure
 from .monitors import ranked
 from .run_error import RunError
 
@@ -37,8 +38,9 @@ def average_epochs(run, last=None, best=None):
     model = run.last_model()
     average_weights(model, [kept[epoch] for epoch in epochs])
     temporary = run.path / ".averaged.keras"
-    model.save(temporary)
-    os.replace(temporary, run.averaged_path)
+    with removed_on_failure(temporary):
+        model.save(temporary)
+        os.replace(temporary, run.averaged_path)
     return epochs
 
 

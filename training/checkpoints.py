@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .half_written import removed_on_failure
+
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.keras")
 
 
@@ -34,7 +36,8 @@ class Checkpoints:
     epoch-0003.weights.h5                weights alone, of the epochs that are to be averaged
     ```
 
-    Only the last `.keras` is kept. A file that has its name is complete: all are written under another one.
+    Only the last `.keras` is kept. A file that has its name is complete: all are written under another one,
+    and removed where that fails.
 
     Args:
         folder: its path; made by the first `write`.
@@ -53,7 +56,8 @@ class Checkpoints:
         """Writes model and optimizer under a name that does not count yet, and returns its path."""
         self.folder.mkdir(exist_ok=True)
         temporary = self.folder / ".saving.keras"
-        model.save(temporary)
+        with removed_on_failure(temporary):
+            model.save(temporary)
         return temporary
 
     def publish(self, temporary, epoch, step=0, state=None):
@@ -67,11 +71,13 @@ class Checkpoints:
         """
         name = f"epoch-{epoch:04d}" + (f"-step-{step:08d}" if step else "")
         final, beside = self.folder / f"{name}.keras", self.folder / f"{name}.state.npz"
-        if state is not None:
-            with open(self.folder / ".state.npz", "wb") as file:
-                np.savez(file, **state)
-            os.replace(self.folder / ".state.npz", beside)
-        os.replace(temporary, final)
+        written = self.folder / ".state.npz"
+        with removed_on_failure(temporary, written):
+            if state is not None:
+                with open(written, "wb") as file:
+                    np.savez(file, **state)
+                os.replace(written, beside)
+            os.replace(temporary, final)
         for path in [*self.folder.glob("epoch-*.keras"), *self.folder.glob("epoch-*.state.npz")]:
             if path not in (final, beside):
                 path.unlink()
@@ -85,8 +91,9 @@ class Checkpoints:
         """Writes the weights after `epoch` if it is among `epochs`, and removes those of all others."""
         if epoch in epochs:
             temporary = self.folder / ".saving.weights.h5"
-            model.save_weights(temporary)
-            os.replace(temporary, self.folder / f"epoch-{epoch:04d}.weights.h5")
+            with removed_on_failure(temporary):
+                model.save_weights(temporary)
+                os.replace(temporary, self.folder / f"epoch-{epoch:04d}.weights.h5")
         for kept, path in self.weights().items():
             if kept not in epochs:
                 path.unlink()

@@ -52,7 +52,8 @@ def read_pairs(spec: PairsSpec, folder: str | Path = ".") -> Pairs:
       installed; it is looked up, fetched and kept by that library. Columns by name, as in JSON.
 
     Files are UTF-8, with or without a byte order mark, and gzip where they end in `.gz`. A line of a text or
-    TSV file ends at `\n` or `\r\n` and nowhere else: U+2028, U+0085 and `\v` occur inside sentences.
+    TSV file ends at `\n` or `\r\n` and nowhere else: U+2028, U+0085 and `\v` occur inside sentences. A file
+    that `\r` alone divides is refused.
 
     Args:
         spec: where the pairs are.

@@ -18,6 +18,7 @@ from keras_attn.text import load_tokenizer
 from . import optimizer  # noqa: F401
 from .averaged_weights import averaged_weights
 from .checkpoints import Checkpoints
+from .half_written import removed_on_failure
 from .monitors import ranked
 from .recipe_file import differences, dump_recipe, load_recipe
 from .run_error import RunError
@@ -163,21 +164,23 @@ class RunFolder:
             averaged_epochs: the epochs whose weights are kept, to be averaged.
         """
         temporary = self.checkpoints.write(model)
-        self.write_text("history.json", json.dumps(history, indent=1))
-        if ranked(history, monitor)[:1] == history[-1:]:
-            self._save_best(model, temporary)
-        with averaged_weights(model):
-            self.checkpoints.keep_weights(model, epoch, averaged_epochs)
-        self.checkpoints.publish(temporary, epoch)
+        with removed_on_failure(temporary):
+            self.write_text("history.json", json.dumps(history, indent=1))
+            if ranked(history, monitor)[:1] == history[-1:]:
+                self._save_best(model, temporary)
+            with averaged_weights(model):
+                self.checkpoints.keep_weights(model, epoch, averaged_epochs)
+            self.checkpoints.publish(temporary, epoch)
 
     def _save_best(self, model, saved):
         copy = self.path / ".best.keras"
-        with averaged_weights(model) as averaged:
-            if averaged:
-                model.save(copy)
-            else:
-                shutil.copyfile(saved, copy)
-        os.replace(copy, self.best_path)
+        with removed_on_failure(copy):
+            with averaged_weights(model) as averaged:
+                if averaged:
+                    model.save(copy)
+                else:
+                    shutil.copyfile(saved, copy)
+            os.replace(copy, self.best_path)
 
     def history(self, epochs=None):
         """The first `epochs` entries of the history; all of them when None."""
@@ -288,5 +291,6 @@ class RunFolder:
     def write_text(self, name, text):
         """Writes a file of the folder whole or not at all."""
         temporary = self.path / f".{name}.part"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, self.path / name)
+        with removed_on_failure(temporary):
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, self.path / name)

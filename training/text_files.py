@@ -92,10 +92,23 @@ def _line_of(data: bytes, byte: int) -> int:
 
 def read_lines(path: Path) -> list[str]:
     r"""The lines of a text file, which end at `\n` or `\r\n` and nowhere else."""
-    lines = read_text(path).split("\n")
+    text = read_text(path)
+    _check_line_ends(path, text)
+    lines = text.split("\n")
     if not lines[-1]:
         lines.pop()  # the newline at the end of a file ends its last line and begins no other
     return [line.removesuffix("\r") for line in lines]
+
+
+def _check_line_ends(path: Path, text: str) -> None:
+    r"""Refuses a file without any line end but `\r`, as old Macs wrote it; beside `\n` it is text."""
+    body = text.rstrip("\r\n")
+    if "\r" in body and "\n" not in body:
+        number = len(body.split("\r"))
+        raise DataError(
+            f"`{path}` is one line with {number} parts between bare carriage returns (\\r). Expected lines "
+            "that end in \\n or \\r\\n. If those are its lines, convert it: `tr '\\r' '\\n'`."
+        )
 
 
 def shown(text: str) -> str:

@@ -1,5 +1,7 @@
 """`keras-attn average`."""
 
+import shlex
+
 import click
 
 
@@ -24,4 +26,4 @@ def command(run, last, best):
     run.recipe()  # says what is wrong with a folder that is no run
     epochs = average_epochs(run, last, best)
     click.echo(f"{run.averaged_path}: the mean of the weights after epochs {', '.join(map(str, epochs))}")
-    click.echo(f"Next: keras-attn evaluate {run.path} --checkpoint averaged")
+    click.echo(f"Next: keras-attn evaluate {shlex.quote(str(run.path))} --checkpoint averaged")

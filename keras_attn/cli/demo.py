@@ -1,9 +1,13 @@
 """`keras-attn demo`: the whole road on generated dates."""
 
+import json
+import shlex
 import time
 from pathlib import Path
 
 import click
+
+from keras_attn.cli.folders import check_folder
 
 _MODEL = "dates"
 
@@ -23,10 +27,11 @@ def command(run_path, overrides, pairs, keep_serving):
     """
     from keras_attn.serving.quiet import import_tensorflow
 
+    run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))
+    check_folder(run_path, "--run")
     clock = _Clock()
     with clock("start TensorFlow"):
         import_tensorflow()
-    run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))
     with clock("train"):
         run, test = _train(run_path, overrides, pairs)
     with clock("evaluate"):
@@ -185,7 +190,8 @@ def _draw(run, rest, questions):
 
 def _how_to_ask(server, question):
     click.echo(f"\nThe server is still running (process {server.pid}). Ask it:")
-    click.echo(f'  curl {server.rest_url}/v1/models/{_MODEL}:predict -d \'{{"instances": ["{question}"]}}\'')
+    body = shlex.quote(json.dumps({"instances": [question]}, ensure_ascii=False))
+    click.echo(f"  curl {server.rest_url}/v1/models/{_MODEL}:predict -d {body}")
     click.echo(f"Stop it:\n  kill {server.pid}")
 
 

@@ -1,6 +1,7 @@
 """`keras-attn deploy`."""
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ def command(export, kind, output, force, **options):
     from keras_attn.serving.deploy import deployment_files
 
     try:
-        files = deployment_files(kind, _target(export, **options))
+        files = deployment_files(kind, _target(kind, export, **options))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     if not force:
@@ -39,7 +40,7 @@ def command(export, kind, output, force, **options):
         (output / name).write_text(text, encoding="utf-8")
         click.echo(f"Wrote {output / name}")
     start = "docker compose -f {} up --wait" if kind == "compose" else "kubectl apply -f {}"
-    click.echo(f"Next: {start.format(output / f'{kind}.yaml')}")
+    click.echo(f"Next: {start.format(shlex.quote(str(output / f'{kind}.yaml')))}")
 
 
 def _check_overwriting(output, files):
@@ -55,23 +56,27 @@ def _check_overwriting(output, files):
         )
 
 
-def _target(export, name, image, cpus, storage_uri):
-    from keras_attn.cli.verify import version_folder
+def _target(kind, export, name, image, cpus, storage_uri):
+    from keras_attn.cli.graph_size import graph_size
     from keras_attn.export.extra_assets import BATCHING_PATH, read_manifest
     from keras_attn.serving.deploy import Target
 
-    folder = version_folder(export).resolve()
+    folder = _version(export)
+    if kind == "compose":
+        _check_link(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise click.ClickException(
             f"{folder} has no manifest, so that it is not known what runs it. Expected an export of this "
             "version of keras-attn. Export the run again."
         )
-    base_path = folder.parent
+    base_path, size = folder.parent, graph_size(folder, manifest)
     target = Target(
         model_name=name or base_path.name,
         base_path=str(base_path),
         num_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        graph_bytes=size.graph,
+        constant_bytes=size.constants,
         batching=(folder / BATCHING_PATH).read_text(encoding="utf-8"),
         cpus=cpus,
         storage_uri=storage_uri or "",
@@ -79,6 +84,33 @@ def _target(export, name, image, cpus, storage_uri):
     )
     _check_image(target.image, manifest["least_server_version"])
     return target
+
+
+def _version(export):
+    """The version to deploy: in the folder that is its base path, under the name that it has there."""
+    from keras_attn.cli.verify import version_folder
+
+    folder = version_folder(export).absolute()
+    while folder.is_symlink() and not folder.name.isdecimal():  # such as `current`: stands for a version
+        folder = folder.parent / folder.readlink()
+    # A version itself may be a link: what it leads to lies in no base path, and has no number for a name.
+    return folder.parent.resolve() / folder.name if folder.name.isdecimal() else folder.resolve()
+
+
+def _check_link(folder):
+    """Refuses a version that the container would not find, as a server would wait for it for ever.
+
+    Compose mounts the base path alone, under another name. Kubernetes mounts a claim that versions are copied
+    to, and a copy may follow the link.
+    """
+    if not folder.is_symlink():
+        return
+    target, base_path = folder.readlink(), folder.parent
+    if target.is_absolute() or not folder.resolve().is_relative_to(base_path):
+        raise click.ClickException(
+            f"{folder} is a link to {target}, which is not there in the container: {base_path} alone is "
+            "mounted. Expected a folder. Put the version itself there, for example by a copy and a rename."
+        )
 
 
 def _check_image(image, least):

@@ -1,8 +1,11 @@
 """`keras-attn export`."""
 
+import shlex
 from pathlib import Path
 
 import click
+
+from keras_attn.cli.folders import check_folder
 
 _FORMATS = ("saved_model", "ctranslate2")
 
@@ -28,15 +31,16 @@ def command(run, base_path, version, kind, checkpoint, **options):
     """Write RUN, a run folder, as a version of a TensorFlow Serving model, or as a CTranslate2 model."""
     from keras_attn.serving.quiet import import_tensorflow
 
-    import_tensorflow()
-    from keras_attn.training.run_folder import RunFolder
-
     if kind == "ctranslate2" and any(options.values()):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
         raise click.UsageError(f"{names} are of saved_model.")
-    run = RunFolder(run)
-    name = run.path.resolve().name + ("-ctranslate2" if kind == "ctranslate2" else "")
+    name = Path(run).resolve().name + ("-ctranslate2" if kind == "ctranslate2" else "")
     base_path = Path(base_path or Path("exports") / name).absolute()
+    check_folder(base_path, "--to")
+    import_tensorflow()
+    from keras_attn.training.run_folder import RunFolder
+
+    run = RunFolder(run)
     write = _saved_model if kind == "saved_model" else _ctranslate2
     write(run, checkpoint, base_path, version, **options)
 
@@ -52,10 +56,10 @@ def _saved_model(run, checkpoint, base_path, version, in_graph_batching, **optio
     except ValueError as error:  # sizes that no beam search has, a model that cannot be packed
         raise click.ClickException(str(error)) from error
     click.echo(f"Exported {path}")
-    chosen = "" if checkpoint == "auto" else f" --checkpoint {checkpoint}"
-    click.echo(f"Check: keras-attn verify {path} --run {run.path}{chosen}")
-    flags = f"--model_name={base_path.name} --model_base_path={base_path} --rest_api_port=8501"
-    click.echo(f"Next: keras-attn serve {flags}")
+    chosen = [] if checkpoint == "auto" else ["--checkpoint", checkpoint]
+    click.echo(f"Check: {shlex.join(['keras-attn', 'verify', str(path), '--run', str(run.path), *chosen])}")
+    flags = [f"--model_name={base_path.name}", f"--model_base_path={base_path}", "--rest_api_port=8501"]
+    click.echo(f"Next: {shlex.join(['keras-attn', 'serve', *flags])}")
 
 
 def _ctranslate2(run, checkpoint, base_path, version, **options):
@@ -66,4 +70,4 @@ def _ctranslate2(run, checkpoint, base_path, version, **options):
     except (ImportError, ValueError) as error:  # what CTranslate2 cannot say, or it is not installed
         raise click.ClickException(str(error)) from error
     click.echo(f"Exported {path}")
-    click.echo(f'Next: ctranslate2.Translator("{path}")')
+    click.echo(f"Next: ctranslate2.Translator({str(path)!r})")

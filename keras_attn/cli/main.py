@@ -1,6 +1,8 @@
 """The `keras-attn` command: parses, runs, and says what went wrong in one sentence."""
 
+import errno
 import importlib
+import os
 import signal
 import sys
 
@@ -32,6 +34,9 @@ _USERS_ERRORS = {
     "keras_attn.training.non_finite.NonFiniteError",
     "keras_attn.training.run_error.RunError",
 }
+_TENSORFLOWS_ERROR = "tensorflow.python.framework.errors_impl.OpError"
+# A disk that takes no more: Python names no file in most of these errors.
+_DISKS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _INTERRUPTED = 130
 
 
@@ -62,12 +67,13 @@ def main(argv=None):
         argv: the arguments; those of the process when None.
 
     Returns:
-        Never: exits with 0, with 1 and one sentence for input that cannot be used, with 2 for a wrong call,
-        or with 130 after an interrupt.
+        Never: exits with 0, with 1 and one sentence for input that cannot be used or a disk that is full,
+        with 2 for a wrong call, or with 130 after an interrupt.
     """
     # A polite kill is answered like Ctrl-C: children are stopped, unfinished files removed.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        _check_encoding(sys.argv[1:] if argv is None else argv)
         sys.exit(cli.main(args=argv, prog_name="keras-attn", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
@@ -75,9 +81,25 @@ def main(argv=None):
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted.", _INTERRUPTED)
     except Exception as error:
+        words = _disks_words(error)
+        if words:
+            room = "Free some space or give another folder, and run the same command again."
+            _fail(f"Error: A file could not be written: {words}. {room}", 1)
         if not _is_users(error):
             raise
         _fail(f"Error: {error}", 1)
+
+
+def _check_encoding(arguments):
+    """Refuses what is no text: tokenizers, gRPC, URLs and YAML want UTF-8, and so does the terminal."""
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(
+                f"Argument {number} is no UTF-8. Expected text. Received: {os.fsencode(argument)!r}. "
+                "Convert it first, for example with iconv."
+            ) from None
 
 
 def _interrupt(number, frame):
@@ -89,11 +111,26 @@ def _fail(sentence, code):
     sys.exit(code)
 
 
+def _disks_words(error):
+    """What a disk that takes no more said, with the file where it is known; None for other errors."""
+    if isinstance(error, OSError) and error.errno in _DISKS_ERRORS:
+        words = os.strerror(error.errno)  # the message itself may be a page long, as h5py's
+        return f"{words}: {error.filename}" if error.filename else words
+    if not _is_a(error, {_TENSORFLOWS_ERROR}):
+        return None
+    # TensorFlow has one error for disk and memory, and the system's words behind the file's name.
+    return next((words for words in map(os.strerror, _DISKS_ERRORS) if words in str(error)), None)
+
+
 def _is_users(error):
     """Whether an error speaks of what the user gave. Anything else is a defect and keeps its traceback."""
     if isinstance(error, OSError) and error.filename is not None:  # a path that cannot be read or written
         return True
-    return any(f"{kind.__module__}.{kind.__qualname__}" in _USERS_ERRORS for kind in type(error).__mro__)
+    return _is_a(error, _USERS_ERRORS)
+
+
+def _is_a(error, names):
+    return any(f"{kind.__module__}.{kind.__qualname__}" in names for kind in type(error).__mro__)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`keras-attn query`."""
 
 import json
+import re
 
 import click
 
@@ -15,19 +16,28 @@ import click
 @click.option("--stream", "streams", is_flag=True, help="Print each text as it is written.")
 def command(texts, model, rest_url, grpc_address, signature, as_json, streams):
     """Ask a server for TEXTS."""
+    from keras_attn.serving import ServerError
+
     if rest_url and grpc_address:
         raise click.UsageError("Give --rest or --grpc, not both.")
     if streams and grpc_address:
         raise click.UsageError("--stream goes over REST: give --rest instead of --grpc.")
     client = _grpc_client(grpc_address, model) if grpc_address else _rest_client(rest_url, model)
-    try:
-        if streams:
-            _print_streams(client, texts, signature or "stream", as_json)
-            return
-        outputs = client.predict({"text": list(texts)}, signature_name=signature or "serving_default")
-    except OSError as error:
-        raise click.ClickException(f"No server answers at {rest_url or 'localhost:8501'}: {error}.") from None
-    outputs = _plain(outputs)
+    with client:
+        try:
+            if streams:
+                _print_streams(client, texts, signature or "stream", as_json)
+                return
+            outputs = client.predict({"text": list(texts)}, signature_name=signature or "serving_default")
+        except ServerError as error:
+            raise click.ClickException(f"{error.status}: {_first_line(error.message)}") from None
+        except OSError as error:
+            place = rest_url or "localhost:8501"
+            raise click.ClickException(f"No server answers at {place}: {error}.") from None
+    _print_answers(_plain(outputs), as_json)
+
+
+def _print_answers(outputs, as_json):
     if as_json or not isinstance(outputs, dict) or "text" not in outputs:
         click.echo(json.dumps(outputs, ensure_ascii=False))
     else:
@@ -61,6 +71,13 @@ def _grpc_client(address, model):
     from keras_attn.serving import GrpcClient
 
     return GrpcClient(address, model)
+
+
+def _first_line(message):
+    """What the error says, without the nodes of the graph that TensorFlow lists below it."""
+    # Where ops failed side by side their number comes first, and each has a number.
+    text = re.sub(r"^\d+ root error\(s\) found\.\s*\(0\)\s*", "", message.strip())
+    return text.partition("\n")[0].rstrip()
 
 
 def _plain(value):

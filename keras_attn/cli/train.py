@@ -1,9 +1,12 @@
 """`keras-attn train`."""
 
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
 import click
+
+from keras_attn.cli.folders import check_folder
 
 
 @click.command("train")
@@ -30,6 +33,8 @@ def command(recipe, overrides, run_path):
 
     recipe_path = Path(recipe)
     recipe = load_recipe(recipe_path, overrides)
+    run_path = Path(run_path or Path("runs") / recipe_path.stem)
+    check_folder(run_path, "--run")
     import_tensorflow()
     from keras_attn.training.corpus import load_corpus
     from keras_attn.training.processes import join_processes
@@ -38,11 +43,11 @@ def command(recipe, overrides, run_path):
     processes = join_processes()
     report = click.echo if processes.index == 0 else _silent
     corpus = load_corpus(recipe, report)
-    run = RunFolder(run_path or Path("runs") / recipe_path.stem)
+    run = RunFolder(run_path)
     history = _train(recipe, corpus, run, report, processes)
     if processes.index == 0:
         click.echo(_summary(history, recipe.training.monitor))
-        click.echo(f"Next: keras-attn evaluate {run.path}")
+        click.echo(f"Next: keras-attn evaluate {shlex.quote(str(run.path))}")
 
 
 def _train(recipe, corpus, run, report, processes):

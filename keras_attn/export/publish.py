@@ -40,11 +40,13 @@ def published(base_path, version):
 
     Raises:
         ValueError: for a version that is no whole number of at least 1.
-        FileExistsError: if the version exists.
+        FileExistsError: if the version exists, or the base path is a file.
     """
     if type(version) is not int or version < 1:  # True is an instance of int
         raise ValueError(f"`version` must be a whole number of at least 1. Received: version={version!r}.")
     base_path = Path(base_path).absolute()
+    if base_path.exists() and not base_path.is_dir():  # or the last rename would be the first to notice
+        raise FileExistsError(f"{base_path} is a file, expected a folder. Give another base path.")
     final = base_path / str(version)
     if final.exists():
         raise FileExistsError(f"Version {version} exists already: {final}. Give another `version`, or none.")

@@ -39,7 +39,8 @@ def deployment_files(kind: str, target: Target) -> dict[str, str]:
     Example:
 
     ```
-    >>> target = Target("dates", "/models/dates", 5_000_000, "max_batch_size { value: 32 }")
+    >>> batching = "max_batch_size { value: 32 }"
+    >>> target = Target("dates", "/models/dates", 5_000_000, batching, graph_bytes=2_000_000)
     >>> sorted(deployment_files("compose", target))
     ['batching.pbtxt', 'compose.yaml', 'monitoring.pbtxt']
 

@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -105,8 +107,18 @@ def test_a_picture_in_no_folder(keras_attn, tiny_run, tmp_path):
 def test_an_export_to_a_file(keras_attn, tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
     check_one_sentence(
-        keras_attn("export", tiny_run, "--to", tmp_path / "file" / "m"), f"'{tmp_path / 'file'}"
+        keras_attn("export", tiny_run, "--to", tmp_path / "file" / "m"), f"{tmp_path / 'file'} is a file"
     )
+
+
+@pytest.mark.parametrize(("command", "option"), [("train", "--run"), ("demo", "--run"), ("export", "--to")])
+def test_a_file_where_a_folder_is_to_be_written(keras_attn, recipe, tmp_path, monkeypatch, command, option):
+    """Told before the work: there are no pairs and no run that could be read."""
+    monkeypatch.setattr("keras_attn.serving.quiet.import_tensorflow", lambda: pytest.fail("it went to work"))
+    path, what = tmp_path / "a file", {"train": recipe('train = { path = "none.tsv" }'), "export": "no_run"}
+    path.write_text("")
+    ran = keras_attn(command, *([what[command]] if command in what else []), option, path)
+    check_one_sentence(ran, f"{path} is a file, expected a folder. Give another {option}.")
 
 
 def test_options_that_would_change_nothing(keras_attn, tiny_run, tmp_path):
@@ -117,6 +129,55 @@ def test_options_that_would_change_nothing(keras_attn, tiny_run, tmp_path):
         ran = keras_attn(*arguments)
         assert ran.code == 2
         assert message in ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is a disk that is full")
+def test_a_full_disk(keras_attn, tiny_run):
+    ran = keras_attn("translate", tiny_run, "--html", "/dev/full", "house")
+    check_one_sentence(ran, f"could not be written: {os.strerror(28)}", "Free some space")
+
+
+@pytest.mark.parametrize("number", ["ENOSPC", "EDQUOT", "EROFS"])
+def test_tensorflow_on_a_full_disk(keras_attn, tiny_run, tmp_path, monkeypatch, number):
+    import errno
+
+    import tensorflow as tf
+
+    words = os.strerror(getattr(errno, number))
+
+    def export(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, f"/m/part-0; {words} [Op:SaveV2]")
+
+    monkeypatch.setattr("keras_attn.export.export", export)
+    ran = keras_attn("export", tiny_run, "--to", tmp_path / "m")
+    check_one_sentence(ran, f"A file could not be written: {words}. Free some space")
+
+
+def test_a_full_memory_is_no_full_disk(keras_attn, tiny_run, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def export(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr("keras_attn.export.export", export)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        keras_attn("export", tiny_run, "--to", tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("query", "--grpc", "localhost:9", "\udcff\udcfe"),
+        ("query", "--model", "\udcff\udcfe", "x"),
+        ("translate", "no_run", "\udcff\udcfe"),
+    ],
+)
+def test_arguments_that_are_no_utf8(keras_attn, arguments):
+    ran = keras_attn(*arguments)
+    assert ran.code == 2
+    place = arguments.index("\udcff\udcfe") + 1
+    assert ran.err.startswith(f"Error: Argument {place} is no UTF-8. Expected text. Received: b'\\xff\\xfe'.")
+    assert ran.err.count("\n") == 1
 
 
 def test_no_server(keras_attn):

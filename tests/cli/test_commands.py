@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 
@@ -62,6 +63,16 @@ def test_export_numbers_versions_and_refuses_to_overwrite(keras_attn, tiny_run, 
     ran = keras_attn("export", tiny_run, "--to", base, "--version", 1)
     assert ran.code == 1
     assert "exists already" in ran.err
+
+
+def test_the_commands_that_export_names_can_be_pasted(keras_attn, tiny_run, tmp_path, monkeypatch):
+    base = tmp_path / "modèles 한 글" / "it's"
+    monkeypatch.setattr("keras_attn.export.export", lambda *_, **__: base / "1")
+    ran = keras_attn("export", tiny_run, "--to", base, "--checkpoint", "last")
+    check, following = (line.partition(": ")[2] for line in ran.out.splitlines()[1:])
+    verify = ["keras-attn", "verify", str(base / "1"), "--run", str(tiny_run), "--checkpoint", "last"]
+    assert shlex.split(check) == verify
+    assert f"--model_base_path={base}" in shlex.split(following)
 
 
 def test_serve_refuses_a_folder_that_is_no_saved_model(tmp_path):

@@ -1,16 +1,20 @@
 """The whole road in one command, and the same road cut short at any place."""
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
+from keras_attn.cli.demo import _how_to_ask
 from keras_attn.cli.server_process import serving
 
 from ..waiting import wait_until
@@ -140,3 +144,9 @@ def test_a_stop_while_serving(finished):
     assert any("4. Serve" in line for line in demo.stdout)
     demo.send_signal(signal.SIGTERM)
     assert_interrupted(demo, finished.run_path)
+
+
+def test_the_question_can_be_pasted(capsys):
+    _how_to_ask(SimpleNamespace(pid=7, rest_url="http://localhost:1"), "l'été")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "curl" in line]
+    assert json.loads(shlex.split(line)[-1]) == {"instances": ["l'été"]}

@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 import json
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -44,6 +46,62 @@ def test_a_base_path_and_a_version_give_the_same_files(keras_attn, base_path, tm
     text = (output / "compose.yaml").read_text()
     assert f'source: "{base_path}"' in text
     assert "--model_name=tiny_1" in text
+
+
+def source_and_name(keras_attn, export, output, kind="compose"):
+    """The lines of the file that say what is mounted, and the name of the model."""
+    ran = keras_attn("deploy", export, "--kind", kind, "--output", output)
+    assert ran.code == 0, ran.err
+    text = (output / f"{kind}.yaml").read_text()
+    (name,) = {line.partition("=")[2].rstrip('"') for line in text.splitlines() if "--model_name=" in line}
+    return [line.strip() for line in text.splitlines() if 'source: "' in line], name
+
+
+def test_a_version_that_is_a_link_lies_in_its_base_path(keras_attn, base_path, tmp_path):
+    (base_path / ".store").mkdir()
+    shutil.copytree(base_path / "1", base_path / ".store" / "d2")
+    (base_path / "2").symlink_to(Path(".store") / "d2")
+    expected = ([f'source: "{base_path}"'], "tiny_1")
+    assert source_and_name(keras_attn, base_path, tmp_path / "a") == expected
+    assert source_and_name(keras_attn, base_path / "2", tmp_path / "b") == expected
+
+
+def test_a_version_that_is_a_link_to_elsewhere(keras_attn, base_path, tmp_path):
+    shutil.copytree(base_path / "1", tmp_path / "store" / "d2")
+    (base_path / "2").symlink_to(tmp_path / "store" / "d2")
+    ran = keras_attn("deploy", base_path, "--kind", "compose", "--output", tmp_path / "a")
+    assert (ran.code, ran.err.count("\n"), (tmp_path / "a").exists()) == (1, 1, False)
+    assert f"{base_path / '2'} is a link to {tmp_path / 'store' / 'd2'}, which is not there" in ran.err
+    assert source_and_name(keras_attn, base_path, tmp_path / "b", "kubernetes") == ([], "tiny_1")
+
+
+def test_a_link_that_is_no_version_itself(keras_attn, base_path, tmp_path):
+    (tmp_path / "current").symlink_to(base_path / "1")
+    expected = ([f'source: "{base_path}"'], "tiny_1")
+    assert source_and_name(keras_attn, tmp_path / "current", tmp_path / "a") == expected
+
+
+@pytest.mark.parametrize("kind", ["compose", "kubernetes"])
+def test_the_next_command_can_be_pasted(keras_attn, base_path, tmp_path, kind):
+    output = tmp_path / "it's 한 글"
+    ran = keras_attn("deploy", base_path, "--kind", kind, "--output", output)
+    assert str(output / f"{kind}.yaml") in shlex.split(ran.out.partition("Next: ")[2])
+
+
+def memory(path):
+    (line,) = [line for line in path.read_text().splitlines() if "memory: " in line]
+    return int(line.split()[1].removesuffix("M"))
+
+
+def test_the_memory_follows_from_the_graph(keras_attn, base_path, tmp_path):
+    for number, batching in enumerate((None, {"max_batch_size": 8})):
+        changed_manifest(base_path, in_graph_batching=batching)
+        output = tmp_path / str(number)
+        assert keras_attn("deploy", base_path, "--kind", "compose", "--output", output).code == 0
+        assert "from the size of the graph" in (output / "compose.yaml").read_text()
+    graph = (base_path / "1" / "saved_model.pb").stat().st_size
+    assert memory(tmp_path / "0" / "compose.yaml") > 1024 + 230 * graph / 2**20
+    assert memory(tmp_path / "1" / "compose.yaml") > 1024 + 460 * graph / 2**20
 
 
 def test_files_that_were_edited_are_kept(keras_attn, base_path, tmp_path):

@@ -53,6 +53,22 @@ def test_hypotheses_are_printed_a_line_each(keras_attn, monkeypatch):
     assert keras_attn("query", "--signature", "n_best", "x", "y").out == "a\nb\nc\n"
 
 
+TRACE = "\n\t [[{{function_node __inference_traced_1}}{{node Assert}}]]\n\t [[call]]"
+
+
+@pytest.mark.parametrize("begin", ["", "2 root error(s) found.\n  (0) "])
+def test_of_a_servers_error_the_first_line_is_shown(keras_attn, begin):
+    message = f"{begin}INVALID_ARGUMENT: `text` is too long.{TRACE}"
+    body = json.dumps({"error": message}).encode()
+    head = (
+        f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with scripted_server(head.encode() + body) as (url, _):
+        for options in ((), ("--stream",)):
+            ran = keras_attn("query", "--rest", url, *options, "x")
+            assert (ran.code, ran.err) == (1, "Error: 400: INVALID_ARGUMENT: `text` is too long.\n")
+
+
 def test_streams_go_over_rest(keras_attn):
     ran = keras_attn("query", "--grpc", "localhost:9", "--stream", "x")
     assert ran.code == 2

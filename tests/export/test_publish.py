@@ -55,6 +55,17 @@ def test_others_may_read_the_version(base):
     assert publish(base, 1).stat().st_mode & 0o777 == 0o755
 
 
+def test_a_base_path_that_is_a_file_is_refused_before_anything_is_written(base, tmp_path):
+    base.parent.mkdir()
+    base.write_text("")
+    with (
+        pytest.raises(FileExistsError, match=f"{base} is a file, expected a folder. Give another"),
+        published(base, 1),
+    ):
+        pytest.fail("the work has begun")
+    assert everything_in(tmp_path) == ["models", "models/tiny"]
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_nothing_is_left_when_the_block_raises(base, tmp_path, error):
     def fail(folder):

@@ -11,7 +11,8 @@ from keras_attn.serving.options import ignored_options
 
 yaml = pytest.importorskip("yaml", reason="it reads the files")
 
-TARGET = Target("De_en.2", "/srv/mo$dels/De_en.2", 70_000_000, "max_batch_size { value: 37 }\n", cpus=3)
+BATCHING = "max_batch_size { value: 37 }\n"
+TARGET = Target("De_en.2", "/srv/mo$dels/De_en.2", 9_000_000, BATCHING, cpus=3, graph_bytes=2_000_000)
 MODEL_PATH = "/v1/models/De_en.2"
 # What an API server asks for, by kind.
 REQUIRED = {
@@ -188,7 +189,7 @@ def test_containers_are_confined(of):
 
 def test_other_settings_make_new_pods():
     def annotations(**changes):
-        target = Target("m", "/m", 0, **{"batching": "", "cpus": 2} | changes)
+        target = Target("m", "/m", 0, **{"batching": "", "cpus": 2, "graph_bytes": 0} | changes)
         return documents("kubernetes", target)["Deployment"]["spec"]["template"]["metadata"]["annotations"]
 
     assert annotations() == annotations()
@@ -213,7 +214,7 @@ def test_the_inference_service_runs_on_its_own_runtime():
 
 
 def test_an_address_of_the_versions_of_ones_own():
-    target = Target("m", "/m", 0, "", storage_uri="s3://bucket/m")
+    target = Target("m", "/m", 0, "", storage_uri="s3://bucket/m", graph_bytes=0)
     spec = documents("kserve", target)["InferenceService"]["spec"]
     assert spec["predictor"]["model"]["storageUri"] == "s3://bucket/m"
 

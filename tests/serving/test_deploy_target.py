@@ -11,7 +11,8 @@ BATCHING = "max_batch_size { value: 37 }\npad_variable_length_inputs: true\n"
 
 def target(**changes):
     return Target(
-        **{"model_name": "dates", "base_path": "/m", "num_bytes": 11, "batching": BATCHING} | changes
+        **{"model_name": "dates", "base_path": "/m", "num_bytes": 11, "batching": BATCHING, "graph_bytes": 0}
+        | changes
     )
 
 
@@ -55,10 +56,39 @@ def test_threads_follow_from_the_cores_and_the_batch():
     assert target(cpus=5, batching="").num_threads == 4 * 5  # a batch of one
 
 
+MEBIBYTE = 2**20
+
+
 @pytest.mark.parametrize(
-    ("num_bytes", "memory", "storage"),
-    [(0, 1024, 1), (1, 1280, 1), (64 * 2**20, 1280, 1), (64 * 2**20 + 1, 1536, 1), (2**30, 5120, 8)],
+    ("size", "graph", "constants", "memory", "storage"),
+    [
+        (0, 0, 0, 1024, 1),
+        (1, 0, 0, 1280, 1),
+        (64 * MEBIBYTE, 0, 0, 1280, 1),
+        (2**30, 0, 0, 5120, 8),
+        (2 * MEBIBYTE, 2 * MEBIBYTE, 0, 1024 + 512, 1),  # the graph counts for more than its size on disk
+        (32 * MEBIBYTE, 16 * MEBIBYTE, 16 * MEBIBYTE, 27 * 256, 1),
+        (MEBIBYTE, 2 * MEBIBYTE, 0, 1024 + 512, 1),  # twice, with batching in the graph
+    ],
 )
-def test_memory_and_storage_grow_with_the_model(num_bytes, memory, storage):
-    made = target(num_bytes=num_bytes)
+def test_memory_and_storage_grow_with_the_model(size, graph, constants, memory, storage):
+    made = target(num_bytes=size, graph_bytes=graph, constant_bytes=constants)
     assert (made.memory_mib, made.storage_gib) == (memory, storage)
+
+
+@pytest.mark.parametrize(
+    ("graph", "constants", "others", "measured"),
+    [
+        (2.32, 0.01, 1.7, 538),
+        (3.15, 0.01, 0.1, 725),
+        (8.24, 0.03, 24.0, 1675),
+        (3.65, 12.02, 0.5, 2180),
+        (3.5, 24.0, 0.5, 3311),
+        (2 * 3.7, 5.01, 0.5, 2031),
+    ],
+)
+def test_memory_is_enough_for_what_was_measured_but_not_twice_as_much(graph, constants, others, measured):
+    """In MB, over the server alone, which took 785 MB."""
+    sizes = [round(1e6 * size) for size in (graph + constants + others, graph, constants)]
+    made = target(**dict(zip(("num_bytes", "graph_bytes", "constant_bytes"), sizes, strict=True)))
+    assert 785 + measured < made.memory_mib * 2**20 / 1e6 < 1.6 * (785 + measured)

@@ -1,5 +1,7 @@
 """Checkpoints: which is the last, what is kept, what a kill leaves."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,16 @@ class Recorder:
 
     def save(self, path):
         path.write_text(str(self.number))
+
+    save_weights = save
+
+
+class Full(Recorder):
+    """A model for which the disk has no room."""
+
+    def save(self, path):
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     save_weights = save
 
@@ -71,3 +83,21 @@ def test_weights_that_are_to_be_averaged(checkpoints):
     kept = checkpoints.weights()
     assert {epoch: path.read_text() for epoch, path in kept.items()} == {2: "2", 3: "3"}
     assert names(checkpoints) == ["epoch-0002.weights.h5", "epoch-0003.weights.h5", "epoch-0004.keras"]
+
+
+def test_a_full_disk_keeps_nothing_half_written(checkpoints, monkeypatch):
+    save(checkpoints, 1, 1)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.write(Full(2))
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.keep_weights(Full(2), 2, {2})
+    assert names(checkpoints) == ["epoch-0001.keras"]
+
+    def savez(file, **arrays):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", savez)
+    with pytest.raises(OSError, match="No space"):
+        save(checkpoints, 2, 1, 7, state={"number": np.array(2)})
+    assert names(checkpoints) == ["epoch-0001.keras"]

@@ -77,6 +77,19 @@ def test_the_folder_may_begin_at_home(tmp_path, monkeypatch):
     assert len(read_pairs(TSV, "~/data")) == 3
 
 
+@pytest.mark.parametrize("end", ["", "\r", "\n"])
+@pytest.mark.parametrize("spec", [TSV, ALIGNED, PairsSpec(path="a.jsonl", source_column=0, target_column=1)])
+def test_lines_that_end_in_a_bare_carriage_return(read, spec, end):
+    text = '["a", "b"]\r["c", "d"]' if spec.path == "a.jsonl" else "a\tb\rc\td\re\tf"
+    number = 2 if spec.path == "a.jsonl" else 3
+    with pytest.raises(DataError, match=rf"is one line with {number} parts .*\(\\r\).*tr '\\r' '\\n'"):
+        read(spec, **dict.fromkeys(("a__tsv", "a__ko", "a__en", "a__jsonl"), text + end))
+
+
+def test_a_carriage_return_beside_newlines_is_text(read):
+    assert list(read(TSV, a__tsv="a\rb\tc\nd\te\r")) == [("a\rb", "c"), ("d", "e")]
+
+
 def test_an_empty_line_keeps_its_place(read):
     pairs = read(ALIGNED, a__ko="가\n\n다\n", a__en="g\nn\nd\n")
     assert (pairs.pairs, pairs.dropped_empty) == ([("가", "g"), ("다", "d")], 1)

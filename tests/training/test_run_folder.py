@@ -1,7 +1,10 @@
 """The run folder: what it refuses, what it keeps, which model is the best."""
 
+import errno
 import json
+import os
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -264,6 +267,26 @@ def test_scores_and_translations(run):
     assert run.translations_path("test").read_text(encoding="utf-8") == "a b\tc d\tx y\n안녕\thello\t\n"
     assert run.translations("test") == [("a b", "c d", "x y"), ("안녕", "hello", "")]
     assert run.translations_path("validation").read_text(encoding="utf-8") == "a b\tc d\tz\n"
+
+
+@pytest.mark.parametrize("fails", ["history.json", "best.keras", "epoch-0002.keras"])
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing(run, monkeypatch, fails):
+    """As on a full disk, which would stay full with it."""
+    run.save_checkpoint(Recorder(1), 1, [{"epoch": 1, "val_loss": 3.0}])
+    before = sorted(run.path.rglob("*"))
+    replace = os.replace
+
+    def full(source, target):
+        if Path(target).name == fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    history = [{"epoch": 1, "val_loss": 3.0}, {"epoch": 2, "val_loss": 2.0}]
+    with pytest.raises(OSError, match="No space"):
+        run.save_checkpoint(Recorder(2), 2, history)
+    assert sorted(run.path.rglob("*")) == before
+    assert run.checkpoint()[:2] == (1, 0)
 
 
 def test_write_text_leaves_the_old_file_when_it_fails(run, monkeypatch):
