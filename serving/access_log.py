@@ -32,6 +32,11 @@ class AccessLog:
         elif path:
             self._emit = lambda line: print(line, end="", file=sys.stdout, flush=True)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether what is written goes anywhere."""
+        return self._emit is not None
+
     def write(self, entrypoint: str, call: str, status: object, begin: float, **more: object) -> None:
         """Writes a line.
 

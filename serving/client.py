@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from .client_connection import Connection
 from .client_errors import ServerError, error_text
+from .client_inputs import check_rows
 from .client_json import from_json, to_json
 from .client_stream import StreamEvent, stream_events
 
@@ -72,7 +73,7 @@ class Client:
 
         Args:
             inputs: column form: input name -> nested lists (or arrays; bytes are sent as base64), or the
-                value of the only input.
+                value of the only input, over REST also of the only one without a default.
             instances: row form instead, over REST: a list with one value or one dict for each row.
             signature_name: signature to run; empty means `serving_default`.
             version: model version; None means the latest.
@@ -83,11 +84,15 @@ class Client:
             a list with one entry for each row. Lists and text over REST, arrays over gRPC.
 
         Raises:
+            TypeError: for neither or both of `inputs` and `instances`, and for a text alone; over gRPC also
+                for values of another kind than the model takes.
+            ValueError: over gRPC, a number is out of the range of the model's type.
             ServerError: the server refused.
             OSError: the server cannot be reached.
         """
         if (inputs is None) == (instances is None):
             raise TypeError("predict() takes either `inputs` or `instances`. Pass exactly one of them.")
+        check_rows(inputs)
         if self._grpc:
             if instances is not None:
                 raise TypeError("`instances` is a form of REST. Pass `inputs` over gRPC.")
@@ -120,7 +125,7 @@ class Client:
             none has come; to stop early, `close()` the iterator.
 
         Raises:
-            TypeError: for neither or both of `inputs` and `instances`, and over gRPC.
+            TypeError: for neither or both of `inputs` and `instances`, for a text alone, and over gRPC.
             ServerError: the server refused, or failed on the way.
             OSError: the server cannot be reached, says nothing for `timeout_s`, or hung up.
 
@@ -129,6 +134,7 @@ class Client:
         """
         if (inputs is None) == (instances is None):
             raise TypeError("stream() takes either `inputs` or `instances`. Pass exactly one of them.")
+        check_rows(inputs, "stream")
         if self._grpc:
             raise TypeError("Streams are a form of REST. Expected a client of http://host:port.")
         key, value = ("inputs", inputs) if instances is None else ("instances", instances)

@@ -77,7 +77,7 @@ class ConfigFilePoller:
 
     def _read(self) -> list[ModelSettings]:
         """Reads the list; an empty file is none, but one that is being written, or was lost."""
-        config = read_text_proto(self._path, model_server_config_pb2.ModelServerConfig)
+        config = read_text_proto(self._path, model_server_config_pb2.ModelServerConfig, logs_errors=False)
         if config.WhichOneof("config") is None and self._manager.model_names:
             raise ServingError(
                 Code.FAILED_PRECONDITION,

@@ -26,11 +26,12 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 
+from .client_arrays import only_input, to_array
 from .client_errors import ServerError
+from .client_inputs import check_rows
 from .client_json import to_json
 from .json_examples import read_examples
 from .retry_hints import seconds_to_wait
@@ -58,14 +59,14 @@ class GrpcClient:
         self.model_name = model_name
         self._timeout_s = timeout_s
         self._retries = retries
-        self._types: dict[tuple[str, int | None, str], dict[str, int]] = {}
+        self._definitions: dict[tuple[str, int | None, str], meta_graph_pb2.SignatureDef] = {}
         self._channel = grpc.insecure_channel(address, options=_channel_options(retries))
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def predict(
         self,
-        inputs: Mapping[str, object],
+        inputs: object,
         *,
         signature_name: str = "",
         version: int | None = None,
@@ -76,7 +77,7 @@ class GrpcClient:
 
         Args:
             inputs: input name -> array, sent as it is, or nested lists, sent in the type that the model
-                wants: the first such call asks the server for it.
+                wants: the first such call asks the server for it. Or the value of the only input.
             signature_name: signature to run; empty means `serving_default`.
             version: model version; None means the latest.
             label: version label, instead of a version.
@@ -86,14 +87,21 @@ class GrpcClient:
             The array of the only output, or output name -> array. Strings are object arrays of bytes.
 
         Raises:
+            TypeError: values of another kind than the model takes, or without a name where it needs one.
+            ValueError: a number is out of the range of the model's type.
             ServerError: the server refused or cannot be reached.
         """
+        check_rows(inputs)
         request = predict_pb2.PredictRequest(output_filter=list(output_filter))
         self._address_to(request.model_spec, version, label)
         request.model_spec.signature_name = signature_name
+        where = (signature_name or DEFAULT_SIGNATURE, version, label)
+        if not isinstance(inputs, Mapping):
+            definition = self._definition(*where)
+            inputs = {only_input(definition): inputs} if definition else {}  # the server says what is wrong
         for name, value in inputs.items():
             if not hasattr(value, "dtype"):
-                value = _to_array(value, self._input_types(signature_name, version, label).get(name))
+                value = to_array(name, value, self._input_type(name, *where))
             request.inputs[name].CopyFrom(to_proto(np.asarray(value)))
         response = self._call(self._prediction.Predict, request)
         outputs = {name: from_proto(name, proto) for name, proto in response.outputs.items()}
@@ -200,14 +208,19 @@ class GrpcClient:
         packed.Unpack(signatures)
         return signatures
 
-    def _input_types(self, signature_name: str, version: int | None, label: str) -> dict[str, int]:
-        key = (signature_name or DEFAULT_SIGNATURE, version, label)
-        if key not in self._types:
-            signatures = self._signatures(version, label)
-            definition = signatures.signature_def.get(key[0])
-            inputs = definition.inputs if definition else {}
-            self._types[key] = {name: info.dtype for name, info in inputs.items()}
-        return self._types[key]
+    def _definition(self, name: str, version: int | None, label: str) -> meta_graph_pb2.SignatureDef | None:
+        """A signature, which the server is asked for once; None if it has no such."""
+        key = (name, version, label)
+        if key not in self._definitions:
+            signatures = self._signatures(version, label).signature_def
+            if name not in signatures:
+                return None
+            self._definitions[key] = signatures[name]
+        return self._definitions[key]
+
+    def _input_type(self, name: str, *where: object) -> int | None:
+        definition = self._definition(*where)
+        return definition.inputs[name].dtype if definition and name in definition.inputs else None
 
     def _call(self, method: object, request: object) -> object:
         left = self._retries
@@ -223,17 +236,6 @@ class GrpcClient:
                     raise ServerError(error.code().name, error.details()) from error
             time.sleep(min(wait_s, _LONGEST_PAUSE_S))
             left -= 1
-
-
-def _to_array(value: object, dtype: int | None) -> np.ndarray:
-    """Converts nested lists to the type of an input; an unknown input is left to the server to refuse."""
-    if dtype is None or dtype != types_pb2.DT_STRING:
-        return np.asarray(value, dtype and tf.dtypes.as_dtype(dtype).as_numpy_dtype)
-    array = np.asarray(value, dtype=object)
-    texts = [item.encode() if isinstance(item, str) else item for item in array.reshape(-1).tolist()]
-    encoded = np.empty(len(texts), dtype=object)
-    encoded[:] = texts
-    return encoded.reshape(array.shape)
 
 
 def _channel_options(retries: int) -> list[tuple[str, object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -15,10 +16,12 @@ from .access_log import AccessLog
 from .caller import Caller, working_for
 from .errors import Code, ServingError
 from .retry_hints import retry_metadata
+from .signatures import DEFAULT_SIGNATURE
 
 _log = logging.getLogger("keras_attn.serving")
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _MAX_ERROR_BYTES = 1024
+_MOST_LOGGED = 256
 # A call without a deadline reports one at the end of time.
 _NO_DEADLINE_S = 10 * 365 * 24 * 3600
 
@@ -77,17 +80,22 @@ def unary_handler(
 
     def call(request: object, context: grpc.ServicerContext) -> object:
         begin = time.perf_counter()
+
+        def note(status: str) -> None:
+            if access_log.is_on:
+                access_log.write("GRPC", name, status, begin, **_asked(request), peer=_host(context.peer()))
+
         try:
             with working_for(_caller_of(context)):
                 response = run(request, context)
-            access_log.write("GRPC", name, "OK", begin, peer=context.peer())
+            note("OK")
             return response
         except ServingError as error:
             failure = error
         except Exception as error:
             _log.exception("A gRPC request failed unexpectedly.")
             failure = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
-        access_log.write("GRPC", name, failure.code.name, begin, peer=context.peer())
+        note(failure.code.name)
         status, text = _STATUS[int(failure.code)], cut_message(failure.message)
         context.set_trailing_metadata(retry_metadata(status, text))
         context.abort(status, text)
@@ -106,6 +114,33 @@ def _caller_of(context: grpc.ServicerContext) -> Caller:
     if not context.add_callback(caller.leave):  # it has ended already
         caller.leave()
     return caller
+
+
+def _asked(request: Message) -> dict[str, object]:
+    """Returns which model a request is for, as far as it says so: fields of the access log."""
+    fields = request.DESCRIPTOR.fields_by_name
+    tasks = request.tasks if "tasks" in fields else [request]
+    specs = [task.model_spec for task in tasks if "model_spec" in task.DESCRIPTOR.fields_by_name]
+    if not specs:
+        return {}
+    asked: dict[str, object] = {"model": specs[0].name[:_MOST_LOGGED]}
+    choice = specs[0].WhichOneof("version_choice")
+    if choice == "version":
+        asked["version"] = specs[0].version.value
+    elif choice == "version_label":
+        asked["label"] = specs[0].version_label[:_MOST_LOGGED]
+    if "input" in fields or "inputs" in fields:
+        names = ",".join(spec.signature_name or DEFAULT_SIGNATURE for spec in specs)
+        asked["signature"] = names[:_MOST_LOGGED]
+    return asked
+
+
+def _host(peer: str) -> str:
+    """Returns the address of a peer as the REST lines have it: `ipv6:%5B::1%5D:58106` is `::1`."""
+    kind, _, address = unquote(peer).partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return unquote(peer)  # a unix socket
+    return address.rpartition(":")[0].strip("[]").removeprefix("::ffff:")
 
 
 def _timeout_ms(context: grpc.ServicerContext) -> int:

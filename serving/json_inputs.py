@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import difflib
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from .errors import ServingError, invalid
 from .json_dump import dump_json
 from .json_tensor import is_base64, to_array
 from .signatures import Signature, TensorInfo
+
+_MOST_NAMED = 7
 
 
 def signature_name(document: dict) -> str:
@@ -77,7 +80,26 @@ def _read_columns(value: object, signature: Signature) -> dict[str, np.ndarray]:
         if name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
         inputs[name] = to_array(value[name], info)
+    _check_names(value, signature)
     return inputs
+
+
+def _check_names(given: Iterable[str], signature: Signature) -> None:
+    """Refuses names that a column form does not have, but only where a default stands in for another name.
+
+    The stock server takes no request without all inputs, and ignores what comes on top of them. Here a name
+    that is misspelt would do the same as none at all.
+    """
+    unknown = sorted(set(given) - set(signature.inputs))[:_MOST_NAMED]
+    left_out = sorted(set(signature.inputs) - set(given))
+    if not unknown or not left_out:
+        return
+    near = [match for name in unknown for match in difflib.get_close_matches(name, left_out, n=1)]
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise invalid(
+        f"Unknown named input: {','.join(unknown)} in 'inputs' object.{hint} Inputs that may be given:"
+        f" {','.join(sorted(signature.inputs))}"
+    )
 
 
 def _needed(signature: Signature, given: Container[str]) -> dict[str, TensorInfo]:

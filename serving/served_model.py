@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from .errors import ServingError
 from .servable import Loader, Servable
-from .version_dirs import fingerprint, list_versions
+from .version_dirs import fingerprint, list_versions, real_directory
 from .version_policy import LatestVersions, VersionPolicy
 from .version_state import State, VersionStatus
 from .version_table import Retries, VersionTable
@@ -66,7 +66,8 @@ class ServedModel:
         """Looks at the base path, loads what is new and wanted, then unloads the rest.
 
         A new version is loaded before an old one goes, so both are in memory for a while. A base path that
-        cannot be read changes nothing; one without any version unloads everything.
+        cannot be read changes nothing; one without any version unloads everything. A version that now lies in
+        another directory, as the base path has changed or a link in it was moved, is loaded from there.
 
         Args:
             look: False goes by what the last look found, to try again what failed.
@@ -78,7 +79,7 @@ class ServedModel:
             return []
         wanted = sorted(self._wanted.items(), reverse=True)
         problems = [problem for version, path in wanted if (problem := self._bring_up(version, path))]
-        self._table.retire_all_but(self._wanted, bool(self._wanted))
+        self._table.retire_all_but(self._wanted)
         return problems
 
     def seconds_to_retry(self) -> float:
@@ -120,7 +121,7 @@ class ServedModel:
             False if some were still running.
         """
         self._wanted = {}
-        self._table.retire_all_but((), wants_any=False)
+        self._table.retire_all_but({})
         return self._table.wait_until_idle(timeout_s)
 
     def _look(self) -> bool:
@@ -131,14 +132,15 @@ class ServedModel:
             self._wanted = {}
             return True
         try:
-            found = list_versions(base_path)
+            # Loaded by its real path, too: a link that moves meanwhile must not mix the files of two models.
+            found = {number: real_directory(path) for number, path in list_versions(base_path).items()}
         except OSError as error:
             self._warn(
                 f"Could not read the base path {base_path} of model {self.name}: {error.strerror}."
                 " Nothing was loaded or unloaded."
             )
             return False
-        self._table.forget_removed(found)
+        self._table.forget_gone(found)
         chosen = policy.choose(found)
         self._wanted = {version: found[version] for version in chosen}
         if not found:
@@ -159,8 +161,8 @@ class ServedModel:
         self._last_warning = text
 
     def _bring_up(self, version: int, directory: str) -> str | None:
-        """Loads a version that is not loaded yet; returns what was wrong with it."""
-        if self._table.is_loaded(version):  # its files need not be looked at
+        """Loads a version that is not loaded from there yet; returns what was wrong with it."""
+        if self._table.is_loaded(version, directory):  # its files need not be looked at
             return None
         entry = self._table.begin_load(version, directory, fingerprint(directory))
         if entry is None:

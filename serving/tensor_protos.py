@@ -111,11 +111,14 @@ def to_proto(array: np.ndarray, as_content: bool = False) -> tensor_pb2.TensorPr
     """Writes an array with one entry a value in the type's own field, as the stock server replies.
 
     Args:
-        array: any array that TensorFlow knows; strings are object arrays of bytes.
+        array: any array that TensorFlow knows; strings are arrays of `str` or `bytes`.
         as_content: write numbers as one block of memory instead, which is shorter and faster.
 
     Returns:
         The message; every value is written, none is folded into "the last one repeats".
+
+    Raises:
+        TypeError: of a type that TensorFlow has not, or objects that are no text.
     """
     dtype = data_type(array)
     proto = tensor_pb2.TensorProto(dtype=dtype)
@@ -145,5 +148,16 @@ def _values(array: np.ndarray, field: str) -> list:
     if field in ("scomplex_val", "dcomplex_val"):  # stored as real, imaginary, real, imaginary ...
         return flat.view(np.float32 if field == "scomplex_val" else np.float64).tolist()
     if field == "string_val":
-        return [value if isinstance(value, bytes) else str(value).encode() for value in flat.tolist()]
+        return [_encoded(value) for value in flat.tolist()]
     return flat.tolist()
+
+
+def _encoded(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    raise TypeError(
+        "Expected str or bytes in an array of objects, which stand for text."
+        f" Received: {value!r} of type {type(value).__name__}. Give numbers in an array of their own type."
+    )

@@ -39,12 +39,14 @@ _LAYOUTS = {
 }
 
 
-def read_text_proto(path: str, message_type: type[_Message]) -> _Message:
+def read_text_proto(path: str, message_type: type[_Message], logs_errors: bool = True) -> _Message:
     """Reads a settings file.
 
     Args:
         path: file in text format.
         message_type: class of the message, see `message_type` for those that the API package lacks.
+        logs_errors: log what cannot be parsed, as the stock server does; False where the caller tells of it,
+            and reads again and again.
 
     Raises:
         ServingError: the file cannot be read, or does not hold such a message.
@@ -62,7 +64,8 @@ def read_text_proto(path: str, message_type: type[_Message]) -> _Message:
         name = message_type.DESCRIPTOR.full_name
         reason = str(error).replace(" : ", ": ", 1)
         parsing = f"Error parsing text-format {name}: {reason}"
-        _log.error("%s\nInvalid protobuf file: '%s'", parsing, path)  # where the stock server has it
+        if logs_errors:
+            _log.error("%s\nInvalid protobuf file: '%s'", parsing, path)  # where the stock server has it
         raise ServingError(Code.INVALID_ARGUMENT, f"Invalid protobuf file: '{path}'. {parsing}") from error
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 
-from .file_system import is_directory, list_names, stamps
+from .file_system import is_directory, is_url, list_names, stamps
 
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
@@ -42,6 +42,15 @@ def list_versions(base_path: str) -> dict[int, str]:
         if version is not None and is_directory(directory):
             found[version] = directory
     return found
+
+
+def real_directory(directory: str) -> str:
+    """Returns where a directory lies once all links are followed: a link that moves makes a difference.
+
+    Args:
+        directory: path, or URL, which stays as it is: those file systems have no links.
+    """
+    return directory if is_url(directory) else os.path.realpath(directory)
 
 
 def fingerprint(directory: str) -> frozenset[tuple[str, int, int]]:

@@ -43,6 +43,7 @@ class VersionEntry:
         in_flight: requests that use it.
         failures: attempts that failed so far.
         retry_at: monotonic time of the next attempt, in seconds.
+        successor: the same version from another directory, which is to take this one's place.
     """
 
     version: int
@@ -54,6 +55,7 @@ class VersionEntry:
     in_flight: int = 0
     failures: int = 0
     retry_at: float = 0.0
+    successor: VersionEntry | None = None
 
     def status(self) -> VersionStatus:
         """Returns what callers are told."""

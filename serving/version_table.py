@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from .errors import Code, ServingError
@@ -43,6 +43,7 @@ class VersionTable:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._entries: dict[int, VersionEntry] = {}
+        self._replaced: list[VersionEntry] = []  # gave way to a successor, and are still used
 
     def statuses(self) -> list[VersionStatus]:
         """Returns the status of every version ever seen, newest first."""
@@ -76,14 +77,14 @@ class VersionTable:
         if last:
             self._unload(entry)
 
-    def is_loaded(self, version: int) -> bool:
-        """Tells whether a version is available."""
+    def is_loaded(self, version: int, directory: str) -> bool:
+        """Tells whether a version is available, loaded from this directory."""
         with self._lock:
             entry = self._entries.get(version)
-            return entry is not None and entry.state is State.AVAILABLE
+            return entry is not None and entry.state is State.AVAILABLE and entry.directory == directory
 
     def begin_load(self, version: int, directory: str, stamp: frozenset) -> VersionEntry | None:
-        """Notes that a version is about to be loaded.
+        """Notes that a version is about to be loaded; one that answers from elsewhere goes on until it is.
 
         Args:
             version: version number.
@@ -94,20 +95,31 @@ class VersionTable:
             The version, or None if it is loaded, or failed and is not to be tried again yet.
         """
         with self._lock:
-            entry = self._entries.get(version)
-            if entry and not _is_due(entry, stamp):
+            served = self._entries.get(version)
+            takes_over = served is not None and served.state is State.AVAILABLE
+            entry = served.successor if takes_over else served
+            if entry and not _is_due(entry, directory, stamp):
                 return None
-            if entry is None or entry.state is not State.LOADING:
+            if entry is None or entry.state is not State.LOADING or entry.directory != directory:
                 entry = VersionEntry(version, directory)
-                self._entries[version] = entry
+                if takes_over:
+                    served.successor = entry
+                else:
+                    self._entries[version] = entry
             entry.state, entry.fingerprint = State.LOADING, stamp
             return entry
 
     def finish_load(self, entry: VersionEntry, servable: Servable) -> None:
-        """Makes a version available."""
+        """Makes a version available; what answered for it so far, from another directory, is unloaded."""
         with self._lock:
             entry.servable, entry.state = servable, State.AVAILABLE
-        _log.info("Model %s version %d is available.", self._name, entry.version)
+            replaced = self._entries.get(entry.version, entry)
+            self._entries[entry.version] = entry
+            is_idle = replaced is not entry and self._give_way(replaced)
+        where = f" from {entry.directory}, in place of {replaced.directory}" if replaced is not entry else ""
+        _log.info("Model %s version %d is available%s.", self._name, entry.version, where)
+        if is_idle:
+            self._unload(replaced)
 
     def fail_load(self, entry: VersionEntry, error: ServingError) -> str:
         """Notes that a version could not be loaded; returns a sentence that says so."""
@@ -117,7 +129,11 @@ class VersionTable:
             entry.retry_at = time.monotonic() + self._retries.interval_s
             if is_last:
                 entry.state, entry.error = State.END, error
-        what = f"Model {self._name} version {entry.version} could not be loaded: {error}"
+            served = self._entries.get(entry.version, entry)
+        where = ""
+        if served is not entry:
+            where = f" from {entry.directory}, and that of {served.directory} stays"
+        what = f"Model {self._name} version {entry.version} could not be loaded{where}: {error}"
         if is_last:
             return what
         left = self._retries.count + 1 - entry.failures
@@ -128,27 +144,26 @@ class VersionTable:
         with self._lock:
             times = [
                 entry.retry_at
-                for entry in self._entries.values()
+                for entry in self._to_be_loaded()
                 if entry.state is State.LOADING and entry.failures and entry.version in wanted
             ]
         return max(0.0, min(times) - time.monotonic()) if times else math.inf
 
-    def retire_all_but(self, wanted: Container[int], wants_any: bool) -> None:
-        """Unloads what is not wanted, the lowest version first, once a wanted one answers.
+    def retire_all_but(self, wanted: Mapping[int, str]) -> None:
+        """Unloads what is not wanted, the lowest version first, once a wanted one answers, or none is wanted.
 
         Args:
-            wanted: versions to keep.
-            wants_any: False if no version at all is wanted.
+            wanted: versions to keep -> their directories.
         """
         with self._lock:
             entries = [entry for _, entry in sorted(self._entries.items())]
-            ready = any(e.state is State.AVAILABLE and e.version in wanted for e in entries)
+            ready = any(e.state is State.AVAILABLE and wanted.get(e.version) == e.directory for e in entries)
             unwanted = [entry for entry in entries if entry.version not in wanted]
             for entry in unwanted:
                 if entry.state is State.LOADING:  # it waited for another attempt
                     entry.state = State.END
                     entry.error = ServingError(Code.CANCELLED, "it is no longer wanted")
-            if wants_any and not ready:
+            if wanted and not ready:
                 return  # no wanted version is ready: what is served stays
             retired = [entry for entry in unwanted if entry.state is State.AVAILABLE]
             for entry in retired:
@@ -157,37 +172,62 @@ class VersionTable:
         for entry in finished:
             self._unload(entry)
 
-    def forget_removed(self, found: Container[int]) -> None:
-        """Lets failed versions whose directories went away be tried again when they come back."""
+    def forget_gone(self, found: Mapping[int, str]) -> None:
+        """Lets failed versions whose directories went away be tried again when they come back.
+
+        Args:
+            found: versions that are there -> their directories.
+        """
         with self._lock:
             for version, entry in self._entries.items():
                 if version not in found and entry.error is not None:
                     entry.fingerprint = None
+                if entry.successor and entry.successor.directory != found.get(version):
+                    entry.successor = None
 
     def forget_failed(self) -> None:
         """Lets all failed versions be tried again."""
         with self._lock:
             self._entries = {v: entry for v, entry in self._entries.items() if entry.error is None}
+            for entry in self._entries.values():
+                if entry.successor and entry.successor.error is not None:
+                    entry.successor = None
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Waits until no version is used; returns False if one still is after so many seconds."""
         with self._idle:
             return self._idle.wait_for(
-                lambda: not any(entry.in_flight for entry in self._entries.values()), timeout_s
+                lambda: not any(entry.in_flight for entry in (*self._entries.values(), *self._replaced)),
+                timeout_s,
             )
+
+    def _to_be_loaded(self) -> Iterator[VersionEntry]:
+        """The entry of each version that a load would be about."""
+        for entry in self._entries.values():
+            yield entry.successor if entry.successor and entry.state is State.AVAILABLE else entry
+
+    def _give_way(self, entry: VersionEntry) -> bool:
+        """Ends the service of a version that was replaced; returns whether it can be unloaded at once."""
+        if entry.state is State.END:  # unloaded while its successor was being loaded
+            return False
+        was_available, entry.state = entry.state is State.AVAILABLE, State.UNLOADING
+        self._replaced.append(entry)
+        return was_available and entry.in_flight == 0
 
     def _unload(self, entry: VersionEntry) -> None:
         entry.servable.close()
         with self._lock:
             entry.servable, entry.state = None, State.END
-        _log.info("Model %s version %d was unloaded.", self._name, entry.version)
+            where = "" if entry is self._entries.get(entry.version) else f" of {entry.directory}"
+            self._replaced = [other for other in self._replaced if other is not entry]
+        _log.info("Model %s version %d%s was unloaded.", self._name, entry.version, where)
 
 
-def _is_due(entry: VersionEntry, stamp: frozenset) -> bool:
+def _is_due(entry: VersionEntry, directory: str, stamp: frozenset) -> bool:
     if entry.state in (State.AVAILABLE, State.UNLOADING):
         return False
-    if entry.fingerprint != stamp:
-        return True  # its files have changed since
+    if (entry.directory, entry.fingerprint) != (directory, stamp):
+        return True  # it lies elsewhere, or its files have changed since
     if entry.state is State.LOADING:
         return time.monotonic() >= entry.retry_at
     return entry.error is None  # loaded once and unloaded since

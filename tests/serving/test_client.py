@@ -94,6 +94,44 @@ def test_one_client_for_both_roads(client_of):
         half.predict({"x": [1.0]}, label="stable")
 
 
+def test_the_value_of_the_only_input_needs_no_name(client_of):
+    assert list(client_of("half").predict([1.0])) == [3.5]
+    several = r"the signature has 2: \['a', 'b'\]|multiple input tensors required"
+    with pytest.raises((TypeError, ServerError), match=several):
+        client_of("two").predict([1.0])
+    with pytest.raises(ServerError, match='"s" not found'):
+        client_of("half").predict([1.0], signature_name="s")
+
+
+@pytest.mark.parametrize("text", ["hello", b"hello"])
+def test_a_text_alone_is_refused_before_anything_is_sent(text):
+    for url in ("http://127.0.0.1:1", "grpc://127.0.0.1:1"):  # nobody there
+        with (
+            Client(url, "m", retries=0) as client,
+            pytest.raises(TypeError, match=r"predict\(\) takes a list, .* Write \[b?'hello'\], or {name"),
+        ):
+            client.predict(text)
+    with Client("http://127.0.0.1:1") as client, pytest.raises(TypeError, match=r"stream\(\) takes a list"):
+        client.stream(text)
+
+
+def test_a_single_value_can_be_sent_by_name(client_of):
+    client = client_of("default_input")
+    assert list(client.predict({"x": [1.0], "factor": 5})) == [5.0]
+    loud = client_of("shout").predict({"text": "a"})["loud"]
+    assert loud in ("a!", b"a!")
+
+
+def test_values_that_the_model_does_not_take_are_refused(client_of):
+    for model, inputs in (
+        ("shout", {"text": [None]}),
+        ("shout", {"text": [1]}),
+        ("below10", {"x": [3.7]}),
+    ):
+        with pytest.raises((TypeError, ServerError), match=r"Received: |is not of expected type"):
+            client_of(model).predict(inputs)
+
+
 def test_examples_on_both_roads(client_of):
     client = client_of("examples")
     assert client.regress([{"x": 2.0}, {"x": [-4.0]}]) == [3.0, 0.0]

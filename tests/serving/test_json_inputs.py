@@ -12,12 +12,12 @@ from keras_attn.serving.json_parser import parse_object
 from keras_attn.serving.signatures import Signature, TensorInfo
 
 
-def read(body, **inputs):
-    """Reads a body for a signature whose inputs are `name="FLOAT"` and so on."""
+def read(body, defaults=(), **inputs):
+    """Reads a body for a signature with inputs `name="FLOAT"` and so on, some of them with a default."""
     infos = {name: TensorInfo(f"{name}:0", types_pb2.DataType.Value(f"DT_{t}")) for name, t in inputs.items()}
     document = parse_object(body)
     name = signature_name(document)
-    return read_inputs(document, Signature("s", infos, {}, {}), name)
+    return read_inputs(document, Signature("s", infos, {}, dict.fromkeys(defaults)), name)
 
 
 FLOAT, TEXT, TWO = {"x": "FLOAT"}, {"t": "STRING"}, {"a": "INT32", "b": "STRING"}
@@ -153,6 +153,34 @@ def test_errors(body, inputs, message):
     with pytest.raises(ServingError) as caught:
         read(body, **inputs)
     assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
+
+
+OPTIONAL = {"text": "STRING", "max_length": "INT32", "seed": "INT32", "defaults": ("max_length", "seed")}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"inputs":{"text":["a"],"max_lenght":[3]}}',
+         "Unknown named input: max_lenght in 'inputs' object. Did you mean max_length? Inputs that may be"
+         " given: max_length,seed,text"),
+        (b'{"inputs":{"text":["a"],"seed":[1],"zz":3,"x":null}}',
+         "Unknown named input: x,zz in 'inputs' object. Inputs that may be given: max_length,seed,text"),
+        (b'{"inputs":{"txet":["a"]}}', "Missing named input: text in 'inputs' object."),
+        (b'{"instances":[{"text":"a","max_lenght":3}]}',
+         ROW.format("0 key: max_lenght", "JSON object: does not have named input: max_lenght")),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_misspelt_is_refused_where_a_default_would_hide_it(body, message):
+    with pytest.raises(ServingError) as caught:
+        read(body, **OPTIONAL)
+    assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
+
+
+def test_unknown_names_are_ignored_where_all_inputs_are_given():
+    """As in the stock server, which wants them all."""
+    arrays, _ = read(b'{"inputs":{"text":["a"],"max_length":[3],"seed":[1],"more":[1]}}', **OPTIONAL)
+    assert sorted(arrays) == ["max_length", "seed", "text"]
 
 
 @pytest.mark.parametrize("kind", ["HALF", "BFLOAT16", "UINT16", "COMPLEX64", "COMPLEX128"])

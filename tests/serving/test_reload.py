@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import grpc
 import pytest
 from tensorflow_serving.apis import (
@@ -10,7 +12,8 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
-from keras_attn.serving import Client, Options, Server, ServerError
+from keras_attn.serving import Client, Options, Server, ServerError, config_file
+from keras_attn.serving.config_file import ConfigFilePoller
 from keras_attn.serving.errors import ServingError
 
 from ..waiting import wait_until
@@ -140,6 +143,42 @@ def test_a_config_file_is_read_again(models, tmp_path, caplog, client):
         path.write_text(str(config(models, "shout").config))  # the model that never comes holds nothing up
         assert client(server, "shout").wait_until_available() == 1
         wait_until(lambda: states(server, "half") == {7: END, 1: END})
+
+
+def test_a_base_path_that_changes_in_the_file_is_followed(models, tmp_path, client):
+    """With the same version number there: the stock server goes on with what it has."""
+    for version in (1, 7):
+        shutil.copytree(models["half"] / str(version), tmp_path / f"with_{version}" / "1")
+    path = tmp_path / "models.pbtxt"
+    path.write_text(str(config({"half": tmp_path / "with_1"}, "half").config))
+    options = Options(port=0, model_config_file=str(path), model_config_file_poll_wait_seconds=0.1)
+    with Server(options) as server:
+        assert client(server, "half").predict([1]) == [2.5]
+        path.write_text(str(config({"half": tmp_path / "with_7"}, "half").config))
+        wait_until(lambda: client(server, "half").predict([1]) == [3.5])
+        assert states(server, "half") == {1: AVAILABLE}
+
+
+def test_what_is_wrong_with_a_file_is_logged_once(tmp_path, caplog, monkeypatch):
+    class Manager:
+        model_names, apply = ("m",), None
+
+    def counted(*arguments, **more):
+        looks.append(arguments)
+        return read(*arguments, **more)
+
+    looks, read = [], config_file.read_text_proto
+    monkeypatch.setattr(config_file, "read_text_proto", counted)
+    path = tmp_path / "models.pbtxt"
+    path.write_text("dreams: 1")
+    poller = ConfigFilePoller(str(path), Manager(), 0.01)
+    poller.start()
+    try:
+        wait_until(lambda: len(looks) > 3)
+    finally:
+        poller.stop(5.0)
+    assert len(caplog.records) == 1
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig: 1:" in caplog.text
 
 
 def test_a_config_file_that_cannot_be_read(tmp_path):

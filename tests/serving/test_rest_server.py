@@ -324,7 +324,7 @@ def test_the_access_log(own_server, options, request_to):
         GrpcClient(f"localhost:{own_server.grpc_port}", "nobody") as client,
         pytest.raises(ServerError, match="NOT_FOUND"),
     ):
-        client.predict({"x": np.zeros(1, np.float32)})
+        client.predict({"x": np.zeros(1, np.float32)}, version=3)
     with open(options.access_log_file, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     over_rest = [line for line in lines if line["entrypoint"] == "REST"][-1]
@@ -332,6 +332,12 @@ def test_the_access_log(own_server, options, request_to):
     assert (over_rest["status"], over_rest["bytes_in"], over_rest["peer"]) == (400, len(BODY), "127.0.0.1")
     over_grpc = [line for line in lines if line["entrypoint"] == "GRPC"][-1]
     assert (over_grpc["call"], over_grpc["status"]) == ("Predict", "NOT_FOUND")
+    assert (over_grpc["model"], over_grpc["version"], over_grpc["signature"]) == (
+        "nobody",
+        3,
+        "serving_default",
+    )
+    assert over_grpc["peer"] in ("127.0.0.1", "::1")
     assert over_grpc["ms"] >= 0
     assert over_grpc["time"].endswith("Z")
 

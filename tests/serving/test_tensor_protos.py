@@ -31,6 +31,14 @@ def test_strings():
     np.testing.assert_array_equal(from_proto("x", proto), array)
 
 
+@pytest.mark.parametrize("value", [None, 1, 2.5, [b"a"]])
+def test_what_is_no_text_is_not_made_into_one(value):
+    array = np.empty(2, object)
+    array[:] = ["a", value]
+    with pytest.raises(TypeError, match=r"Expected str or bytes in an array of objects, .* Received: "):
+        to_proto(array)
+
+
 def test_values_that_do_not_fit():
     proto = tf.make_tensor_proto([1.0, 2.0, 3.0])
     proto.tensor_shape.dim[0].size = 5

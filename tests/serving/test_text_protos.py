@@ -44,6 +44,13 @@ def test_files_that_hold_something_else(tmp_path, text, message):
         read_text_proto(write(tmp_path, text), message_type("SSLConfig"))
 
 
+def test_who_tells_of_what_cannot_be_parsed(tmp_path, caplog):
+    for logs_errors in (True, False):
+        with pytest.raises(ServingError):
+            read_text_proto(write(tmp_path, "no_such: 1"), message_type("SSLConfig"), logs_errors)
+    assert len(caplog.records) == 1
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ServingError, match=r"NOT_FOUND: .*/none; No such file or directory"):
         read_text_proto(str(tmp_path / "none"), message_type("SSLConfig"))

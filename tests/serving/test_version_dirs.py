@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keras_attn.serving.version_dirs import fingerprint, list_versions, parse_version
+from keras_attn.serving.version_dirs import fingerprint, list_versions, parse_version, real_directory
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,12 @@ def test_list_versions(tmp_path):
     assert list_versions(str(tmp_path)) == {n: str(tmp_path / str(n)) for n in (1, 3, -3)}
     with pytest.raises(FileNotFoundError):
         list_versions(str(tmp_path / "nothing"))
+
+
+def test_links_are_followed_and_urls_are_left_alone(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert real_directory(str(tmp_path / "link" / "1")) == str(tmp_path / "a" / "1")
+    assert real_directory("gs://bucket/../m/1") == "gs://bucket/../m/1"
 
 
 def test_fingerprint_notices_a_file_that_grows(tmp_path):

@@ -1,0 +1,106 @@
+"""Values of a client's user as arrays of a signature's types; needs TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+# What may stand for what: a kind is taken where it or a later one is wanted.
+_KINDS = ("is_bool", "is_integer", "is_floating", "is_complex")
+
+
+def only_input(definition: meta_graph_pb2.SignatureDef) -> str:
+    """Returns the input that a value without a name is for.
+
+    Args:
+        definition: the signature as a server describes it, which is without the defaults of its inputs: what
+            may be left out cannot be told.
+
+    Raises:
+        TypeError: there are several, or none.
+    """
+    names = sorted(definition.inputs)
+    if len(names) != 1:
+        raise TypeError(
+            f"A value without a name is for the only input, but the signature has {len(names)}: {names}."
+            " Expected a dict, input name -> value."
+        )
+    return names[0]
+
+
+def to_array(name: str, value: object, dtype: int | None) -> np.ndarray:
+    """Converts nested lists to the type of an input; nothing is cut off or made into text.
+
+    Args:
+        name: of the input, for error texts.
+        value: the lists, or a value alone.
+        dtype: `DataType` number; None for an input that the signature does not have, which is left to the
+            server to refuse.
+
+    Raises:
+        TypeError: a value of another kind, such as a fraction where whole numbers are wanted.
+        ValueError: a number is out of range, or the lists are of different lengths.
+    """
+    if dtype is None:
+        return np.asarray(value)
+    if dtype == types_pb2.DT_STRING:
+        return _texts(name, value)
+    return _numbers(name, value, tf.dtypes.as_dtype(dtype))
+
+
+def _texts(name: str, value: object) -> np.ndarray:
+    for item in _items(value):
+        if not isinstance(item, (str, bytes)):
+            raise TypeError(
+                f"Input {name!r} takes text. Expected str or bytes, in lists of the same length."
+                f" Received: {item!r} of type {type(item).__name__}."
+            )
+    return np.asarray(value, dtype=object)
+
+
+def _numbers(name: str, value: object, wanted: tf.DType) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"Input {name!r} takes lists of the same length. Received: {error}") from error
+    if not array.size:
+        return array.astype(wanted.as_numpy_dtype)  # an empty list is of no type
+    if not _is_taken(array, wanted):
+        item = next((item for item in _items(value) if not _is_taken(np.asarray(item), wanted)), value)
+        raise TypeError(
+            f"Input {name!r} takes values of type {wanted.name}, and nothing is rounded or read from text."
+            f" Received: {item!r} of type {type(item).__name__}."
+        )
+    with np.errstate(over="ignore"):  # looked for below
+        cast = array.astype(wanted.as_numpy_dtype)
+    if not _is_in_range(array, cast):
+        raise ValueError(
+            f"Input {name!r} takes numbers of type {wanted.name}, from {wanted.min} to {wanted.max}."
+            f" Received: numbers from {array.min()} to {array.max()}."
+        )
+    return cast
+
+
+def _items(value: object) -> Iterator[object]:
+    """The values within nested lists."""
+    return iter(np.asarray(value, dtype=object).reshape(-1).tolist())
+
+
+def _is_taken(array: np.ndarray, wanted: tf.DType) -> bool:
+    kind, wanted_kind = _kind(tf.dtypes.as_dtype(array.dtype)), _kind(wanted)
+    return kind is not None and wanted_kind is not None and kind <= wanted_kind
+
+
+def _kind(dtype: tf.DType) -> int | None:
+    return next((number for number, kind in enumerate(_KINDS) if getattr(dtype, kind)), None)
+
+
+def _is_in_range(array: np.ndarray, cast: np.ndarray) -> bool:
+    if cast.dtype.kind in "iu":
+        limits = np.iinfo(cast.dtype)
+        return limits.min <= int(array.min()) and int(array.max()) <= limits.max
+    return np.isinf(cast).sum() == np.isinf(array).sum()
