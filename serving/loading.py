@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from .errors import Code, ServingError
 from .limits import Limits
+from .memory import give_back
 from .metric_definitions import LOAD_ATTEMPTS, LOAD_LATENCY
 from .metrics import Metrics
 from .servable import Servable, Session, SessionSettings
@@ -67,10 +68,10 @@ class SavedModelLoader:
         session: Session = graph
         try:
             session = self.wrap(graph, directory)
-            signature_defs = graph.meta_graph.signature_def
-            servable = Servable(name, version, session, signature_defs, settings, self.metrics, graph)
+            servable = Servable(name, version, session, graph.signature_defs, settings, self.metrics, graph)
             servable.limits = Limits()  # those are for clients: the first run takes its time
             replayed = warm_up(servable, directory, self.warmup_repeats) if self.warmup_repeats else 0
+            give_back()
             servable.limits = settings.limits
         except BaseException:
             session.close()

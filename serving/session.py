@@ -57,6 +57,9 @@ class GraphSession:
         config: further settings, a `ConfigProto` in binary form.
         metrics: where runs are counted.
 
+    Attributes:
+        signature_defs: name -> `SignatureDef`.
+
     Raises:
         ServingError: the directory holds no loadable SavedModel.
     """
@@ -86,11 +89,15 @@ class GraphSession:
         self._endpoints: dict[str, object] = {}  # looking a tensor up by name costs half a run
         try:
             with self._graph.as_default():
-                self.meta_graph = SavedModelLoader(directory).load(self._session, list(tags))
+                meta_graph = SavedModelLoader(directory).load(self._session, list(tags))
             self._session._extend_graph()
+            # The session has its own; these keep the message that they were read from, with all of the graph.
+            self._graph._functions.clear()
         except Exception as error:
             self._session.close()
             raise _load_error(directory, error) from error
+        # Copies: a message that is part of another one keeps all of it in memory, here the whole graph.
+        self.signature_defs = {key: _copy(value) for key, value in meta_graph.signature_def.items()}
 
     def run(
         self,
@@ -152,6 +159,12 @@ class GraphSession:
             ) from error
         self._endpoints[name] = endpoint
         return endpoint
+
+
+def _copy(message: object) -> object:
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
 
 
 def _as_array(result: object) -> np.ndarray:

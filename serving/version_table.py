@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from .errors import Code, ServingError
+from .memory import give_back
 from .servable import Servable
 from .version_state import State, VersionEntry, VersionStatus
 
@@ -221,6 +222,7 @@ class VersionTable:
             where = "" if entry is self._entries.get(entry.version) else f" of {entry.directory}"
             self._replaced = [other for other in self._replaced if other is not entry]
         _log.info("Model %s version %d%s was unloaded.", self._name, entry.version, where)
+        give_back()
 
 
 def _is_due(entry: VersionEntry, directory: str, stamp: frozenset) -> bool:

@@ -20,7 +20,7 @@ def half(models):
 
 
 def feed_and_fetch(session):
-    signature = session.meta_graph.signature_def["serving_default"]
+    signature = session.signature_defs["serving_default"]
     return signature.inputs["x"].name, signature.outputs["y"].name
 
 
