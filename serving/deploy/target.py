@@ -14,16 +14,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_LABEL = 63
 _LONGEST_SUFFIX = len("-tensorflow-serving")
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
-# The server itself (ours takes 785 MB with nothing loaded), and room for the tensors of a full batch.
+# The server itself (ours takes 774 MB with nothing loaded), and room for the tensors of a full batch.
 _BASE_MEMORY = _GIBIBYTE
 # Bytes of memory for a byte of a version. Almost all of it is the graph, which is built anew for every
 # signature; weights inside the graph are copied with it. Measured with our server on TensorFlow 2.21 on
-# 2026-11-27: a version and the next one beside it, both warmed up, over the server alone. A GRU with 2.3 MB
-# of graph: 538 MB. Transformers with 3.1 and 8.2 MB: 725 and 1,675 MB. Packed ones with 3.6 MB and 12 or 24
-# MB of weights: 2,180 and 3,311 MB; with batching in the graph, twice 3.7 MB, and 5 MB: 2,031 MB. These
-# factors give 4 to 25 % more.
-_MEMORY_OF_GRAPH = 240
-_MEMORY_OF_CONSTANTS = 120
+# 2026-11-27: the peak while a version replaces another, both warmed up, over the server alone. A GRU with
+# 2.3 MB of graph: 333 MB. Transformers with 3.2 and 8.2 MB: 451 and 986 MB. A packed one with 3.7 MB and 12 MB
+# of weights: 1,643 MB. These factors give 3 to 34 % more.
+_MEMORY_OF_GRAPH = 150
+_MEMORY_OF_CONSTANTS = 95
 _MEMORY_OF_OTHER_FILES = 4  # weights beside the graph, each for a while with a copy of what is read
 _VERSIONS_ON_DISK = 8
 

@@ -100,8 +100,8 @@ def test_the_memory_follows_from_the_graph(keras_attn, base_path, tmp_path):
         assert keras_attn("deploy", base_path, "--kind", "compose", "--output", output).code == 0
         assert "from the size of the graph" in (output / "compose.yaml").read_text()
     graph = (base_path / "1" / "saved_model.pb").stat().st_size
-    assert memory(tmp_path / "0" / "compose.yaml") > 1024 + 230 * graph / 2**20
-    assert memory(tmp_path / "1" / "compose.yaml") > 1024 + 460 * graph / 2**20
+    assert memory(tmp_path / "0" / "compose.yaml") > 1024 + 140 * graph / 2**20
+    assert memory(tmp_path / "1" / "compose.yaml") > 1024 + 280 * graph / 2**20
 
 
 def test_files_that_were_edited_are_kept(keras_attn, base_path, tmp_path):
