@@ -30,9 +30,7 @@ def alignment_html(examples: Iterable[Alignment], title: str = "Attention") -> s
         ValueError: if the weights of an example do not fit its tokens or are no attention weights.
     """
     if isinstance(examples, Alignment):
-        raise TypeError(
-            "`examples` must be a list. Received: a lone Alignment. Write [example]."
-        )
+        raise TypeError("`examples` must be a list. Received: a lone Alignment. Write [example].")
     figures = "\n".join(_figure(number, example) for number, example in enumerate(examples, start=1))
     return _PAGE.format(title=_escaped(title, spaces=False), style=STYLE, figures=figures)
 

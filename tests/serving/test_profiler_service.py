@@ -83,7 +83,8 @@ def test_one_session_at_a_time(channel):
             try:
                 return call(channel, "Profile", session_id="long", duration_ms=10**9, emit_xspace=True)
             except grpc.RpcError as error:  # one of the short ones below was there before
-                assert "Another profiling session active" in error.details()
+                if "Another profiling session active" not in error.details():
+                    raise
 
     begun = threading.Thread(target=trace_for_days)
     begun.start()
