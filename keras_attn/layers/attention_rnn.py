@@ -34,9 +34,9 @@ class AttentionRNN(OutputShape, AttentionCell):
         cell: a Keras RNN cell without dropout, e.g. `keras.layers.GRUCell(128)`; `LSTMCell` and
             `StackedRNNCells` do as well. In Bahdanau's order the first of its states asks, in Luong's its
             output.
-        attention: a `keras_attn.layers.StepAttention`, e.g. `keras_attn.layers.BahdanauAttention(128)`. It and
-            the cell are this layer's own: where two layers shared them, a loaded `.keras` file would have two
-            of each. Share the layer.
+        attention: a `keras_attn.layers.StepAttention`, e.g. `keras_attn.layers.BahdanauAttention(128)`. It
+            and the cell are this layer's own: where two layers shared them, a loaded `.keras` file would have
+            two of each. Share the layer.
         order: `"bahdanau"` or `"luong"`.
         input_feeding: whether the previous attention vector is a further input of the cell.
         attention_units: width of the attention vector tanh(W [c; s]); None for the context itself.
