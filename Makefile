@@ -22,7 +22,7 @@ peers: $(READY)
 # once: XLA finds again here what it has compiled before.
 JAX_TESTS := tests/layers tests/models/test_steps.py tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
   masks scores positions relative_positions blockwise windowed monotonic recurrence padding_invariance \
-  losses coverage_loss r_drop_loss lost_masks))
+  losses coverage_loss r_drop_loss lost_masks attention_inputs))
 
 test-jax: peers
 	KERAS_BACKEND=jax JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/.jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \

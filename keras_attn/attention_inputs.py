@@ -1,5 +1,6 @@
 """What attention is called with: what does not fit is refused before anything is computed."""
 
+import keras
 import numpy as np
 
 
@@ -121,16 +122,25 @@ def _check_axes(name, shape, expected, allowed):
 
 def _check_numbers(name, mask):
     """What is added to the logits has 0 where True stands here, and less where False stands."""
-    numbers = None
-    if isinstance(mask, list | tuple | np.ndarray):
-        numbers = np.asarray(mask)
-    elif hasattr(mask, "numpy"):  # symbolic tensors have none
-        numbers = mask.numpy()
-    if numbers is not None and numbers.dtype.kind == "f" and np.any(numbers < 0):
+    numbers = _numbers(mask)
+    if numbers is not None and np.any(numbers < 0):
         raise ValueError(
             f"`{name}` says what to keep: True or 1. Expected no numbers below 0. Received: {numbers.min()}. "
             "Of a mask that is to be added to the logits, pass `mask >= 0`."
         )
+
+
+def _numbers(mask):
+    """A float mask as an array; None for other types, and where only a graph will know the numbers."""
+    if isinstance(mask, list | tuple):
+        return np.asarray(mask)
+    if isinstance(mask, keras.KerasTensor) or "float" not in keras.backend.standardize_dtype(mask.dtype):
+        return None
+    try:
+        return np.asarray(keras.ops.convert_to_numpy(mask), "float32")  # NumPy does not know bfloat16
+    # Each backend has its own error for a tensor that has no value yet.
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return None
 
 
 def _differ(size, other):

@@ -122,9 +122,13 @@ def _serve(run, text_to_text, base_path, test, keep_serving, clock):
     from keras_attn.serving import Client, GrpcClient
 
     questions = _questions(test)
-    with serving(_MODEL, base_path, run.path / "server.log") as server:
+    with (
+        serving(_MODEL, base_path, run.path / "server.log") as server,
+        Client(server.rest_url, _MODEL) as rest,
+        # Closed also after an interrupt: gRPC's threads must not outlive the interpreter.
+        GrpcClient(server.grpc_address, _MODEL) as grpc,
+    ):
         with clock("start the server"):
-            rest, grpc = Client(server.rest_url, _MODEL), GrpcClient(server.grpc_address, _MODEL)
             server.wait_until_available(rest)
         _heading("4. Serve", f"REST {server.rest_url}, gRPC {server.grpc_address}")
         with clock("ask"):

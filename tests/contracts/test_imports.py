@@ -14,6 +14,7 @@ FOLDERS = {
     "keras_attn.serving": ROOT / "serving",
 }
 PURE = (
+    "attention_inputs",
     "blocks",
     "blockwise",
     "coverage_loss",
