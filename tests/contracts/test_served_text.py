@@ -165,6 +165,10 @@ def test_options_that_are_left_out_are_filled_in_by_the_server(text_to_text, cli
         assert differences(eager, as_arrays(answer)) == []
 
 
+# What joins requests sees no tokenizer.
+OF_CHARACTERS = pytest.mark.parametrize("text_to_text", ["characters"], indirect=True)
+
+
 @pytest.fixture(scope="module")
 def batching_client(exported):
     """A server that joins requests, with the settings that the export brings."""
@@ -180,6 +184,7 @@ def batching_client(exported):
         yield grpc
 
 
+@OF_CHARACTERS
 def test_a_server_that_joins_requests_gives_every_row_its_own_answer(text_to_text, batching_client):
     service = Service(text_to_text)
     text = np.array(["안녕하세요".encode(), b"ein Hund", b"3"], object)
@@ -209,6 +214,7 @@ def test_a_server_that_joins_requests_gives_every_row_its_own_answer(text_to_tex
         assert differences(rows_of(decoded, [row]), of_ids) == []
 
 
+@OF_CHARACTERS
 @pytest.mark.parametrize("signature", ["n_best", "sample", "align"])
 def test_a_server_that_joins_requests_gives_an_option_for_all_to_every_row(
     clients, batching_client, signature
@@ -224,6 +230,7 @@ def test_a_server_that_joins_requests_gives_an_option_for_all_to_every_row(
         assert differences(alone, joined) == []
 
 
+@OF_CHARACTERS
 def test_a_bad_text_is_refused_alone_where_requests_are_joined(batching_client):
     texts = [b"ein Hund", b"ein Hund " * 300, b"x"]
 
@@ -239,6 +246,7 @@ def test_a_bad_text_is_refused_alone_where_requests_are_joined(batching_client):
     assert "`text` is too long" in refusal
 
 
+@OF_CHARACTERS
 def test_as_many_rows_as_a_server_lets_in_are_joined(batching_client):
     """64, with the settings that the export brings."""
     text = np.array([TEXTS[1]] * 64, object)

@@ -1,5 +1,6 @@
 """Training with R-Drop: every pair twice, in a batch and in a whole run."""
 
+import shutil
 from dataclasses import replace
 
 import keras
@@ -9,8 +10,8 @@ import pytest
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.r_drop_loss import RDropCrossentropy
 from keras_attn.training.batches import Batches
+from keras_attn.training.checkpoints import Checkpoints
 from keras_attn.training.model_sections import TransformerModel
-from keras_attn.training.non_finite import NonFiniteStop
 from keras_attn.training.processes import ALONE, Processes
 from keras_attn.training.recipe_batches import make_batches
 from keras_attn.training.repeated_rows import with_every_row_twice
@@ -92,22 +93,22 @@ def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):
 
 @pytest.mark.slow
 def test_it_begins_after_the_epochs_without(recipe_of, training, finished, tmp_path, monkeypatch):
-    """Those are the epochs of a run that knows nothing of it; interrupted and resumed, it is the same run."""
+    """Those are the epochs of a run that knows nothing of it; resumed inside an epoch, it is the same run."""
     recipe = recipe_of(training__checkpoint_steps=2, training__r_drop=4.0, training__r_drop_after=2)
-    run, history = training(recipe, tmp_path / "late")
+    publish = Checkpoints.publish
+
+    def publish_and_copy(self, temporary, epoch, step=0, state=None):
+        publish(self, temporary, epoch, step, state)
+        if (epoch, step) == (2, 2):
+            shutil.copytree(self.folder.parent, tmp_path / "resumed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "publish", publish_and_copy)
+        run, history = training(recipe, tmp_path / "late")
     losses, plain = ([epoch["val_loss"] for epoch in epochs] for epochs in (history, finished.history))
     assert losses[:2] == plain[:2]
     assert losses[2] != plain[2]
     assert type(run.last_model().loss) is RDropCrossentropy
-
-    def interrupt(self, batch, logs=None):
-        if (self._epoch, batch) == (2, 3):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(NonFiniteStop, "on_train_batch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            training(recipe, tmp_path / "resumed")
     assert RunFolder(tmp_path / "resumed").checkpoint()[:2] == (2, 2)
     resumed, resumed_history = training(recipe, tmp_path / "resumed")
     assert resumed_history[2]["loss"] == history[2]["loss"]
