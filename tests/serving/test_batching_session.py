@@ -325,7 +325,8 @@ def test_what_is_run_again_has_the_time_that_is_left(batching):
     good, bad = run_at_once(session, [floats(1), floats(BAD)], timeout_ms=19_000)
     assert (good, bad.message) == ([[2]], "a bad value")
     assert len(fake.timeouts) == 3
-    assert 19_000 >= fake.timeouts[0] >= fake.timeouts[1] >= fake.timeouts[2] > 0
+    of_both, *of_one = fake.timeouts  # a run of both may take what the later of them has left
+    assert 19_000 >= of_both >= max(of_one) >= min(of_one) > 0
 
 
 def test_a_bad_row_of_a_request_that_is_split_is_no_fault_of_others(batching):
