@@ -50,13 +50,13 @@ class InPlace:
         over = hypotheses.finished
         if task.has_row_limits:
             over |= task.at_limit(position)[:, None]
-        tokens = tf.where(over, 0, tokens)  # [B, N]
+        tokens = tf.where(over, tf.zeros_like(tokens), tokens)  # [B, N]; one 0 for all takes twice as long
         ended = tf.equal(tokens, task.end_id)
         if task.has_row_limits:
             ended &= ~over  # where the end token is 0
         moved = Hypotheses(
             tokens=tf.concat([hypotheses.tokens, tokens[..., None]], axis=-1),
-            log_probs=hypotheses.log_probs + tf.where(over, 0.0, log_probs),
+            log_probs=hypotheses.log_probs + tf.where(over, tf.zeros_like(log_probs), log_probs),
             finished=hypotheses.finished | ended,
         )
         return moved, tokens, None

@@ -68,10 +68,10 @@ class PackedFeedForward:
         self.hidden = self.residual.dense([layer.hidden], dtype)
         self.output = _plain(layer.output_projection, dtype)
 
-    def __call__(self, rows):
-        """`[R, D]` to `[R, D]`."""
-        hidden = self.activation(self.hidden(self.residual.before(rows)))
-        return self.residual.after(rows, self.output(hidden))
+    def __call__(self, rows, ranges=None):
+        """`[R, D]` to `[R, D]`; `ranges` of `row_ranges`."""
+        hidden = self.hidden(self.residual.before(rows), ranges, self.activation)
+        return self.residual.after(rows, self.output(hidden, ranges))
 
 
 class PackedSelfAttention:
@@ -103,34 +103,37 @@ class PackedSelfAttention:
             hidden: what to add to the logits.
             angles: of the positions, where they are rotary.
         """
-        queries, keys, values = tf.unstack(self._heads(rows, tf.shape(mask)[0], angles))  # [B, H, S, E]
+        queries, keys, values = self._heads(rows, tf.shape(mask)[1], None, angles)  # [B, H, S, E]
         context, _ = attend(queries, keys, keep_values(values, mask), hidden)
         return self.residual.after(rows, self.output(join_heads(context)))
 
     def empty_cache(self, batch):
-        """Keys and values `[2, B, H, 0, E]`."""
-        return tf.zeros(tf.stack([2, batch, self.num_heads, 0, self.key_dim]), self.dtype)
+        """Keys and values, `[B, H, 0, E]` both."""
+        return (tf.zeros(tf.stack([batch, self.num_heads, 0, self.key_dim]), self.dtype),) * 2
 
-    def step(self, rows, batch, hidden, cache, angles=None):
-        """One step of `[B K, D]` against a cache `[2, B, H, t K, E]` that all K hypotheses of a row share.
+    def step(self, rows, live, ranges, hidden, cache, angles=None):
+        """One step of `[B K, D]` against a cache `[B, H, t K, E]` that all K hypotheses of a row share.
 
         Args:
             rows: `[B K, D]`.
-            batch: B.
+            live: K.
+            ranges: of `row_ranges`.
             hidden: what to add to the logits `[B, H, K, (t + 1) K]`, so that each hypothesis sees its own
                 keys alone; None for K = 1.
-            cache: of the step before.
+            cache: keys and values of the step before.
             angles: of the position, where positions are rotary.
         """
-        heads = self._heads(rows, batch, angles)  # [3, B, H, K, E]
-        cache = tf.concat([cache, heads[1:]], axis=3)  # [2, B, H, (t + 1) K, E]
-        context, _ = attend(heads[0], cache[0], cache[1], hidden)  # [B, H, K, E]
-        return self.residual.after(rows, self.output(join_heads(context))), cache
+        queries, *new = self._heads(rows, live, ranges, angles)  # [B, H, K, E]
+        keys, values = (tf.concat(pair, axis=2) for pair in zip(cache, new, strict=True))
+        context, _ = attend(queries, keys, values, hidden)  # [B, H, K, E]
+        return self.residual.after(rows, self.output(join_heads(context), ranges)), (keys, values)
 
-    def _heads(self, rows, batch, angles):
-        """Queries, keys and values `[3, B, H, T, E]` of rows `[B T, D]`."""
-        heads = split_heads(self.projection(self.residual.before(rows)), batch, 3, self.num_heads)
-        return heads if self.rotary is None else self.rotary.turn(heads, angles)
+    def _heads(self, rows, length, ranges, angles):
+        """Queries, keys and values `[B, H, T, E]` of rows `[B T, D]`."""
+        rows = self.projection(self.residual.before(rows), ranges)
+        if self.rotary is not None:
+            rows = self.rotary.turn(rows, length, angles)
+        return split_heads(rows, length, 3, self.num_heads)
 
 
 class PackedCrossAttention:
@@ -153,20 +156,20 @@ class PackedCrossAttention:
 
     def prepare(self, rows, mask):
         """Keys `[B, H, E, S]`, as the product with the queries wants them, and values `[B, H, S, E]`."""
-        keys, values = tf.unstack(split_heads(self.memory(rows), tf.shape(mask)[0], 2, self.num_heads))
+        keys, values = split_heads(self.memory(rows), tf.shape(mask)[1], 2, self.num_heads)
         keys = tf.transpose(keys, [0, 1, 3, 2])  # [B, H, E, S]
         return {"keys": keys, "values": keep_values(values, mask)}
 
-    def step(self, rows, live, memory, hidden):
+    def step(self, rows, live, ranges, memory, hidden):
         """K queries a row, `[B K, D]`, to one memory; also the weights `[B, H, K, S]`."""
-        queries = self.query(self.residual.before(rows))
+        queries = self.query(self.residual.before(rows), ranges)
         if live == 1:
             queries = tf.reshape(queries, [-1, self.num_heads, 1, self.key_dim])
         else:
             queries = tf.reshape(queries, [-1, live, self.num_heads, self.key_dim])
             queries = tf.transpose(queries, [0, 2, 1, 3])  # [B, H, K, E]
         context, weights = attend(queries, memory["keys"], memory["values"], hidden, transposed=True)
-        return self.residual.after(rows, self.output(join_heads(context))), weights
+        return self.residual.after(rows, self.output(join_heads(context), ranges)), weights
 
 
 def keep_values(values, mask):

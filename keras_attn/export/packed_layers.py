@@ -8,7 +8,13 @@ _HIDDEN = -1e30
 # Grappler takes a bias of nothing but zeros out of the graph, and with it goes the fusion that lets oneDNN
 # keep its own layout of the weights: the product then takes several times as long. This changes no sum.
 _ALMOST_ZERO = 1e-37
-_MANY_ROWS = 100
+# oneDNN lays out constant weights of float32 in one way for up to 6 rows and in another one for 7 to 64, and
+# does it anew in every call of a product that it has laid out for other rows, which takes several times as
+# long as the product itself. So a product keeps to one range. From 9 rows on the plain product, which leaves
+# the weights as they are, is the faster one by up to a sixth.
+_RANGES = (6, 8)
+# With so few weights the plain product is the faster one for any number of rows.
+_SMALL = 2**16
 
 
 class StoredOnce:
@@ -33,50 +39,59 @@ class StoredOnce:
         return self._function()
 
 
+def row_ranges(rows):
+    """Which range the number of rows `[R, D]` is in, for `PackedDense`: once for all products of a step.
+
+    Returns:
+        Booleans `[]`, whether R is at most each limit; None eagerly, where nothing is laid out.
+    """
+    return None if tf.executing_eagerly() else [tf.shape(rows)[0] <= limit for limit in _RANGES]
+
+
 class PackedDense:
     """`activation(x W + b)` of rows `[R, D]`, in `dtype`.
 
     Args:
-        kernel: `[D, N]`; with `transposed`, `[N, D]`; an array or a `StoredOnce`.
-        bias: `[N]`, or None.
+        kernel: array `[D, N]`.
+        bias: `[N]`.
         dtype: what operands and results are cast to.
-        transposed: whether the kernel lies the other way, as a table of embeddings does.
     """
 
-    def __init__(self, kernel, bias, dtype, transposed=False):
+    def __init__(self, kernel, bias, dtype):
         self.dtype = dtype
-        self.transposed = transposed
-        if not isinstance(kernel, StoredOnce):
-            kernel = StoredOnce(kernel, dtype)
-        self.kernel = kernel
+        self.is_plain = dtype == "float32" and kernel.size <= _SMALL
+        self.is_laid_out = dtype == "bfloat16"  # whose layout is the same for any rows, and is always faster
+        self.kernel = StoredOnce(kernel, dtype)
         self.bias = StoredOnce(bias if np.any(bias) else np.full_like(bias, _ALMOST_ZERO), dtype)
+        self.negative_bias = StoredOnce(-bias, dtype)
 
-    def __call__(self, rows):
-        """`[R, D]` to `[R, N]`."""
-        return tf.nn.bias_add(self._product(rows), self.bias())
+    def __call__(self, rows, ranges=None, activation=tf.identity):
+        """`[R, D]` to `[R, N]`.
 
-    def _product(self, rows):
-        return tf.matmul(tf.cast(rows, self.dtype), self.kernel(), transpose_b=self.transposed)
+        Args:
+            rows: `[R, D]`.
+            ranges: of `row_ranges`; None for rows that are many.
+            activation: a function of `[R, N]`.
+        """
+        rows = tf.cast(rows, self.dtype)
+        if self.is_laid_out:
+            return activation(self._laid_out(rows))
+        if self.is_plain or ranges is None:
+            return activation(self._plain(rows))
+        # Of the branches of a `tf.cond` each would hold the weights; with its own ops, they share them.
+        parts = []
+        for is_in_range in ranges:
+            rows, part = tf.raw_ops.Switch(data=rows, pred=is_in_range)
+            parts.append(activation(self._laid_out(part)))
+        return tf.raw_ops.Merge(inputs=[*parts, activation(self._plain(rows))]).output
 
+    def _laid_out(self, rows):
+        """Grappler makes one op of it, with weights in oneDNN's layout."""
+        return tf.nn.bias_add(tf.matmul(rows, self.kernel()), self.bias())
 
-class PackedLogits(PackedDense):
-    """`x W + b` of few rows or many, with a W that is wide.
-
-    oneDNN's product of weights in its own layout is the faster one for a few rows, and its plain product for
-    many, float32 at least: measured with `[m, 512] x [512, 32000]`, 6.4 against 7.9 ms at m = 8, 12 against
-    14 ms at m = 64, and 45 against 43 ms at m = 256.
-    """
-
-    def __init__(self, kernel, bias, dtype, transposed=False):
-        super().__init__(kernel, bias, dtype, transposed)
-        self.has_two_ways = dtype == "float32" and not np.any(bias)
-
-    def __call__(self, rows):
-        """`[R, D]` to `[R, N]`."""
-        if not self.has_two_ways:
-            return super().__call__(rows)
-        many = tf.shape(rows)[0] >= _MANY_ROWS
-        return tf.cond(many, lambda: self._product(rows), lambda: PackedDense.__call__(self, rows))
+    def _plain(self, rows):
+        """With a sum, Grappler would make the same op of it; with a difference it does not."""
+        return tf.matmul(rows, self.kernel()) - self.negative_bias()
 
 
 class PackedNorm:
@@ -123,16 +138,34 @@ def attend(queries, keys, values, hidden=None, transposed=False):
     Returns:
         context `[B, H, T, E]` in the dtype of the values, and float32 weights `[B, H, T, S]`.
     """
-    logits = tf.cast(tf.matmul(queries, keys, transpose_b=not transposed), tf.float32)  # [B, H, T, S]
+    logits = tf.cast(_batch_product(queries, keys, transpose=not transposed), tf.float32)  # [B, H, T, S]
     weights = tf.nn.softmax(logits if hidden is None else logits + hidden)
-    return tf.matmul(tf.cast(weights, values.dtype), values), weights
+    return _batch_product(tf.cast(weights, values.dtype), values), weights
 
 
-def split_heads(rows, batch, parts, num_heads):
-    """`[B T, P H E]` to `[P, B, H, T, E]`, whose first axis is free to take apart."""
+def _batch_product(rows, others, transpose=False):
+    """`[..., T, E] x [..., E, S]`."""
+    # V3 does without oneDNN, whose call takes longer than a product of single rows. In bfloat16 its sums are
+    # rounded twice as coarsely.
+    if rows.shape[-2] == 1 and rows.dtype == tf.float32:
+        return tf.raw_ops.BatchMatMulV3(x=rows, y=others, Tout=rows.dtype, adj_y=transpose)
+    return tf.matmul(rows, others, transpose_b=transpose)
+
+
+def split_heads(rows, length, parts, num_heads):
+    """`[B T, P H E]` to P tensors `[B, H, T, E]`.
+
+    Args:
+        rows: `[B T, P H E]`.
+        length: T, an integer or a scalar tensor.
+        parts: P.
+        num_heads: H.
+    """
     width = rows.shape[-1] // (parts * num_heads)
-    heads = tf.reshape(rows, tf.stack([batch, tf.shape(rows)[0] // batch, parts, num_heads, width]))
-    return tf.transpose(heads, [2, 0, 3, 1, 4])
+    if isinstance(length, int) and length == 1:
+        return [tf.reshape(part, [-1, num_heads, 1, width]) for part in tf.split(rows, parts, axis=1)]
+    heads = tf.reshape(rows, [-1, length, parts, num_heads, width])
+    return tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
 
 
 def join_heads(context):

@@ -32,17 +32,26 @@ class PackedRotary:
         return np.concatenate([of_heads, width + of_heads, 2 * width + np.arange(width)])
 
     def angles(self, positions):
-        """Cosines and sines `[3, 1, 1, T, E]` for positions `[T]`; values stay as they are."""
+        """Cosines and sines `[T, 3, 1, E]` for positions `[T]`; values stay as they are."""
         angles = tf.cast(positions, tf.float32)[:, None] * self._frequencies  # [T, E / 2]
         cosines, sines = tf.cos(angles), tf.sin(angles)
         cosines, sines = tf.concat([cosines, cosines], axis=-1), tf.concat([-sines, sines], axis=-1)
-        cosines = tf.stack([cosines, cosines, tf.ones_like(cosines)])
-        sines = tf.stack([sines, sines, tf.zeros_like(sines)])
-        return cosines[:, None, None], sines[:, None, None]
+        cosines = tf.stack([cosines, cosines, tf.ones_like(cosines)], axis=1)
+        sines = tf.stack([sines, sines, tf.zeros_like(sines)], axis=1)
+        return cosines[:, :, None], sines[:, :, None]
 
-    def turn(self, heads, angles):
-        """Queries, keys and values `[3, B, H, T, E]`, in their dtype; the angles are those of `angles`."""
+    def turn(self, rows, length, angles):
+        """Queries, keys and values `[B T, 3 H E]`, in their dtype.
+
+        Args:
+            rows: `[B T, 3 H E]`.
+            length: T.
+            angles: of `angles`, for T positions.
+        """
         cosines, sines = angles
-        wide = tf.cast(heads, tf.float32)
+        width = 2 * self._half
+        num_heads = rows.shape[-1] // (3 * width)
+        wide = tf.reshape(tf.cast(rows, tf.float32), [-1, length, 3, num_heads, width])
         swapped = tf.concat([wide[..., self._half :], wide[..., : self._half]], axis=-1)
-        return tf.cast(wide * cosines + swapped * sines, heads.dtype)
+        turned = wide * cosines + swapped * sines
+        return tf.cast(tf.reshape(turned, [-1, rows.shape[-1]]), rows.dtype)

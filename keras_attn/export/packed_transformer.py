@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
-from keras_attn.export.packed_layers import PackedLogits, PackedNorm, StoredOnce, hidden_logits
+from keras_attn.export.packed_layers import PackedDense, PackedNorm, StoredOnce, hidden_logits, row_ranges
 from keras_attn.export.packed_rotary import PackedRotary
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.token_embedding import PAD_ID
@@ -136,24 +136,26 @@ class PackedTransformer:
         Returns:
             A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`.
         """
-        batch = tf.shape(tokens)[0]
         live = tokens.shape[1] or tf.shape(tokens)[1]
-        ancestors = _with_own_slots(state["ancestors"], batch, live)
-        hidden = None if live == 1 else _hidden_relatives(ancestors, live)
+        ancestors, hidden = state["ancestors"], None
+        if live != 1:  # a single hypothesis has all keys to itself
+            ancestors = _with_own_slots(ancestors, tf.shape(tokens)[0], live)
+            hidden = _hidden_relatives(ancestors, live)
         rows = self._embed(1, tf.reshape(tokens, [-1]))  # [B K, D]
         position = tf.convert_to_tensor(position, tf.int32)
         rows = self._target_positions(rows, position)
+        ranges = row_ranges(rows)
         angles = self._angles(1, position[None])
         caches, weights = [], []
         for layers, cache, projected in zip(self._decoder, state["caches"], memory["layers"], strict=True):
             attention, cross, feed_forward = layers
-            rows, cache = attention.step(rows, batch, hidden, cache, angles)
-            rows, of_layer = cross.step(rows, live, projected, memory["hidden"])
-            rows = feed_forward(rows)
+            rows, cache = attention.step(rows, live, ranges, hidden, cache, angles)
+            rows, of_layer = cross.step(rows, live, ranges, projected, memory["hidden"])
+            rows = feed_forward(rows, ranges)
             caches.append(cache)
             weights.append(of_layer)
         rows = rows if self._norms[1] is None else self._norms[1](rows)
-        logits = tf.reshape(self._logits(rows), [-1, live, self._target_size])  # [B, K, V]
+        logits = tf.reshape(self._logits(rows, ranges), [-1, live, self._target_size])  # [B, K, V]
         state = {"ancestors": ancestors, "caches": caches}
         return Step(tf.cast(logits, tf.float32), state, self._align(weights, memory["mask"]))
 
@@ -273,17 +275,15 @@ def _rotary(model, settings, side):
 
 
 def _tables(model, settings, dtype):
-    """The tables of source and target, and what makes logits; what the model shares is stored once."""
+    """The tables of source and target, once where they are shared, and what makes logits."""
     share = settings["share_embeddings"]
     names = ("embedding",) * 2 if share in ("inputs", "all") else ("source_embedding", "target_embedding")
     layers = [model.get_layer(name) for name in names]
     tables = [StoredOnce(layer.embeddings.numpy(), dtype) for layer in dict.fromkeys(layers)]
+    is_tied = share in ("target", "all")
+    layer = layers[-1] if is_tied else model.get_layer("logits")
+    # A product that takes the table as it lies is slower by up to a half.
+    kernel = layer.embeddings.numpy().T if is_tied else layer.kernel.numpy()
     size = settings["target_vocabulary_size"]
-    if share in ("target", "all"):
-        layer, kernel = layers[-1], tables[-1]
-    else:
-        layer = model.get_layer("logits")
-        kernel = layer.kernel.numpy()
     bias = np.zeros(size, "float32") if layer.bias is None else layer.bias.numpy()
-    transposed = isinstance(kernel, StoredOnce)
-    return (tables[0], tables[-1]), PackedLogits(kernel, bias, dtype, transposed)
+    return (tables[0], tables[-1]), PackedDense(kernel, bias, dtype)

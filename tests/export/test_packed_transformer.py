@@ -52,7 +52,9 @@ def make(rng, random_biases=True, **settings):
 
 
 def run(decoder, strategy, source=SOURCE):
-    return decode(decoder, tf.constant(source), START, END, LONGEST, strategy, return_alignments=True)
+    return decode(
+        decoder, tf.convert_to_tensor(source), START, END, LONGEST, strategy, return_alignments=True
+    )
 
 
 def assert_same(decoded, other, atol=1e-4):
@@ -86,12 +88,36 @@ def test_logits_and_alignments_of_every_step(rng, kind):
         states = [reordered(model, theirs.state, parents), reordered(packed, ours.state, parents)]
 
 
-def test_many_rows_take_the_other_product(rng, monkeypatch):
-    model = make(rng)
-    packed, reference = PackedTransformer(model), run(model, BeamSearch(5))
-    for many in (1, 1000):
-        monkeypatch.setattr(packed_layers, "_MANY_ROWS", many)
-        assert_same(run(packed, BeamSearch(5)), reference)
+@pytest.mark.parametrize("kind", ["pre_norm", "rotary", "all_shared"])
+@pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(3)], ids=["greedy", "beam"])
+def test_the_products_of_any_number_of_rows_give_the_same(rng, monkeypatch, kind, strategy):
+    monkeypatch.setattr(packed_layers, "_SMALL", 0)
+    model = make(rng, **KINDS[kind])
+    packed = PackedTransformer(model)
+    signature = [tf.TensorSpec([None, None], tf.int32)]
+    decoded = tf.function(lambda source: run(packed, strategy, source), signature, autograph=False)
+    for batch in (2, 8, 3, 13):
+        source = np.concatenate([SOURCE] * 5)[:batch]
+        assert_same(decoded(tf.constant(source)), run(model, strategy, source))
+
+
+def test_weights_are_laid_out_for_one_range_of_rows(rng, monkeypatch):
+    """oneDNN would do it anew in every call of a product that sees rows of more than one."""
+    monkeypatch.setattr(packed_layers, "_SMALL", 0)
+    packed = PackedTransformer(make(rng))
+    state, memory = packed.start(tf.constant(SOURCE))
+    tokens = tf.TensorSpec([None, 1], tf.int32)
+    step = tf.function(lambda tokens: packed.step(tokens, 0, state, memory).logits, [tokens], autograph=False)
+    with_bias = [op for op in step.get_concrete_function().graph.get_operations() if op.type == "BiasAdd"]
+    products = [op.inputs[0].op for op in with_bias]
+    assert len(products) == 2 * (3 * 6 + 1)
+    assert {product.inputs[0].op.type for product in products} == {"Switch"}
+    # Where they are small, or come without a range, nothing is laid out.
+    monkeypatch.setattr(packed_layers, "_SMALL", 2**16)
+    packed = PackedTransformer(make(rng))
+    for function in (packed.start, lambda tokens: packed.step(tokens, 0, state, memory)):
+        graph = tf.function(function, [tokens], autograph=False).get_concrete_function().graph
+        assert "BiasAdd" not in {op.type for op in graph.get_operations()}
 
 
 def test_padding_changes_nothing(rng):
@@ -108,6 +134,7 @@ def test_biases_of_zeros_stay_in_the_graph(rng):
     packed = PackedTransformer(model)
     assert_same(run(packed, Greedy()), run(model, Greedy()))
     assert np.all(packed._logits.bias().numpy() != 0)
+    assert np.all(packed._logits.negative_bias().numpy() == 0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"positions": "rotary", "embedding_dim": 18}])
@@ -116,7 +143,7 @@ def test_bfloat16(rng, settings):
     packed = PackedTransformer(model, "bfloat16")
     _, memory = model.start(tf.constant(SOURCE))
     state, packed_memory = packed.start(tf.constant(SOURCE))
-    assert {leaf.dtype for leaf in state["caches"]} == {tf.bfloat16}
+    assert {leaf.dtype for cache in state["caches"] for leaf in cache} == {tf.bfloat16}
     tokens = tf.constant(rng.integers(3, V, (3, 1)), tf.int32)
     ours = packed.step(tokens, 0, state, packed_memory)
     theirs = model.step(tokens, 0, model.start(tf.constant(SOURCE))[0], memory)
