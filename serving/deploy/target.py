@@ -19,10 +19,10 @@ _BASE_MEMORY = _GIBIBYTE
 # Bytes of memory for a byte of a version. Almost all of it is the graph, which is built anew for every
 # signature; weights inside the graph are copied with it. Measured with our server on TensorFlow 2.21 on
 # 2026-11-27: the peak while a version replaces another, both warmed up, over the server alone. A GRU with
-# 2.3 MB of graph: 333 MB. Transformers with 3.2 and 8.2 MB: 451 and 986 MB. A packed one with 3.7 MB and
-# 12 MB of weights: 1,643 MB. These factors give 3 to 34 % more.
+# 2.3 MB of graph: 333 MB. Transformers with 3.2 and 8.2 MB: 451 and 986 MB. Packed ones with 4.0 MB and 16 MB
+# of weights, 3.7 MB and 32 MB: 1,462 and 2,519 MB (2026-11-28). These factors give 5 to 35 % more.
 _MEMORY_OF_GRAPH = 150
-_MEMORY_OF_CONSTANTS = 95
+_MEMORY_OF_CONSTANTS = 65
 _MEMORY_OF_OTHER_FILES = 4  # weights beside the graph, each for a while with a copy of what is read
 _VERSIONS_ON_DISK = 8
 
