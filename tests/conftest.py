@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
+# Test processes share the cores among them already: where each has threads for all, they wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 # The same examples every time, however slow the machine is.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -146,13 +150,25 @@ def exported(request, text_to_text, built_once):
     """The SavedModel of `text_to_text`: the folder of its first version."""
     from keras_attn.export import export
 
-    kind = type(text_to_text.source_tokenizer).__name__
-    return built_once(f"tiny-{kind}", lambda folder: export(text_to_text, folder / "tiny"))
+    def build(folder):
+        with unchecked():
+            return export(text_to_text, folder / "tiny")
+
+    return built_once(f"tiny-{type(text_to_text.source_tokenizer).__name__}", build)
+
+
+@pytest.fixture(scope="session", name="unchecked")
+def unchecked_fixture():
+    """`with unchecked():` exports are not asked on the way: for those that tests compare with their model."""
+    return unchecked
 
 
 @pytest.fixture(scope="session", name="few_signatures")
 def few_signatures_fixture():
-    """`with few_signatures():` exports have the two signatures alone that are checked on the way."""
+    """`with few_signatures():` exports have the two signatures alone that are checked on the way.
+
+    `with few_signatures(*names):` those that it names.
+    """
     return few_signatures
 
 
@@ -163,16 +179,45 @@ def two_signatures():
         yield
 
 
-@contextlib.contextmanager
-def few_signatures():
-    from keras_attn.export import saved_model, signatures
+@pytest.fixture(scope="session")
+def session_process():
+    """The process of `session_client.py`, which imports no Keras and none of ours."""
+    process = AnsweringProcess(Path(__file__).with_name("session_client.py"))
+    yield process
+    process.close()
 
-    def few(service, batching=None):
-        functions = signatures.signature_functions(service, batching)
-        return {name: functions[name] for name in ("serving_default", "score")}
+
+@pytest.fixture(scope="session")
+def ask_session(session_process, tmp_path_factory):
+    """`ask_session(path, requests)`: what a Session without XLA answers to a list of (signature, inputs)."""
+
+    def ask(path, requests):
+        folder = tmp_path_factory.mktemp("session")
+        files = [folder / name for name in ("requests", "answers")]
+        files[0].write_bytes(pickle.dumps(requests))
+        session_process.ask(path, *files)
+        return pickle.loads(files[1].read_bytes())
+
+    return ask
+
+
+@contextlib.contextmanager
+def few_signatures(*names):
+    from keras_attn.export import signatures, warmup
+
+    names = names or ("serving_default", "score")
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (signatures, warmup):
+            patched.setattr(module, "signature_names", lambda service: names)
+        yield
+
+
+@contextlib.contextmanager
+def unchecked():
+    from keras_attn.export import saved_model
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(saved_model, "signature_functions", few)
+        patched.setattr(saved_model, "_check_answers", lambda *arguments, **options: None)
         yield
 
 

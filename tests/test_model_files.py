@@ -20,7 +20,7 @@ print(*model(inputs).numpy().reshape(-1).tolist())
 def test_in_a_process_that_has_imported_nothing_else(run_python, tmp_path):
     model = RecurrentSeq2Seq(11, 13, embedding_dim=5, units=7)
     metrics = [keras_attn.TokenAccuracy()]
-    model.compile("adam", keras_attn.SequenceCrossentropy(0.1), metrics=metrics, jit_compile=False)
+    model.compile("adam", keras_attn.SequenceCrossentropy(0.1), metrics=metrics, run_eagerly=True)
     inputs = {"source": np.array([[5, 9, 2]]), "target": np.array([[1, 4, 8]])}
     model.fit(inputs, np.array([[4, 8, 2]]), verbose=0)
     model.save(tmp_path / "model.keras")

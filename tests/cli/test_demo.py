@@ -23,16 +23,30 @@ pytestmark = pytest.mark.slow
 
 _SMALL = ["--pairs", "700", "--set", "training.epochs=1", "--set", "model.units=16"]
 _TIMEOUT = 240
+_MAIN = "-m", "keras_attn.cli.main"
+# With fewer signatures to export and to warm up; it asks its server for as long as it takes to be stopped.
+_SHORT = """
+import sys, time
+from keras_attn.cli import demo
+from keras_attn.cli.main import main
+from keras_attn.serving.quiet import import_tensorflow
+import_tensorflow()
+from keras_attn.export import signatures, warmup
+for module in (signatures, warmup):
+    module.signature_names = lambda service: ("serving_default", "score")
+demo._compare = lambda *arguments: time.sleep(600)
+main(sys.argv[1:])
+"""
 
 
-def start_demo(run_path, *arguments):
+def start_demo(run_path, *arguments, program=_MAIN):
     # Python does not answer an interrupt where it was started to ignore it, as a background job is.
     script = (
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
-        "os.execv(sys.executable, [sys.executable, '-u', '-m', 'keras_attn.cli.main', *sys.argv[1:]])"
+        "os.execv(sys.executable, [sys.executable, '-u', *sys.argv[1:]])"
     )
-    command = [sys.executable, "-c", script, "demo", "--run", str(run_path)]
+    command = [sys.executable, "-c", script, *program, "demo", "--run", str(run_path)]
     # The user has not set how much TensorFlow logs, the tests may have.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.Popen(
@@ -132,7 +146,7 @@ def test_an_interrupt_before_and_while_training(tmp_path, marker):
 
 
 def test_an_interrupt_while_exporting_leaves_no_half_written_version(finished):
-    demo = start_demo(finished.run_path)
+    demo = start_demo(finished.run_path, program=("-c", _SHORT))
     wait_until(lambda: list(finished.run_path.glob("export/**/.*/saved_model.pb")))
     demo.send_signal(signal.SIGINT)
     assert_interrupted(demo, finished.run_path)
@@ -140,7 +154,7 @@ def test_an_interrupt_while_exporting_leaves_no_half_written_version(finished):
 
 
 def test_a_stop_while_serving(finished):
-    demo = start_demo(finished.run_path)
+    demo = start_demo(finished.run_path, program=("-c", _SHORT))
     assert any("4. Serve" in line for line in demo.stdout)
     demo.send_signal(signal.SIGTERM)
     assert_interrupted(demo, finished.run_path)

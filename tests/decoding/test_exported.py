@@ -67,30 +67,6 @@ PER_ROW = {
     ),
 }
 
-RUN = """
-import ctypes, json, sys
-from pathlib import Path
-import numpy as np
-import tensorflow as tf
-library = ctypes.CDLL(str(Path(tf.__file__).parent / "libtensorflow_cc.so.2"))
-library._ZN10tensorflow21DisableXlaCompilationEv()
-folder, inputs, outputs = sys.argv[1:]
-inputs = np.load(inputs)
-results = {}
-with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
-    loaded = tf.compat.v1.saved_model.load(session, ["serve"], folder)
-    for name, signature in loaded.signature_def.items():
-        if name.startswith("__"):
-            continue
-        for batch in ("0", "1"):
-            feeds = {info.name: inputs[key + batch] for key, info in signature.inputs.items()}
-            fetches = {key: info.name for key, info in signature.outputs.items()}
-            for key, value in session.run(fetches, feeds).items():
-                results[f"{name}/{batch}/{key}"] = value
-assert not any(name.startswith("keras_attn") for name in sys.modules)
-np.savez(outputs, **results)
-"""
-
 
 def run(decoder, case, source):
     strategy, arguments = case
@@ -146,20 +122,15 @@ def test_no_op_is_refused(folder):
     check_ops(folder[0])
 
 
-def test_a_session_gives_what_eager_gives(folder, run_python, tmp_path):
+def test_a_session_gives_what_eager_gives(folder, ask_session):
     folder, decoder = folder
-    rows = [ROW, ROW[-1:]]
-    inputs = {f"source{i}": x for i, x in enumerate(SOURCES)} | {f"row{i}": x for i, x in enumerate(rows)}
-    np.savez(tmp_path / "inputs.npz", **inputs)
-    run_python(RUN, folder, tmp_path / "inputs.npz", tmp_path / "outputs.npz")
-    with np.load(tmp_path / "outputs.npz") as outputs:
-        served = dict(outputs)
-    for name, function in functions(decoder).items():
-        for batch, (source, row) in enumerate(zip(SOURCES, rows, strict=True)):
-            eager = function(tf.constant(source), tf.constant(row))._asdict()
-            for key, expected in eager.items():
-                received = served[f"{name}/{batch}/{key}"]
-                np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5, err_msg=f"{name} {key}")
+    batches = [{"source": source, "row": row} for source, row in zip(SOURCES, (ROW, ROW[-1:]), strict=True)]
+    asked = [(name, function, inputs) for name, function in functions(decoder).items() for inputs in batches]
+    answers = ask_session(folder, [(name, inputs) for name, _, inputs in asked])
+    for (name, function, inputs), served in zip(asked, answers, strict=True):
+        eager = function(**{key: tf.constant(x) for key, x in inputs.items()})._asdict()
+        for key, expected in eager.items():
+            np.testing.assert_allclose(served[key], expected, rtol=1e-4, atol=1e-5, err_msg=f"{name} {key}")
 
 
 def test_a_loop_without_options_has_no_ops_for_them(remembering):

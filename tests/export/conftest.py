@@ -1,13 +1,9 @@
-"""One tiny export of every family, and a Session in a fresh process to ask it."""
+"""One tiny export of every family, and requests to ask it."""
 
-import pickle
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from ..answering_process import AnsweringProcess
 
 FAMILIES = ("recurrent", "convolutional", "transformer", "language_model")
 # Lengths of 0 to 29 characters, two scripts, a plane-1 character.
@@ -16,7 +12,7 @@ MAX_LENGTH, MAX_SOURCE_LENGTH = 11, 31
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
-def family(request, tokenizers, built_once):
+def family(request, tokenizers, built_once, unchecked):
     """An untrained model, `text_to_text`, its `service`, and its export at `path`; `name` is the family's."""
     import keras_attn
     from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
@@ -35,38 +31,17 @@ def family(request, tokenizers, built_once):
         MAX_SOURCE_LENGTH,
         strategy,
     )
-    path = built_once(
-        f"family-{request.param}",
-        lambda folder: keras_attn.export(text_to_text, folder / request.param, num_hypotheses=2),
-    )
+
+    def build(folder):
+        with unchecked():
+            return keras_attn.export(text_to_text, folder / request.param, num_hypotheses=2)
+
     return SimpleNamespace(
         name=request.param,
         text_to_text=text_to_text,
         service=Service(text_to_text, num_hypotheses=2),
-        path=path,
+        path=built_once(f"family-{request.param}", build),
     )
-
-
-@pytest.fixture(scope="session")
-def session_process():
-    """The process of `session_client.py`, which imports no Keras and none of ours."""
-    process = AnsweringProcess(Path(__file__).with_name("session_client.py"))
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="session")
-def ask_session(session_process, tmp_path_factory):
-    """`ask_session(path, requests)`: what a Session without XLA answers to a list of (signature, inputs)."""
-
-    def ask(path, requests):
-        folder = tmp_path_factory.mktemp("session")
-        files = [folder / name for name in ("requests", "answers")]
-        files[0].write_bytes(pickle.dumps(requests))
-        session_process.ask(path, *files)
-        return pickle.loads(files[1].read_bytes())
-
-    return ask
 
 
 def family_model(name, size):

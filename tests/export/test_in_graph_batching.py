@@ -28,9 +28,8 @@ def service(tokenizers, tiny_model):
 
 @pytest.fixture(scope="module")
 def runs(service):
-    """Every batched signature, as functions of their inputs."""
-    functions = signature_functions(service, SETTINGS)
-    return {name: functions[name] for name in ("serving_default", "sample")}
+    """Every signature, as functions of their inputs: each is traced once for all tests."""
+    return signature_functions(service, SETTINGS)
 
 
 def ops_of(function):
@@ -39,10 +38,8 @@ def ops_of(function):
     return {node.op for node in nodes}
 
 
-def test_all_signatures_are_batched_but_for_ids(service):
-    batched_names = {
-        n for n, f in signature_functions(service, SETTINGS).items() if "BatchFunction" in ops_of(f)
-    }
+def test_all_signatures_are_batched_but_for_ids(runs):
+    batched_names = {name for name, function in runs.items() if "BatchFunction" in ops_of(function)}
     assert batched_names == {"serving_default", "n_best", "sample", "stream", "score", "align", "encode"}
 
 

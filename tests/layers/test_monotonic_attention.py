@@ -127,12 +127,13 @@ def test_only_noise_needs_a_generator(inputs):
 def test_learns_a_diagonal(rng):
     """Position codes that line up: trained with noise, then hard, it walks along the diagonal."""
     keras.utils.set_random_seed(3)
-    codes = np.eye(S, dtype="float32")[None].repeat(8, axis=0)
+    codes = np.eye(S, dtype="float32")[None].repeat(8 * 150, axis=0)  # a step each, in one epoch
     layer = MonotonicAttention(LuongAttention("general"), inference_mode="hard", sigmoid_noise=1.0, seed=5)
     query, value = keras.Input((S, S)), keras.Input((S, S))
     model = keras.Model([query, value], layer(query, value))
     model.compile(keras.optimizers.Adam(0.1), "mse")
-    model.fit([codes, codes], codes, epochs=150, batch_size=8, verbose=0)
+    model.fit([codes, codes], codes, batch_size=8, verbose=0)
+    codes = codes[:8]
     np.testing.assert_array_equal(model.predict([codes, codes], verbose=0), codes)
 
 

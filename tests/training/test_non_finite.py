@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_attn.models import ConvolutionalSeq2Seq
 from keras_attn.training.batches import Batches
 from keras_attn.training.non_finite import NonFiniteError, NonFiniteStop
 from keras_attn.training.optimizer import WatchedAdam
@@ -42,13 +43,14 @@ def gone(pairs):
         ("gradient", gone, "`pairs.tsv` was not found."),
     ],
 )
-def test_the_batch_is_named(kind, lines_of, lines, tiny_model, tokenizers, tmp_path, recipe_of):
+def test_the_batch_is_named(kind, lines_of, lines, tokenizers, tmp_path, recipe_of):
     run, tokenizer = RunFolder(tmp_path / "run"), tokenizers.characters
     run.begin(recipe_of())
     texts = ["Hund", "Köln", "안녕", "세계", "Straße"]
     ids = [np.array(x) for x in tokenizer.encode(texts).to_list()]
     poison = int(ids[2][0])
-    model = tiny_model(tokenizer.vocabulary_size)
+    size, convolutions = tokenizer.vocabulary_size, [(7, 3)]  # TensorFlow traces it faster than the others
+    model = ConvolutionalSeq2Seq(size, size, 5, convolutions, convolutions)
     model.compile(WatchedAdam(0.001), PoisonousLoss(poison, kind), jit_compile=False)
     batches = Batches(ids, ids, 2)
     pairs = list(zip(texts, texts, strict=True))

@@ -1,8 +1,8 @@
 """Runs a SavedModel as TensorFlow Serving's binary does: a Session on the graph, with XLA disabled.
 
-`session_client.py MODEL REQUESTS ANSWERS`: reads a pickled list of (signature, inputs) from REQUESTS and
-writes a pickled list of outputs, or of the error's text, to ANSWERS. What is left out takes its default.
-Without arguments it reads them from its input, a JSON list a line, and writes `done` after each.
+Reads paths of MODEL, REQUESTS and ANSWERS from its input, a JSON list a line: takes a pickled list of
+(signature, inputs) from REQUESTS, writes a pickled list of outputs, or of the error's text, to ANSWERS, and
+then a line. What is left out takes its default.
 """
 
 import ctypes
@@ -16,11 +16,8 @@ import tensorflow_text  # noqa: F401
 from tensorflow.python.framework import tensor_util
 
 
-def main(arguments):
+def main():
     _disable_xla()
-    if arguments:
-        answer(*arguments)
-        return
     for line in sys.stdin:
         answer(*json.loads(line))
         print("done", flush=True)
@@ -55,4 +52,4 @@ def _run(session, signature, inputs):
         return error.message
 
 
-main(sys.argv[1:])
+main()
