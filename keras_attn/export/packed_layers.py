@@ -13,7 +13,7 @@ _ALMOST_ZERO = 1e-37
 # long as the product itself. So a product keeps to one range. From 9 rows on the plain product, which leaves
 # the weights as they are, is the faster one by up to a sixth.
 _RANGES = (6, 8)
-# With so few weights the plain product is the faster one for any number of rows.
+# With so few weights the plain product is as fast for any number of rows.
 _SMALL = 2**16
 
 
