@@ -42,9 +42,10 @@ def sinusoids(positions, width, layout="interleaved"):
     # bfloat16 holds no odd integer above 256, and float16 none above 2,048.
     positions = ops.expand_dims(ops.cast(positions, "float32"), -1)  # [..., 1]
     if layout == "interleaved":
-        column = np.arange(width)
-        angles = positions * np.float32(10000.0 ** (-(column - column % 2) / width))  # [..., D]
-        return ops.where(column % 2 == 0, ops.sin(angles), ops.cos(angles))
+        angles = positions * np.float32(10000.0 ** (-np.arange(0, width, 2) / width))  # [..., ceil(D / 2)]
+        pairs = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)
+        encoded = ops.reshape(pairs, (*ops.shape(positions)[:-1], width + width % 2))
+        return encoded[..., :width] if width % 2 else encoded
     if layout == "opennmt":
         positions = positions + 1.0
     half = width // 2

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_attn.decoding.in_place import InPlace
+from keras_attn.decoding.top_k import top_k
 
 
 class Greedy(InPlace):
@@ -36,7 +37,6 @@ class Greedy(InPlace):
         Returns:
             int32 tokens `[B, 1]` and their float32 log-probabilities `[B, 1]`, in the full softmax.
         """
-        # top_k of one is faster than argmax and reduce_max, and brings the value along.
-        best, tokens = tf.math.top_k(choices.logits, 1)  # [B, 1, 1]
-        best, tokens = best[..., 0], tokens[..., 0]
+        # Faster than argmax and reduce_max, and brings the value along.
+        best, tokens = (tf.squeeze(found, axis=-1) for found in top_k(choices.logits, 1))  # [B, 1]
         return tokens, best - choices.log_normalizer(best, tokens)

@@ -101,17 +101,15 @@ def decode(
             search = search._replace(state=reordered(decoder, search.state, parents))
         return search
 
+    longest = tf.reduce_max(task.limits)  # as `maximum_iterations`, the loop would count a second time
+
     def goes_on(*variables):
         search = _Search(*variables)
-        return ~strategy.is_done(search.hypotheses, search.position, task)
+        is_done = strategy.is_done(search.hypotheses, search.position, task)
+        return (search.position < longest) & ~is_done
 
     search = tf.while_loop(
-        goes_on,
-        advance,
-        search,
-        shape_invariants=_free_time_axes(search),
-        maximum_iterations=tf.reduce_max(task.limits),
-        parallel_iterations=1,
+        goes_on, advance, search, shape_invariants=_free_time_axes(search), parallel_iterations=1
     )
     return _decoded(strategy, task, _Search(*search))
 

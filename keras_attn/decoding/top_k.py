@@ -36,6 +36,9 @@ def _two_stages(values, k, size):
         values = tf.pad(values, pads, constant_values=float("-inf"))
     groups = _reshape_last(values, [-(-size // group), group])  # [..., G, g]
     best = tf.math.top_k(tf.reduce_max(groups, axis=-1), k).indices
+    if k == 1:
+        found, places = tf.math.top_k(tf.gather(groups, best[..., 0], batch_dims=values.shape.rank - 1), 1)
+        return found, best * group + places
     best = -tf.math.top_k(-best, k).values  # [..., k] in order, so that of equals the first comes first
     rows = values.shape.rank - 1
     candidates = tf.gather(groups, best, batch_dims=rows)  # [..., k, g]

@@ -1,5 +1,7 @@
 """What a packed Transformer is made of: few TensorFlow operations over weights that are constants."""
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,8 +15,28 @@ _ALMOST_ZERO = 1e-37
 # long as the product itself. So a product keeps to one range. From 9 rows on the plain product, which leaves
 # the weights as they are, is the faster one by up to a sixth.
 _RANGES = (6, 8)
-# With so few weights the plain product is as fast for any number of rows.
-_SMALL = 2**16
+# A product with weights in oneDNN's layout reads them faster, and takes longer to begin. From so many weights
+# on that pays where all weights of a step do not stay in the cache between steps, and where they do.
+_LAID_OUT_FROM = 2**16, 2**18
+# How many weights stay there: 24 MB of float32.
+_CACHED = 6 * 2**20
+
+
+class Products(NamedTuple):
+    """How the products of a model are computed.
+
+    Attributes:
+        dtype: `"float32"` or `"bfloat16"`, of operands and results.
+        laid_out_from: the number of weights from which few rows want them in oneDNN's layout.
+    """
+
+    dtype: str
+    laid_out_from: int
+
+
+def products_for(dtype, num_weights):
+    """`Products` of a model that reads `num_weights` weights in every step."""
+    return Products(dtype, _LAID_OUT_FROM[num_weights <= _CACHED])
 
 
 class StoredOnce:
@@ -39,85 +61,100 @@ class StoredOnce:
         return self._function()
 
 
-def row_ranges(rows):
-    """Which range the number of rows `[R, D]` is in, for `PackedDense`: once for all products of a step.
+def row_ranges(tokens):
+    """Which range the number of tokens is in, for `PackedDense`: once for all products of a step.
+
+    Args:
+        tokens: of any shape; each becomes a row.
 
     Returns:
-        Booleans `[]`, whether R is at most each limit; None eagerly, where nothing is laid out.
+        Booleans `[]`, whether they are at most each limit; None eagerly, where nothing is laid out.
     """
-    return None if tf.executing_eagerly() else [tf.shape(rows)[0] <= limit for limit in _RANGES]
+    return None if tf.executing_eagerly() else [tf.size(tokens) <= limit for limit in _RANGES]
+
+
+def chain(rows, ranges, *products):
+    """Rows through products, one after another, all of them in the layout for so many rows.
+
+    Args:
+        rows: `[R, D]`.
+        ranges: of `row_ranges`; None for rows that are many.
+        *products: pairs of a `PackedDense` and its activation, a function of `[R, N]`.
+
+    Returns:
+        `[R, N]` of the last product.
+    """
+
+    def result(rows, is_laid_out):
+        for product, activation in products:
+            rows = activation(product(rows, is_laid_out))
+        return rows
+
+    if ranges is None or not any(product.depends_on_rows for product, _ in products):
+        return result(rows, is_laid_out=False)
+    # Of the branches of a `tf.cond` each would hold the weights; with its own ops, they share them.
+    parts = []
+    for is_in_range in ranges:
+        rows, part = tf.raw_ops.Switch(data=rows, pred=is_in_range)
+        parts.append(result(part, is_laid_out=True))
+    return tf.raw_ops.Merge(inputs=[*parts, result(rows, is_laid_out=False)]).output
 
 
 class PackedDense:
-    """`activation(x W + b)` of rows `[R, D]`, in `dtype`.
+    """`x W + b` of rows `[R, D]`, in the dtype of the products.
 
     Args:
         kernel: array `[D, N]`.
         bias: `[N]`.
-        dtype: what operands and results are cast to.
+        products: the `Products` of the model.
+
+    Attributes:
+        depends_on_rows: whether few rows want another layout than many.
     """
 
-    def __init__(self, kernel, bias, dtype):
-        self.dtype = dtype
-        self.is_plain = dtype == "float32" and kernel.size <= _SMALL
-        self.is_laid_out = dtype == "bfloat16"  # whose layout is the same for any rows, and is always faster
+    def __init__(self, kernel, bias, products):
+        self.dtype = dtype = products.dtype
+        self.depends_on_rows = dtype == "float32" and kernel.size > products.laid_out_from
         self.kernel = StoredOnce(kernel, dtype)
         self.bias = StoredOnce(bias if np.any(bias) else np.full_like(bias, _ALMOST_ZERO), dtype)
         self.negative_bias = StoredOnce(-bias, dtype)
 
-    def __call__(self, rows, ranges=None, activation=tf.identity):
+    def __call__(self, rows, is_laid_out=False):
         """`[R, D]` to `[R, N]`.
 
         Args:
             rows: `[R, D]`.
-            ranges: of `row_ranges`; None for rows that are many.
-            activation: a function of `[R, N]`.
+            is_laid_out: whether oneDNN may lay out the weights, because it will get no other range of rows.
         """
-        rows = tf.cast(rows, self.dtype)
-        if self.is_laid_out:
-            return activation(self._laid_out(rows))
-        if self.is_plain or ranges is None:
-            return activation(self._plain(rows))
-        # Of the branches of a `tf.cond` each would hold the weights; with its own ops, they share them.
-        parts = []
-        for is_in_range in ranges:
-            rows, part = tf.raw_ops.Switch(data=rows, pred=is_in_range)
-            parts.append(activation(self._laid_out(part)))
-        return tf.raw_ops.Merge(inputs=[*parts, activation(self._plain(rows))]).output
-
-    def _laid_out(self, rows):
-        """Grappler makes one op of it, with weights in oneDNN's layout."""
-        return tf.nn.bias_add(tf.matmul(rows, self.kernel()), self.bias())
-
-    def _plain(self, rows):
-        """With a sum, Grappler would make the same op of it; with a difference it does not."""
-        return tf.matmul(rows, self.kernel()) - self.negative_bias()
+        product = tf.matmul(tf.cast(rows, self.dtype), self.kernel())
+        # The layout of bfloat16 is the same for any number of rows, and is always faster.
+        if self.dtype == "bfloat16" or (is_laid_out and self.depends_on_rows):
+            return tf.nn.bias_add(product, self.bias())  # Grappler makes one op of the two
+        return product - self.negative_bias()  # with a sum it would, too
 
 
 class PackedNorm:
-    """Layer normalisation of rows `[R, D]` in float32.
+    """Layer normalisation without gain and offset: float32 rows `[R, D]` of mean 0 and variance 1.
 
     Args:
-        gain: `[D]`; None where it is folded into what comes next.
-        offset: `[D]`, likewise.
         epsilon: added to the variance.
+        is_centred: whether the mean of every row is 0 already.
     """
 
-    def __init__(self, gain, offset, epsilon):
-        self.epsilon = epsilon
-        self.affine = None
-        if gain is not None:
-            self.affine = StoredOnce(gain, "float32"), StoredOnce(offset, "float32")
+    def __init__(self, epsilon, is_centred):
+        self.epsilon, self.is_centred = epsilon, is_centred
 
     def __call__(self, rows):
         """`[R, D]`, float32."""
-        centred = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-        normed = centred * tf.math.rsqrt(variance + self.epsilon)
-        if self.affine is None:
-            return normed
-        gain, offset = self.affine
-        return normed * gain() + offset()
+        rows = rows if self.is_centred else centred(rows)
+        variance = tf.reduce_mean(tf.square(rows), axis=-1, keepdims=True)
+        return rows * tf.math.rsqrt(variance + self.epsilon)
+
+
+def centred(rows):
+    """`[..., D]` with mean 0; an array or a tensor."""
+    mean = np.mean if isinstance(rows, np.ndarray) else tf.reduce_mean
+    return rows - mean(rows, axis=-1, keepdims=True)
 
 
 def hidden_logits(mask):
@@ -131,7 +168,7 @@ def attend(queries, keys, values, hidden=None, transposed=False):
     Args:
         queries: `[B, H, T, E]`.
         keys: `[B, H, S, E]`; with `transposed`, `[B, H, E, S]`.
-        values: `[B, H, S, E]`; those of hidden keys must be 0, so that a row with no key to see gives 0.
+        values: `[B, H, S, E]`.
         hidden: what to add to the logits, of `hidden_logits`; or None.
         transposed: how the keys lie.
 
@@ -163,7 +200,7 @@ def split_heads(rows, length, parts, num_heads):
     """
     width = rows.shape[-1] // (parts * num_heads)
     if isinstance(length, int) and length == 1:
-        return [tf.reshape(part, [-1, num_heads, 1, width]) for part in tf.split(rows, parts, axis=1)]
+        return tf.split(tf.reshape(rows, [-1, parts * num_heads, 1, width]), parts, axis=1)
     heads = tf.reshape(rows, [-1, length, parts, num_heads, width])
     return tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
 

@@ -6,7 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
-from keras_attn.export.packed_layers import PackedDense, PackedNorm, StoredOnce, hidden_logits, row_ranges
+from keras_attn.export.packed_layers import (
+    PackedDense,
+    PackedNorm,
+    StoredOnce,
+    centred,
+    chain,
+    hidden_logits,
+    products_for,
+    row_ranges,
+)
+from keras_attn.export.packed_residual import affine_of, nothing, side_by_side
 from keras_attn.export.packed_rotary import PackedRotary
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.token_embedding import PAD_ID
@@ -22,14 +32,17 @@ class PackedTransformer:
 
     ```
     [q, k, v] = x [W_q / sqrt(E), W_k, W_v]                      one product instead of three
-    norm(x) W + b = n(x) (g W) + (b + o W)                       pre-norm: gain g and offset o are folded
+    norm(x) W + b = n(x) (g W) + (b + o W)                       gain g and offset o are folded
+    norm(x) + f(norm(x)) = n(x) g + (f(norm(x)) + o)             post-norm: o comes with the bias of f
+    (x W_q + b_q) k = x W_q k + b_q k                            of the memory: b_q k once a source
     ```
 
-    where n(x) has mean 0 and variance 1. Products are of rows `[B K, D]` with weights that are constants of
-    the graph; the memory is projected once and never tiled. With `dtype="float32"` the logits are those of
-    the model up to rounding. With `"bfloat16"` products, cache and logits are bfloat16, and the residual
-    path, the normalisations and the softmax float32: faster where the processor multiplies bfloat16 itself
-    (AMX), and with two to three significant digits.
+    where n(x) has mean 0 and variance 1. Pre-norm, the weights that f ends with are centred, so that x has
+    mean 0 all along and n need not take it off. Products are of rows `[B K, D]` with weights that are
+    constants of the graph; the memory is projected once and never tiled. With `dtype="float32"` the logits
+    are those of the model up to rounding. With `"bfloat16"` products, cache and logits are bfloat16, and the
+    residual path, the normalisations and the softmax float32: faster where the processor multiplies bfloat16
+    itself (AMX), and with two to three significant digits.
 
     The keys and values of all K hypotheses of a row lie side by side, as they were written, and the state
     says in which slot each hypothesis was at each step: a beam that drops and copies hypotheses changes
@@ -63,26 +76,14 @@ class PackedTransformer:
         self._scale = math.sqrt(self._width) if settings["embedding_scale"] else 1.0
         self._alignment = settings["alignment_layer"], settings["alignment_heads"]
         self._target_size = settings["target_vocabulary_size"]
-        self._source_positions = _positions(model, settings, "source_positions")
-        self._target_positions = _positions(model, settings, "target_positions")
+        self._positions = [_positions(model, settings, f"{side}_positions") for side in ("source", "target")]
         self._rotaries = [_rotary(model, settings, side) for side in ("encoder", "decoder")]
-        self._encoder = [
-            (
-                PackedSelfAttention(block.self_attention, dtype, self._rotaries[0]),
-                PackedFeedForward(block.feed_forward, dtype),
-            )
-            for block in _blocks(model, settings, "encoder")
-        ]
-        self._decoder = [
-            (
-                PackedSelfAttention(block.self_attention, dtype, self._rotaries[1]),
-                PackedCrossAttention(block.cross_attention, dtype),
-                PackedFeedForward(block.feed_forward, dtype),
-            )
-            for block in _blocks(model, settings, "decoder")
-        ]
+        self._norm_first = settings["norm_first"]
         self._norms = [_last_norm(model, settings, f"{side}_norm") for side in ("encoder", "decoder")]
-        self._tables, self._logits = _tables(model, settings, dtype)
+        products = products_for(dtype, _weights_of_a_step(model, settings))
+        self._encoder, self._encoded = _encoder(model, settings, products, self._rotaries[0])
+        self._decoder, decoded = _decoder(model, settings, products, self._rotaries[1], self._encoded)
+        self._tables, self._logits = _tables(model, settings, products, decoded)
 
     def start(self, source):
         """Encodes the source and projects it for every layer of the decoder.
@@ -97,10 +98,10 @@ class PackedTransformer:
             tf.errors.InvalidArgumentError: for a row of nothing but padding.
         """
         rows, mask, hidden = self._encode(source)
+        length = tf.shape(source)[1]
         memory = {
             "mask": mask,
-            "hidden": hidden,
-            "layers": [cross.prepare(rows, mask) for _, cross, _ in self._decoder],
+            "layers": [cross.prepare(rows, length, hidden) for _, cross, _ in self._decoder],
         }
         batch = tf.shape(source)[0]
         state = {
@@ -122,6 +123,7 @@ class PackedTransformer:
             tf.errors.InvalidArgumentError: for a row of nothing but padding.
         """
         rows, mask, _ = self._encode(source)
+        rows = self._encoded.applied(rows)
         return tf.reshape(rows, tf.concat([tf.shape(source), [self._width]], axis=0)), mask
 
     def step(self, tokens, position, state, memory):
@@ -141,21 +143,21 @@ class PackedTransformer:
         if live != 1:  # a single hypothesis has all keys to itself
             ancestors = _with_own_slots(ancestors, tf.shape(tokens)[0], live)
             hidden = _hidden_relatives(ancestors, live)
-        rows = self._embed(1, tf.reshape(tokens, [-1]))  # [B K, D]
         position = tf.convert_to_tensor(position, tf.int32)
-        rows = self._target_positions(rows, position)
-        ranges = row_ranges(rows)
+        rows = self._embed(1, tf.reshape(tokens, [-1]), position)  # [B K, D]
+        ranges = row_ranges(tokens)
         angles = self._angles(1, position[None])
         caches, weights = [], []
         for layers, cache, projected in zip(self._decoder, state["caches"], memory["layers"], strict=True):
             attention, cross, feed_forward = layers
             rows, cache = attention.step(rows, live, ranges, hidden, cache, angles)
-            rows, of_layer = cross.step(rows, live, ranges, projected, memory["hidden"])
+            rows, of_layer = cross.step(rows, live, ranges, projected)
             rows = feed_forward(rows, ranges)
             caches.append(cache)
             weights.append(of_layer)
         rows = rows if self._norms[1] is None else self._norms[1](rows)
-        logits = tf.reshape(self._logits(rows, ranges), [-1, live, self._target_size])  # [B, K, V]
+        logits = chain(rows, ranges, (self._logits, tf.identity))
+        logits = tf.reshape(logits, [-1, live, self._target_size])  # [B, K, V]
         state = {"ancestors": ancestors, "caches": caches}
         return Step(tf.cast(logits, tf.float32), state, self._align(weights, memory["mask"]))
 
@@ -166,17 +168,19 @@ class PackedTransformer:
     def _encode(self, source):
         mask = _checked_mask(source)
         hidden = hidden_logits(mask)[:, None, None, :]
-        rows = self._embed(0, source)  # [B, S, D]
-        positions = tf.range(tf.shape(source)[1])
-        rows = self._source_positions(rows, positions)
+        length = tf.shape(source)[1]
+        positions = tf.range(length)
+        rows = self._embed(0, source, positions)  # [B, S, D]
         angles = self._angles(0, positions)
         rows = tf.reshape(rows, [-1, self._width])  # [B S, D]
         for attention, feed_forward in self._encoder:
-            rows = feed_forward(attention(rows, mask, hidden, angles))
+            rows = feed_forward(attention(rows, length, hidden, angles))
         return (rows if self._norms[0] is None else self._norms[0](rows)), mask, hidden
 
-    def _embed(self, side, tokens):
-        return tf.cast(tf.gather(self._tables[side](), tokens), tf.float32) * self._scale
+    def _embed(self, side, tokens, positions):
+        rows = tf.cast(tf.gather(self._tables[side](), tokens), tf.float32) * self._scale
+        rows = self._positions[side](rows, positions)
+        return centred(rows) if self._norm_first else rows  # as `PackedResidual` wants them
 
     def _angles(self, side, positions):
         """The angles of all self-attentions of a side, with rotary positions."""
@@ -242,15 +246,44 @@ def _settings_of(model, dtype):
     return settings
 
 
+def _weights_of_a_step(model, settings):
+    layers = sum(block.count_params() for block in _blocks(model, settings, "decoder"))
+    return layers + settings["embedding_dim"] * settings["target_vocabulary_size"]
+
+
 def _blocks(model, settings, side):
     return [model.get_layer(f"{side}_{layer}") for layer in range(settings[f"num_{side}_layers"])]
 
 
+def _encoder(model, settings, products, rotary):
+    """The layers, and the `Affine` that their results lack."""
+    layers, affine = [], nothing(settings["embedding_dim"])
+    for block in _blocks(model, settings, "encoder"):
+        attention = PackedSelfAttention(block.self_attention, affine, products, rotary)
+        feed_forward = PackedFeedForward(block.feed_forward, attention.residual.leaving, products)
+        affine = feed_forward.residual.leaving
+        layers.append((attention, feed_forward))
+    return layers, _last_affine(model, settings, "encoder_norm", affine)
+
+
+def _decoder(model, settings, products, rotary, memory):
+    """The layers, which read what lacks the `Affine` `memory`, and the `Affine` that their results lack."""
+    layers, affine = [], nothing(settings["embedding_dim"])
+    for block in _blocks(model, settings, "decoder"):
+        attention = PackedSelfAttention(block.self_attention, affine, products, rotary)
+        cross = PackedCrossAttention(block.cross_attention, attention.residual.leaving, memory, products)
+        feed_forward = PackedFeedForward(block.feed_forward, cross.residual.leaving, products)
+        affine = feed_forward.residual.leaving
+        layers.append((attention, cross, feed_forward))
+    return layers, _last_affine(model, settings, "decoder_norm", affine)
+
+
 def _last_norm(model, settings, name):
-    if not settings["norm_first"]:
-        return None
-    layer = model.get_layer(name)
-    return PackedNorm(layer.gamma.numpy(), layer.beta.numpy(), layer.epsilon)
+    return PackedNorm(model.get_layer(name).epsilon, is_centred=True) if settings["norm_first"] else None
+
+
+def _last_affine(model, settings, name, affine):
+    return affine_of(model.get_layer(name)) if settings["norm_first"] else affine
 
 
 def _positions(model, settings, name):
@@ -274,16 +307,22 @@ def _rotary(model, settings, side):
     return PackedRotary(layer.relative_positions, layer.key_dim)
 
 
-def _tables(model, settings, dtype):
-    """The tables of source and target, once where they are shared, and what makes logits."""
+def _tables(model, settings, products, decoded):
+    """The tables of source and target, once where they are shared, and what makes logits.
+
+    `decoded` is the `Affine` that the decoder's rows lack.
+    """
     share = settings["share_embeddings"]
     names = ("embedding",) * 2 if share in ("inputs", "all") else ("source_embedding", "target_embedding")
     layers = [model.get_layer(name) for name in names]
-    tables = [StoredOnce(layer.embeddings.numpy(), dtype) for layer in dict.fromkeys(layers)]
+    tables = [StoredOnce(layer.embeddings.numpy(), products.dtype) for layer in dict.fromkeys(layers)]
     is_tied = share in ("target", "all")
     layer = layers[-1] if is_tied else model.get_layer("logits")
     # A product that takes the table as it lies is slower by up to a half.
-    kernel = layer.embeddings.numpy().T if is_tied else layer.kernel.numpy()
-    size = settings["target_vocabulary_size"]
-    bias = np.zeros(size, "float32") if layer.bias is None else layer.bias.numpy()
-    return (tables[0], tables[-1]), PackedDense(kernel, bias, dtype)
+    if is_tied:
+        size = settings["target_vocabulary_size"]
+        bias = np.zeros(size, "float32") if layer.bias is None else layer.bias.numpy()
+        kernel = layer.embeddings.numpy().T
+    else:
+        kernel, bias = side_by_side([layer])
+    return (tables[0], tables[-1]), PackedDense(*decoded.folded(kernel, bias), products)

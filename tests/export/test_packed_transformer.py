@@ -91,7 +91,7 @@ def test_logits_and_alignments_of_every_step(rng, kind):
 @pytest.mark.parametrize("kind", ["pre_norm", "rotary", "all_shared"])
 @pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(3)], ids=["greedy", "beam"])
 def test_the_products_of_any_number_of_rows_give_the_same(rng, monkeypatch, kind, strategy):
-    monkeypatch.setattr(packed_layers, "_SMALL", 0)
+    monkeypatch.setattr(packed_layers, "_LAID_OUT_FROM", (0, 0))
     model = make(rng, **KINDS[kind])
     packed = PackedTransformer(model)
     signature = [tf.TensorSpec([None, None], tf.int32)]
@@ -101,9 +101,16 @@ def test_the_products_of_any_number_of_rows_give_the_same(rng, monkeypatch, kind
         assert_same(decoded(tf.constant(source)), run(model, strategy, source))
 
 
+def origin(op):
+    """Where the rows of a product come from, through the products before it."""
+    while op.type in ("MatMul", "BiasAdd", "Relu"):
+        op = op.inputs[0].op
+    return op
+
+
 def test_weights_are_laid_out_for_one_range_of_rows(rng, monkeypatch):
     """oneDNN would do it anew in every call of a product that sees rows of more than one."""
-    monkeypatch.setattr(packed_layers, "_SMALL", 0)
+    monkeypatch.setattr(packed_layers, "_LAID_OUT_FROM", (0, 0))
     packed = PackedTransformer(make(rng))
     state, memory = packed.start(tf.constant(SOURCE))
     tokens = tf.TensorSpec([None, 1], tf.int32)
@@ -111,13 +118,20 @@ def test_weights_are_laid_out_for_one_range_of_rows(rng, monkeypatch):
     with_bias = [op for op in step.get_concrete_function().graph.get_operations() if op.type == "BiasAdd"]
     products = [op.inputs[0].op for op in with_bias]
     assert len(products) == 2 * (3 * 6 + 1)
-    assert {product.inputs[0].op.type for product in products} == {"Switch"}
+    assert {origin(product).type for product in products} == {"Switch"}
     # Where they are small, or come without a range, nothing is laid out.
-    monkeypatch.setattr(packed_layers, "_SMALL", 2**16)
+    monkeypatch.undo()
     packed = PackedTransformer(make(rng))
     for function in (packed.start, lambda tokens: packed.step(tokens, 0, state, memory)):
         graph = tf.function(function, [tokens], autograph=False).get_concrete_function().graph
         assert "BiasAdd" not in {op.type for op in graph.get_operations()}
+
+
+@pytest.mark.parametrize(("weights_of_a_step", "is_laid_out"), [(2**22, False), (2**23, True)])
+def test_what_stays_in_the_cache_is_laid_out_from_more_weights_on(weights_of_a_step, is_laid_out):
+    products = packed_layers.products_for("float32", weights_of_a_step)
+    dense = packed_layers.PackedDense(np.zeros((256, 512), "float32"), np.zeros(512, "float32"), products)
+    assert dense.depends_on_rows == is_laid_out
 
 
 def test_padding_changes_nothing(rng):

@@ -55,13 +55,13 @@ def main(folder, size, beam, *kinds):
 
 
 def random_model(size):
-    """Random everywhere, biases too: TensorFlow leaves out what is zero."""
+    """Random everywhere, biases and gains too: TensorFlow leaves out what changes nothing."""
     keras.utils.set_random_seed(7)
     model = TransformerSeq2Seq(VOCABULARY[size], VOCABULARY[size], dropout=0.0, **SIZES[size])
     rng = np.random.default_rng(7)
     for weight in model.weights:
-        if weight.path.endswith(("bias", "beta")):
-            weight.assign(rng.normal(0, 0.1, weight.shape))
+        if weight.path.endswith(("bias", "beta", "gamma")):
+            weight.assign(rng.normal(weight.path.endswith("gamma"), 0.1, weight.shape))
     return model
 
 
