@@ -73,12 +73,10 @@ class PackedTransformer:
     def __init__(self, model, dtype="float32"):
         settings = _settings_of(model, dtype)
         self._width = settings["embedding_dim"]
-        self._scale = math.sqrt(self._width) if settings["embedding_scale"] else 1.0
         self._alignment = settings["alignment_layer"], settings["alignment_heads"]
         self._target_size = settings["target_vocabulary_size"]
         self._positions = [_positions(model, settings, f"{side}_positions") for side in ("source", "target")]
         self._rotaries = [_rotary(model, settings, side) for side in ("encoder", "decoder")]
-        self._norm_first = settings["norm_first"]
         self._norms = [_last_norm(model, settings, f"{side}_norm") for side in ("encoder", "decoder")]
         products = products_for(dtype, _weights_of_a_step(model, settings))
         self._encoder, self._encoded = _encoder(model, settings, products, self._rotaries[0])
@@ -178,9 +176,8 @@ class PackedTransformer:
         return (rows if self._norms[0] is None else self._norms[0](rows)), mask, hidden
 
     def _embed(self, side, tokens, positions):
-        rows = tf.cast(tf.gather(self._tables[side](), tokens), tf.float32) * self._scale
-        rows = self._positions[side](rows, positions)
-        return centred(rows) if self._norm_first else rows  # as `PackedResidual` wants them
+        rows = tf.cast(tf.gather(self._tables[side](), tokens), tf.float32)
+        return self._positions[side](rows, positions)
 
     def _angles(self, side, positions):
         """The angles of all self-attentions of a side, with rotary positions."""
@@ -286,16 +283,21 @@ def _last_affine(model, settings, name, affine):
     return affine_of(model.get_layer(name)) if settings["norm_first"] else affine
 
 
+def _entering(settings):
+    """What makes rows, an array or a tensor, as the first `PackedResidual` wants them."""
+    return centred if settings["norm_first"] else lambda rows: rows
+
+
 def _positions(model, settings, name):
     """What adds the positions `[]` or `[T]` to embedded tokens `[..., D]`."""
     if settings["positions"] in (None, "rotary"):
         return lambda rows, positions: rows
-    layer = model.get_layer(name)
+    layer, entering = model.get_layer(name), _entering(settings)
     if settings["positions"] == "learned":
-        table = StoredOnce(layer.embeddings.numpy(), "float32")
+        table = StoredOnce(entering(layer.embeddings.numpy()), "float32")
         return lambda rows, positions: rows + tf.gather(table(), positions)
     width, layout = settings["embedding_dim"], layer.layout
-    return lambda rows, positions: rows + sinusoids(positions, width, layout)
+    return lambda rows, positions: rows + entering(sinusoids(positions, width, layout))
 
 
 def _rotary(model, settings, side):
@@ -315,7 +317,11 @@ def _tables(model, settings, products, decoded):
     share = settings["share_embeddings"]
     names = ("embedding",) * 2 if share in ("inputs", "all") else ("source_embedding", "target_embedding")
     layers = [model.get_layer(name) for name in names]
-    tables = [StoredOnce(layer.embeddings.numpy(), products.dtype) for layer in dict.fromkeys(layers)]
+    scale = math.sqrt(settings["embedding_dim"]) if settings["embedding_scale"] else 1.0
+    tables = [
+        StoredOnce(_entering(settings)(layer.embeddings.numpy() * scale), products.dtype)
+        for layer in dict.fromkeys(layers)
+    ]
     is_tied = share in ("target", "all")
     layer = layers[-1] if is_tied else model.get_layer("logits")
     # A product that takes the table as it lies is slower by up to a half.

@@ -6,11 +6,11 @@
 Transformers with random weights, the end token never taken, so that every system makes as many steps: sources
 of 20 tokens, 30 new ones. CTranslate2 and ours have the same weights, and ours run as TensorFlow Serving runs
 them: a Session on the SavedModel. With several threads, "in parts" means that every thread decodes a part of
-the rows by itself: calls at once, or CTranslate2's `inter_threads`. Every cell is measured in a process of
-its own, `--rounds` times, in turns with the other systems; it shows the median and the minimum of all calls
-in milliseconds for the whole batch, and the minimum of the reference (CTranslate2, float32) over its own:
-above 1 is faster. Systems that cannot be imported are named and left out; `--python` is an environment that
-has those which cannot live beside ours.
+the rows by itself: calls at once, each in the thread that makes it, or CTranslate2's `inter_threads`. Every
+cell is measured in a process of its own, `--rounds` times, in turns with the other systems; it shows the
+median and the minimum of all calls in milliseconds for the whole batch, and the minimum of the reference
+(CTranslate2, float32) over its own: above 1 is faster. Systems that cannot be imported are named and left
+out; `--python` is an environment that has those which cannot live beside ours.
 """
 
 import argparse

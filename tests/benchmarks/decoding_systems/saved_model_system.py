@@ -15,6 +15,8 @@ def main(cell):
     config = v1.ConfigProto(
         intra_op_parallelism_threads=cell.threads // cell.parts, inter_op_parallelism_threads=cell.parts
     )
+    # In parts, every thread runs the ops of its own part.
+    options = v1.RunOptions(inter_op_thread_pool=-1 if cell.parts > 1 else 0)
     with (
         ThreadPoolExecutor(cell.parts) as pool,
         v1.Session(graph=tf.Graph(), config=config) as session,
@@ -23,7 +25,11 @@ def main(cell):
         path = f"{cell.folder}/{cell.kind}-{cell.size}-{cell.beam}"
         signature = v1.saved_model.load(session, ["serve"], path).signature_def["serving_default"]
         fetches = [signature.outputs[name].name for name in ("tokens", "scores")]
-        call = session.make_callable(fetches, feed_list=[signature.inputs["source"].name])
+        run = session.make_callable(fetches, [signature.inputs["source"].name], accept_options=True)
+
+        def call(source):
+            return run(source, options=options)
+
         parts = np.array_split(sources(cell), cell.parts)
         for rows in OTHER_BATCHES:
             call(sources(cell._replace(batch=rows)))
