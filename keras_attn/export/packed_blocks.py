@@ -2,12 +2,10 @@
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.packed_layers import (
     PackedDense,
-    StoredOnce,
     attend,
     chain,
     join_heads,
@@ -27,7 +25,7 @@ class PackedFeedForward:
 
     def __init__(self, residual, entering, products):
         layer = residual.sublayer
-        self.residual = PackedResidual(residual, entering)
+        self.residual = PackedResidual(residual, entering, products)
         self.activation = layer.activation
         self.hidden = PackedDense(*self.residual.first(*side_by_side([layer.hidden])), products)
         self.output = PackedDense(*self.residual.last(layer.output_projection), products)
@@ -52,7 +50,7 @@ class PackedSelfAttention:
         layer = residual.sublayer
         self.dtype, self.rotary = products.dtype, rotary
         self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
-        self.residual = PackedResidual(residual, entering)
+        self.residual = PackedResidual(residual, entering, products)
         projections = [layer.query_projection, layer.key_projection, layer.value_projection]
         kernel, bias = side_by_side(projections, [1.0 / math.sqrt(self.key_dim), 1.0, 1.0])
         if rotary is not None:
@@ -116,43 +114,47 @@ class PackedCrossAttention:
     def __init__(self, residual, entering, memory, products):
         layer = residual.sublayer
         self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
-        self.residual = PackedResidual(residual, entering)
+        self.residual = PackedResidual(residual, entering, products)
         scale = 1.0 / math.sqrt(self.key_dim)
-        kernel, bias = self.residual.first(*side_by_side([layer.query_projection], [scale]))
-        self.query = PackedDense(kernel, np.zeros_like(bias), products)
-        self.query_bias = StoredOnce(bias.reshape(self.num_heads, self.key_dim, 1), "float32")
+        of_rows = side_by_side([layer.query_projection], [scale])
+        self.query = PackedDense(*self.residual.first(*of_rows), products)
         of_memory = side_by_side([layer.key_projection, layer.value_projection])
         self.memory = PackedDense(*memory.folded(*of_memory), products)
         self.output = PackedDense(*self.residual.last(layer.output_projection), products)
 
-    def prepare(self, rows, length, hidden):
+    def prepare(self, rows, length):
         """What all steps share.
 
         Args:
             rows: of the encoder, `[B S, D]`.
             length: S.
-            hidden: what to add to the logits, `[B, 1, 1, S]`.
 
         Returns:
-            Keys `[B, H, E, S]`, as the product with the queries wants them, values `[B, H, S, E]`, and what
-            to add to the logits `[B, H, 1, S]`: also the products of the keys with the queries' bias.
+            Keys `[B, H, E, S]`, as the product with the queries wants them, and values `[B, H, S, E]`.
         """
         keys, values = split_heads(self.memory(rows), length, 2, self.num_heads)
-        keys = tf.transpose(keys, [0, 1, 3, 2])  # [B, H, E, S]
-        of_bias = tf.reduce_sum(tf.cast(keys, tf.float32) * self.query_bias(), axis=2, keepdims=True)
-        return {"keys": keys, "values": values, "hidden": of_bias + hidden}
+        return tf.transpose(keys, [0, 1, 3, 2]), values
 
-    def step(self, rows, live, ranges, memory):
-        """K queries a row, `[B K, D]`, to one memory, of `prepare`; also the weights `[B, H, K, S]`."""
+    def step(self, rows, live, ranges, hidden, memory):
+        """K queries a row to one memory.
+
+        Args:
+            rows: `[B K, D]`.
+            live: K.
+            ranges: of `row_ranges`.
+            hidden: what to add to the logits, `[B, 1, 1, S]`.
+            memory: of `prepare`.
+
+        Returns:
+            `[B K, D]` and the weights `[B, H, K, S]`.
+        """
         queries = _product(self.query, self.residual.before(rows), ranges)
         if live == 1:
             queries = tf.reshape(queries, [-1, self.num_heads, 1, self.key_dim])
         else:
             queries = tf.reshape(queries, [-1, live, self.num_heads, self.key_dim])
             queries = tf.transpose(queries, [0, 2, 1, 3])  # [B, H, K, E]
-        context, weights = attend(
-            queries, memory["keys"], memory["values"], memory["hidden"], transposed=True
-        )
+        context, weights = attend(queries, *memory, hidden, transposed=True)
         return self.residual.after(rows, _product(self.output, join_heads(context), ranges)), weights
 
 

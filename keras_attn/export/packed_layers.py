@@ -28,15 +28,20 @@ class Products(NamedTuple):
     Attributes:
         dtype: `"float32"` or `"bfloat16"`, of operands and results.
         laid_out_from: the number of weights from which few rows want them in oneDNN's layout.
+        row_mean: the mean that normalised rows get, so that the bias of what reads them can be in its
+            kernel; None for rows of mean 0. Rounded to bfloat16 the rows do not have it, and there a
+            product adds its bias for nothing.
     """
 
     dtype: str
     laid_out_from: int
+    row_mean: float | None
 
 
 def products_for(dtype, num_weights):
     """`Products` of a model that reads `num_weights` weights in every step."""
-    return Products(dtype, _LAID_OUT_FROM[num_weights <= _CACHED])
+    row_mean = 1.0 if dtype == "float32" else None
+    return Products(dtype, _LAID_OUT_FROM[num_weights <= _CACHED], row_mean)
 
 
 class StoredOnce:
@@ -116,8 +121,9 @@ class PackedDense:
         self.dtype = dtype = products.dtype
         self.depends_on_rows = dtype == "float32" and kernel.size > products.laid_out_from
         self.kernel = StoredOnce(kernel, dtype)
-        self.bias = StoredOnce(bias if np.any(bias) else np.full_like(bias, _ALMOST_ZERO), dtype)
-        self.negative_bias = StoredOnce(-bias, dtype)
+        has_bias = np.any(bias)
+        self.bias = StoredOnce(bias if has_bias else np.full_like(bias, _ALMOST_ZERO), dtype)
+        self.negative_bias = StoredOnce(-bias, dtype) if has_bias else None
 
     def __call__(self, rows, is_laid_out=False):
         """`[R, D]` to `[R, N]`.
@@ -130,31 +136,9 @@ class PackedDense:
         # The layout of bfloat16 is the same for any number of rows, and is always faster.
         if self.dtype == "bfloat16" or (is_laid_out and self.depends_on_rows):
             return tf.nn.bias_add(product, self.bias())  # Grappler makes one op of the two
+        if self.negative_bias is None:
+            return product
         return product - self.negative_bias()  # with a sum it would, too
-
-
-class PackedNorm:
-    """Layer normalisation without gain and offset: float32 rows `[R, D]` of mean 0 and variance 1.
-
-    Args:
-        epsilon: added to the variance.
-        is_centred: whether the mean of every row is 0 already.
-    """
-
-    def __init__(self, epsilon, is_centred):
-        self.epsilon, self.is_centred = epsilon, is_centred
-
-    def __call__(self, rows):
-        """`[R, D]`, float32."""
-        rows = rows if self.is_centred else centred(rows)
-        variance = tf.reduce_mean(tf.square(rows), axis=-1, keepdims=True)
-        return rows * tf.math.rsqrt(variance + self.epsilon)
-
-
-def centred(rows):
-    """`[..., D]` with mean 0; an array or a tensor."""
-    mean = np.mean if isinstance(rows, np.ndarray) else tf.reduce_mean
-    return rows - mean(rows, axis=-1, keepdims=True)
 
 
 def hidden_logits(mask):
@@ -200,7 +184,7 @@ def split_heads(rows, length, parts, num_heads):
     """
     width = rows.shape[-1] // (parts * num_heads)
     if isinstance(length, int) and length == 1:
-        return tf.split(tf.reshape(rows, [-1, parts * num_heads, 1, width]), parts, axis=1)
+        return tf.unstack(tf.reshape(rows, [-1, parts, num_heads, 1, width]), axis=1)
     heads = tf.reshape(rows, [-1, length, parts, num_heads, width])
     return tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
 

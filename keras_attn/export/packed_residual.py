@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.export.packed_layers import PackedNorm, StoredOnce, centred
+from keras_attn.export.packed_layers import StoredOnce
 
 
 class Affine(NamedTuple):
@@ -14,14 +14,23 @@ class Affine(NamedTuple):
     Attributes:
         gain: array `[D]`.
         offset: array `[D]`.
+        mean: of every row of the graph, where they all have the same one that is not 0; else None.
     """
 
     gain: Any
     offset: Any
+    mean: float | None = None
 
     def folded(self, kernel, bias):
-        """The weights of a product that reads such rows: kernel `[D, N]` and bias `[N]`."""
-        return kernel * self.gain[:, None], bias + self.offset @ kernel
+        """The weights of a product that reads such rows: kernel `[D, N]` and bias `[N]`.
+
+        With a `mean` the bias is 0: as every row sums to D times the mean, what is added to a whole column of
+        the kernel is added to the result.
+        """
+        kernel, bias = kernel * self.gain[:, None], bias + self.offset @ kernel
+        if self.mean is None:
+            return kernel, bias
+        return kernel + bias / (len(kernel) * self.mean), np.zeros_like(bias)
 
     def applied(self, rows):
         """The model's own rows, `[..., D]`."""
@@ -33,9 +42,30 @@ def nothing(width):
     return Affine(np.ones(width, "float32"), np.zeros(width, "float32"))
 
 
-def affine_of(normalization):
-    """The `Affine` that a built layer normalisation ends with."""
-    return Affine(normalization.gamma.numpy(), normalization.beta.numpy())
+class PackedNorm:
+    """Layer normalisation without gain and offset: rows of variance 1 and mean 0, or `products.row_mean`.
+
+    Args:
+        normalization: a built `keras.layers.LayerNormalization`.
+        is_centred: whether the mean of every row is 0 already.
+        products: the `Products` of the model.
+
+    Attributes:
+        lacking: the `Affine` that its results lack.
+    """
+
+    def __init__(self, normalization, is_centred, products):
+        self._epsilon, self._is_centred = normalization.epsilon, is_centred
+        gain, offset = normalization.gamma.numpy(), normalization.beta.numpy()
+        self._mean = products.row_mean
+        self.lacking = Affine(gain, offset - (self._mean or 0.0) * gain, self._mean)
+
+    def __call__(self, rows):
+        """`[R, D]`, float32."""
+        rows = rows if self._is_centred else centred(rows)
+        variance = tf.reduce_mean(tf.square(rows), axis=-1, keepdims=True)
+        rows *= tf.math.rsqrt(variance + self._epsilon)
+        return rows if self._mean is None else rows + self._mean
 
 
 class PackedResidual:
@@ -49,17 +79,17 @@ class PackedResidual:
     Args:
         residual: a built `ResidualConnection`.
         entering: the `Affine` that its rows lack.
+        products: the `Products` of the model.
 
     Attributes:
         leaving: the `Affine` that its results lack.
     """
 
-    def __init__(self, residual, entering):
-        own = affine_of(residual.normalization)
+    def __init__(self, residual, entering, products):
         self.norm_first = residual.norm_first
-        self.norm = PackedNorm(residual.normalization.epsilon, is_centred=self.norm_first)
-        self.leaving = entering if self.norm_first else own
-        self._read = own if self.norm_first else entering
+        self.norm = PackedNorm(residual.normalization, self.norm_first, products)
+        self.leaving = entering if self.norm_first else self.norm.lacking
+        self._read = self.norm.lacking if self.norm_first else entering
         self._offset = entering.offset
         self._gain = None if np.all(entering.gain == 1) else StoredOnce(entering.gain, "float32")
 
@@ -102,3 +132,9 @@ def side_by_side(layers, scales=None):
 
 def _bias(layer):
     return np.zeros(layer.kernel.shape[1], "float32") if layer.bias is None else layer.bias.numpy()
+
+
+def centred(rows):
+    """`[..., D]` with mean 0; an array or a tensor."""
+    mean = np.mean if isinstance(rows, np.ndarray) else tf.reduce_mean
+    return rows - mean(rows, axis=-1, keepdims=True)

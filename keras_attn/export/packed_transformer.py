@@ -8,15 +8,13 @@ import tensorflow as tf
 from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
 from keras_attn.export.packed_layers import (
     PackedDense,
-    PackedNorm,
     StoredOnce,
-    centred,
     chain,
     hidden_logits,
     products_for,
     row_ranges,
 )
-from keras_attn.export.packed_residual import affine_of, nothing, side_by_side
+from keras_attn.export.packed_residual import PackedNorm, centred, nothing, side_by_side
 from keras_attn.export.packed_rotary import PackedRotary
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.token_embedding import PAD_ID
@@ -34,7 +32,7 @@ class PackedTransformer:
     [q, k, v] = x [W_q / sqrt(E), W_k, W_v]                      one product instead of three
     norm(x) W + b = n(x) (g W) + (b + o W)                       gain g and offset o are folded
     norm(x) + f(norm(x)) = n(x) g + (f(norm(x)) + o)             post-norm: o comes with the bias of f
-    (x W_q + b_q) k = x W_q k + b_q k                            of the memory: b_q k once a source
+    n(x) W + b = (n(x) + 1) (W + (b - 1 W) / D)                  as n(x) has mean 0: float32 adds no b
     ```
 
     where n(x) has mean 0 and variance 1. Pre-norm, the weights that f ends with are centred, so that x has
@@ -77,10 +75,14 @@ class PackedTransformer:
         self._target_size = settings["target_vocabulary_size"]
         self._positions = [_positions(model, settings, f"{side}_positions") for side in ("source", "target")]
         self._rotaries = [_rotary(model, settings, side) for side in ("encoder", "decoder")]
-        self._norms = [_last_norm(model, settings, f"{side}_norm") for side in ("encoder", "decoder")]
         products = products_for(dtype, _weights_of_a_step(model, settings))
-        self._encoder, self._encoded = _encoder(model, settings, products, self._rotaries[0])
-        self._decoder, decoded = _decoder(model, settings, products, self._rotaries[1], self._encoded)
+        self._norms = [
+            _last_norm(model, settings, products, f"{side}_norm") for side in ("encoder", "decoder")
+        ]
+        self._encoder, affine = _encoder(model, settings, products, self._rotaries[0])
+        self._encoded = _last_affine(self._norms[0], affine)
+        self._decoder, affine = _decoder(model, settings, products, self._rotaries[1], self._encoded)
+        decoded = _last_affine(self._norms[1], affine)
         self._tables, self._logits = _tables(model, settings, products, decoded)
 
     def start(self, source):
@@ -99,7 +101,8 @@ class PackedTransformer:
         length = tf.shape(source)[1]
         memory = {
             "mask": mask,
-            "layers": [cross.prepare(rows, length, hidden) for _, cross, _ in self._decoder],
+            "hidden": hidden,
+            "layers": [cross.prepare(rows, length) for _, cross, _ in self._decoder],
         }
         batch = tf.shape(source)[0]
         state = {
@@ -149,7 +152,7 @@ class PackedTransformer:
         for layers, cache, projected in zip(self._decoder, state["caches"], memory["layers"], strict=True):
             attention, cross, feed_forward = layers
             rows, cache = attention.step(rows, live, ranges, hidden, cache, angles)
-            rows, of_layer = cross.step(rows, live, ranges, projected)
+            rows, of_layer = cross.step(rows, live, ranges, memory["hidden"], projected)
             rows = feed_forward(rows, ranges)
             caches.append(cache)
             weights.append(of_layer)
@@ -260,7 +263,7 @@ def _encoder(model, settings, products, rotary):
         feed_forward = PackedFeedForward(block.feed_forward, attention.residual.leaving, products)
         affine = feed_forward.residual.leaving
         layers.append((attention, feed_forward))
-    return layers, _last_affine(model, settings, "encoder_norm", affine)
+    return layers, affine
 
 
 def _decoder(model, settings, products, rotary, memory):
@@ -272,15 +275,16 @@ def _decoder(model, settings, products, rotary, memory):
         feed_forward = PackedFeedForward(block.feed_forward, cross.residual.leaving, products)
         affine = feed_forward.residual.leaving
         layers.append((attention, cross, feed_forward))
-    return layers, _last_affine(model, settings, "decoder_norm", affine)
+    return layers, affine
 
 
-def _last_norm(model, settings, name):
-    return PackedNorm(model.get_layer(name).epsilon, is_centred=True) if settings["norm_first"] else None
+def _last_norm(model, settings, products, name):
+    """The normalisation after the layers of a side, which none but pre-norm has."""
+    return PackedNorm(model.get_layer(name), True, products) if settings["norm_first"] else None
 
 
-def _last_affine(model, settings, name, affine):
-    return affine_of(model.get_layer(name)) if settings["norm_first"] else affine
+def _last_affine(norm, affine):
+    return affine if norm is None else norm.lacking
 
 
 def _entering(settings):
