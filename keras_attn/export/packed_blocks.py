@@ -1,21 +1,28 @@
-"""The blocks of a packed Transformer: those of the model, in fewer and larger products."""
+"""The blocks of a packed Transformer: those of the model, in fewer operations."""
 
+import functools
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.packed_layers import (
     PackedDense,
+    PackedProjections,
     attend,
-    chain,
     join_heads,
+    routed,
     split_heads,
 )
-from keras_attn.export.packed_residual import PackedResidual, side_by_side
+from keras_attn.export.packed_residual import PackedResidual, weights_of
 
 
 class PackedFeedForward:
     """The feed-forward layer with its residual connection.
+
+    ```
+    f(x W_1) W_2 = sum_p f(x W_1p) W_2p                 in parts of the hidden units
+    ```
 
     Args:
         residual: a built `ResidualConnection` around a `PositionwiseFeedForward`.
@@ -27,17 +34,26 @@ class PackedFeedForward:
         layer = residual.sublayer
         self.residual = PackedResidual(residual, entering, products)
         self.activation = layer.activation
-        self.hidden = PackedDense(*self.residual.first(*side_by_side([layer.hidden])), products)
-        self.output = PackedDense(*self.residual.last(layer.output_projection), products)
+        kernel, bias = self.residual.first(*weights_of(layer.hidden))
+        last_kernel, last_bias = self.residual.last(layer.output_projection)
+        self.parts = []  # pairs of products
+        for units in np.array_split(np.arange(len(bias)), -(-len(bias) // (products.widest or len(bias)))):
+            hidden = PackedDense(kernel[:, units], bias[units], products)
+            self.parts.append((hidden, PackedDense(last_kernel[units], last_bias, products)))
+            last_bias = np.zeros_like(last_bias)  # it counts once
 
     def __call__(self, rows, ranges=None):
         """`[R, D]` to `[R, D]`; `ranges` of `row_ranges`."""
-        products = (self.hidden, self.activation), (self.output, tf.identity)
-        return self.residual.after(rows, chain(self.residual.before(rows), ranges, *products))
+        outputs = routed(self.residual.before(rows), ranges, sum(self.parts, ()), self._outputs)
+        return self.residual.after(rows, outputs)
+
+    def _outputs(self, rows, is_laid_out):
+        parts = [last(self.activation(hidden(rows, is_laid_out)), is_laid_out) for hidden, last in self.parts]
+        return functools.reduce(tf.add, parts)
 
 
 class PackedSelfAttention:
-    """Self-attention with its residual connection; query, key and value are one product.
+    """Self-attention with its residual connection.
 
     Args:
         residual: a built `ResidualConnection` around a `MultiHeadAttention`.
@@ -51,12 +67,15 @@ class PackedSelfAttention:
         self.dtype, self.rotary = products.dtype, rotary
         self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
         self.residual = PackedResidual(residual, entering, products)
-        projections = [layer.query_projection, layer.key_projection, layer.value_projection]
-        kernel, bias = side_by_side(projections, [1.0 / math.sqrt(self.key_dim), 1.0, 1.0])
+        weights = [
+            weights_of(layer.query_projection, 1.0 / math.sqrt(self.key_dim)),
+            weights_of(layer.key_projection),
+            weights_of(layer.value_projection),
+        ]
         if rotary is not None:
             columns = rotary.columns(self.num_heads)
-            kernel, bias = kernel[:, columns], bias[columns]
-        self.projection = PackedDense(*self.residual.first(kernel, bias), products)
+            weights[:2] = [(kernel[:, columns], bias[columns]) for kernel, bias in weights[:2]]
+        self.projections = PackedProjections([self.residual.first(*pair) for pair in weights], products)
         self.output = PackedDense(*self.residual.last(layer.output_projection), products)
 
     def __call__(self, rows, length, hidden, angles=None):
@@ -95,10 +114,10 @@ class PackedSelfAttention:
 
     def _heads(self, rows, length, ranges, angles):
         """Queries, keys and values `[B, H, T, E]` of rows `[B T, D]`."""
-        rows = _product(self.projection, self.residual.before(rows), ranges)
+        queries, keys, values = self.projections(self.residual.before(rows), ranges)
         if self.rotary is not None:
-            rows = self.rotary.turn(rows, length, angles)
-        return split_heads(rows, length, 3, self.num_heads)
+            queries, keys = self.rotary.turn(queries, keys, length, angles)
+        return [split_heads(projected, length, self.num_heads) for projected in (queries, keys, values)]
 
 
 class PackedCrossAttention:
@@ -116,10 +135,10 @@ class PackedCrossAttention:
         self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
         self.residual = PackedResidual(residual, entering, products)
         scale = 1.0 / math.sqrt(self.key_dim)
-        of_rows = side_by_side([layer.query_projection], [scale])
+        of_rows = weights_of(layer.query_projection, scale)
         self.query = PackedDense(*self.residual.first(*of_rows), products)
-        of_memory = side_by_side([layer.key_projection, layer.value_projection])
-        self.memory = PackedDense(*memory.folded(*of_memory), products)
+        of_memory = [weights_of(layer.key_projection), weights_of(layer.value_projection)]
+        self.memory = PackedProjections([memory.folded(*pair) for pair in of_memory], products)
         self.output = PackedDense(*self.residual.last(layer.output_projection), products)
 
     def prepare(self, rows, length):
@@ -132,8 +151,9 @@ class PackedCrossAttention:
         Returns:
             Keys `[B, H, E, S]`, as the product with the queries wants them, and values `[B, H, S, E]`.
         """
-        keys, values = split_heads(self.memory(rows), length, 2, self.num_heads)
-        return tf.transpose(keys, [0, 1, 3, 2]), values
+        keys, values = self.memory(rows)
+        keys = tf.reshape(keys, [-1, length, self.num_heads, self.key_dim])
+        return tf.transpose(keys, [0, 2, 3, 1]), split_heads(values, length, self.num_heads)
 
     def step(self, rows, live, ranges, hidden, memory):
         """K queries a row to one memory.
@@ -149,14 +169,10 @@ class PackedCrossAttention:
             `[B K, D]` and the weights `[B, H, K, S]`.
         """
         queries = _product(self.query, self.residual.before(rows), ranges)
-        if live == 1:
-            queries = tf.reshape(queries, [-1, self.num_heads, 1, self.key_dim])
-        else:
-            queries = tf.reshape(queries, [-1, live, self.num_heads, self.key_dim])
-            queries = tf.transpose(queries, [0, 2, 1, 3])  # [B, H, K, E]
+        queries = split_heads(queries, live, self.num_heads)  # [B, H, K, E]
         context, weights = attend(queries, *memory, hidden, transposed=True)
         return self.residual.after(rows, _product(self.output, join_heads(context), ranges)), weights
 
 
 def _product(dense, rows, ranges):
-    return chain(rows, ranges, (dense, tf.identity))
+    return routed(rows, ranges, [dense], dense)

@@ -99,7 +99,7 @@ class PackedResidual:
 
     def last(self, layer):
         """The weights that f ends with, those of a built `keras.layers.Dense` of D units."""
-        kernel, bias = side_by_side([layer])
+        kernel, bias = weights_of(layer)
         if self.norm_first:
             return centred(kernel), centred(bias)
         return kernel, bias + self._offset
@@ -115,23 +115,11 @@ class PackedResidual:
         return total if self.norm_first else self.norm(total)
 
 
-def side_by_side(layers, scales=None):
-    """One product in place of several dense layers that read the same rows.
-
-    Args:
-        layers: built `keras.layers.Dense`.
-        scales: a factor for each of them; 1 when None.
-
-    Returns:
-        kernel `[D, N]` and bias `[N]`.
-    """
-    pairs = list(zip(layers, scales or [1.0] * len(layers), strict=True))
-    kernels = [layer.kernel.numpy() * scale for layer, scale in pairs]
-    return np.concatenate(kernels, axis=1), np.concatenate([_bias(layer) * scale for layer, scale in pairs])
-
-
-def _bias(layer):
-    return np.zeros(layer.kernel.shape[1], "float32") if layer.bias is None else layer.bias.numpy()
+def weights_of(layer, scale=1.0):
+    """Kernel `[D, N]` and bias `[N]` of a built `keras.layers.Dense`, times `scale`; without a bias, 0."""
+    kernel = layer.kernel.numpy() * scale
+    bias = np.zeros(kernel.shape[1], "float32") if layer.bias is None else layer.bias.numpy() * scale
+    return kernel, bias
 
 
 def centred(rows):

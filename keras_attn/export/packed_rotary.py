@@ -26,32 +26,28 @@ class PackedRotary:
         self._frequencies = np.float32(positions.base ** (-2 * places[: self._half] / key_dim))
 
     def columns(self, num_heads):
-        """The order of the columns of [W_q, W_k, W_v]."""
-        width = num_heads * len(self._order)
-        of_heads = (np.arange(num_heads)[:, None] * len(self._order) + self._order).reshape(-1)
-        return np.concatenate([of_heads, width + of_heads, 2 * width + np.arange(width)])
+        """The order of the columns of W_q and of W_k."""
+        return (np.arange(num_heads)[:, None] * len(self._order) + self._order).reshape(-1)
 
     def angles(self, positions):
-        """Cosines and sines `[T, 3, 1, E]` for positions `[T]`; values stay as they are."""
+        """Cosines and sines `[T, 1, E]` for positions `[T]`."""
         angles = tf.cast(positions, tf.float32)[:, None] * self._frequencies  # [T, E / 2]
         cosines, sines = tf.cos(angles), tf.sin(angles)
         cosines, sines = tf.concat([cosines, cosines], axis=-1), tf.concat([-sines, sines], axis=-1)
-        cosines = tf.stack([cosines, cosines, tf.ones_like(cosines)], axis=1)
-        sines = tf.stack([sines, sines, tf.zeros_like(sines)], axis=1)
-        return cosines[:, :, None], sines[:, :, None]
+        return cosines[:, None], sines[:, None]
 
-    def turn(self, rows, length, angles):
-        """Queries, keys and values `[B T, 3 H E]`, in their dtype.
+    def turn(self, queries, keys, length, angles):
+        """Queries and keys, both `[B T, H E]`, in their dtype.
 
         Args:
-            rows: `[B T, 3 H E]`.
+            queries: `[B T, H E]`.
+            keys: `[B T, H E]`.
             length: T.
             angles: of `angles`, for T positions.
         """
         cosines, sines = angles
-        width = 2 * self._half
-        num_heads = rows.shape[-1] // (3 * width)
-        wide = tf.reshape(tf.cast(rows, tf.float32), [-1, length, 3, num_heads, width])
+        wide = tf.cast(tf.stack([queries, keys]), tf.float32)
+        wide = tf.reshape(wide, [2, -1, length, queries.shape[-1] // (2 * self._half), 2 * self._half])
         swapped = tf.concat([wide[..., self._half :], wide[..., : self._half]], axis=-1)
-        turned = wide * cosines + swapped * sines
-        return tf.cast(tf.reshape(turned, [-1, rows.shape[-1]]), rows.dtype)
+        turned = tf.cast(wide * cosines + swapped * sines, queries.dtype)
+        return tf.unstack(tf.reshape(turned, [2, -1, queries.shape[-1]]))

@@ -9,12 +9,12 @@ from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForw
 from keras_attn.export.packed_layers import (
     PackedDense,
     StoredOnce,
-    chain,
     hidden_logits,
     products_for,
+    routed,
     row_ranges,
 )
-from keras_attn.export.packed_residual import PackedNorm, centred, nothing, side_by_side
+from keras_attn.export.packed_residual import PackedNorm, centred, nothing, weights_of
 from keras_attn.export.packed_rotary import PackedRotary
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.token_embedding import PAD_ID
@@ -29,7 +29,6 @@ class PackedTransformer:
     """Decodes as a `TransformerSeq2Seq` does, from a copy of its weights: made at export, for speed alone.
 
     ```
-    [q, k, v] = x [W_q / sqrt(E), W_k, W_v]                      one product instead of three
     norm(x) W + b = n(x) (g W) + (b + o W)                       gain g and offset o are folded
     norm(x) + f(norm(x)) = n(x) g + (f(norm(x)) + o)             post-norm: o comes with the bias of f
     n(x) W + b = (n(x) + 1) (W + (b - 1 W) / D)                  as n(x) has mean 0: float32 adds no b
@@ -157,7 +156,7 @@ class PackedTransformer:
             caches.append(cache)
             weights.append(of_layer)
         rows = rows if self._norms[1] is None else self._norms[1](rows)
-        logits = chain(rows, ranges, (self._logits, tf.identity))
+        logits = routed(rows, ranges, [self._logits], self._logits)
         logits = tf.reshape(logits, [-1, live, self._target_size])  # [B, K, V]
         state = {"ancestors": ancestors, "caches": caches}
         return Step(tf.cast(logits, tf.float32), state, self._align(weights, memory["mask"]))
@@ -334,5 +333,5 @@ def _tables(model, settings, products, decoded):
         bias = np.zeros(size, "float32") if layer.bias is None else layer.bias.numpy()
         kernel = layer.embeddings.numpy().T
     else:
-        kernel, bias = side_by_side([layer])
+        kernel, bias = weights_of(layer)
     return (tables[0], tables[-1]), PackedDense(*decoded.folded(kernel, bias), products)

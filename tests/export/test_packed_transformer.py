@@ -117,7 +117,7 @@ def test_weights_are_laid_out_for_one_range_of_rows(rng, monkeypatch):
     step = tf.function(lambda tokens: packed.step(tokens, 0, state, memory).logits, [tokens], autograph=False)
     with_bias = [op for op in step.get_concrete_function().graph.get_operations() if op.type == "BiasAdd"]
     products = [op.inputs[0].op for op in with_bias]
-    assert len(products) == 2 * (3 * 6 + 1)
+    assert len(products) == 2 * (3 * 8 + 1)
     assert {origin(product).type for product in products} == {"Switch"}
     # Where they are small, or come without a range, nothing is laid out.
     monkeypatch.undo()
@@ -125,6 +125,16 @@ def test_weights_are_laid_out_for_one_range_of_rows(rng, monkeypatch):
     for function in (packed.start, lambda tokens: packed.step(tokens, 0, state, memory)):
         graph = tf.function(function, [tokens], autograph=False).get_concrete_function().graph
         assert "BiasAdd" not in {op.type for op in graph.get_operations()}
+
+
+@pytest.mark.parametrize("kind", ["pre_norm", "post_norm"])
+def test_hidden_units_in_parts(rng, monkeypatch, kind):
+    monkeypatch.setattr(packed_layers, "_WIDEST", 4)
+    model = make(rng, **KINDS[kind])
+    packed = PackedTransformer(model)
+    parts = packed._decoder[0][2].parts
+    assert [hidden.kernel().shape[1] for hidden, _ in parts] == [4, 4, 3, 3, 3]
+    assert_same(run(packed, Greedy()), run(model, Greedy()))
 
 
 @pytest.mark.parametrize(("weights_of_a_step", "is_laid_out"), [(2**22, False), (2**23, True)])
@@ -155,9 +165,10 @@ def test_no_bias_is_added_to_what_reads_normalised_rows(rng, kind):
     packed = PackedTransformer(make(rng, **KINDS[kind]))
     readers = [packed._logits]
     for attention, cross, feed_forward in packed._decoder:
-        readers += [attention.projection, cross.query, cross.memory, feed_forward.hidden]
+        readers += [*attention.projections.products, cross.query, *cross.memory.products]
+        readers += [hidden for hidden, _ in feed_forward.parts]
     with_bias = [dense.negative_bias is not None for dense in readers]
-    assert sum(with_bias) == (kind == "post_norm")  # the embedded tokens, which nothing normalises
+    assert sum(with_bias) == 3 * (kind == "post_norm")  # the embedded tokens, which nothing normalises
 
 
 @pytest.mark.parametrize("settings", [{}, {"positions": "rotary", "embedding_dim": 18}])
