@@ -13,8 +13,9 @@ _ALMOST_ZERO = 1e-37
 # oneDNN lays out constant weights of float32 in one way for up to 6 rows and in another one for 7 to 64, and
 # does it anew in every call of a product that it has laid out for other rows, which takes several times as
 # long as the product itself. So a product keeps to one range. From 9 rows on the plain product, which leaves
-# the weights as they are, is the faster one by up to a sixth.
-_RANGES = (6, 8)
+# the weights as they are, is the faster one by up to a sixth; that of the logits, whose kernel has a row on
+# every few pages and would have to be joined from narrower ones, from 33 rows on.
+_RANGES, _RANGES_OF_LOGITS = (6, 8), (6, 32)
 # A product with weights in oneDNN's layout reads them faster, and takes longer to begin. From so many weights
 # on that pays where all weights of a step do not stay in the cache between steps, and where they do.
 _LAID_OUT_FROM = 2**16, 2**18
@@ -71,16 +72,18 @@ class StoredOnce:
         return self._function()
 
 
-def row_ranges(tokens):
+def row_ranges(tokens, of_logits=False):
     """Which range the number of tokens is in, for `routed`: once for all products of a step.
 
     Args:
         tokens: of any shape; each becomes a row.
+        of_logits: whether for the product that makes logits, which has its own ranges.
 
     Returns:
         Booleans `[]`, whether they are at most each limit; None eagerly, where nothing is laid out.
     """
-    return None if tf.executing_eagerly() else [tf.size(tokens) <= limit for limit in _RANGES]
+    limits = _RANGES_OF_LOGITS if of_logits else _RANGES
+    return None if tf.executing_eagerly() else [tf.size(tokens) <= limit for limit in limits]
 
 
 def routed(rows, ranges, products, compute):

@@ -156,7 +156,7 @@ class PackedTransformer:
             caches.append(cache)
             weights.append(of_layer)
         rows = rows if self._norms[1] is None else self._norms[1](rows)
-        logits = routed(rows, ranges, [self._logits], self._logits)
+        logits = routed(rows, row_ranges(tokens, of_logits=True), [self._logits], self._logits)
         logits = tf.reshape(logits, [-1, live, self._target_size])  # [B, K, V]
         state = {"ancestors": ancestors, "caches": caches}
         return Step(tf.cast(logits, tf.float32), state, self._align(weights, memory["mask"]))
