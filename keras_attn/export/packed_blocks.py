@@ -10,9 +10,7 @@ from keras_attn.export.packed_layers import (
     PackedDense,
     PackedProjections,
     attend,
-    join_heads,
     routed,
-    split_heads,
 )
 from keras_attn.export.packed_residual import PackedResidual, weights_of
 
@@ -68,7 +66,7 @@ class PackedSelfAttention:
         self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
         self.residual = PackedResidual(residual, entering, products)
         weights = [
-            weights_of(layer.query_projection, 1.0 / math.sqrt(self.key_dim)),
+            weights_of(layer.query_projection, 1.0 / math.sqrt(layer.key_dim)),
             weights_of(layer.key_projection),
             weights_of(layer.value_projection),
         ]
@@ -78,46 +76,46 @@ class PackedSelfAttention:
         self.projections = PackedProjections([self.residual.first(*pair) for pair in weights], products)
         self.output = PackedDense(*self.residual.last(layer.output_projection), products)
 
-    def __call__(self, rows, length, hidden, angles=None):
+    def __call__(self, rows, heads, hidden, angles=None):
         """A whole sequence.
 
         Args:
             rows: `[B S, D]`.
-            length: S.
+            heads: the `PackedHeads` of B texts of S positions.
             hidden: what to add to the logits.
             angles: of the positions, where they are rotary.
         """
-        queries, keys, values = self._heads(rows, length, None, angles)  # [B, H, S, E]
+        queries, keys, values = self._projected(rows, heads, None, angles)  # [B, H, S, E]
         context, _ = attend(queries, keys, values, hidden)
-        return self.residual.after(rows, self.output(join_heads(context)))
+        return self.residual.after(rows, self.output(heads.join(context)))
 
     def empty_cache(self, batch):
         """Keys and values, `[B, H, 0, E]` both."""
         return (tf.zeros(tf.stack([batch, self.num_heads, 0, self.key_dim]), self.dtype),) * 2
 
-    def step(self, rows, live, ranges, hidden, cache, angles=None):
+    def step(self, rows, heads, ranges, hidden, cache, angles=None):
         """One step of `[B K, D]` against a cache `[B, H, t K, E]` that all K hypotheses of a row share.
 
         Args:
             rows: `[B K, D]`.
-            live: K.
+            heads: the `PackedHeads` of B texts of K hypotheses.
             ranges: of `row_ranges`.
             hidden: what to add to the logits `[B, H, K, (t + 1) K]`, so that each hypothesis sees its own
                 keys alone; None for K = 1.
             cache: keys and values of the step before.
             angles: of the position, where positions are rotary.
         """
-        queries, *new = self._heads(rows, live, ranges, angles)  # [B, H, K, E]
+        queries, *new = self._projected(rows, heads, ranges, angles)  # [B, H, K, E]
         keys, values = (tf.concat(pair, axis=2) for pair in zip(cache, new, strict=True))
         context, _ = attend(queries, keys, values, hidden)  # [B, H, K, E]
-        return self.residual.after(rows, _product(self.output, join_heads(context), ranges)), (keys, values)
+        return self.residual.after(rows, _product(self.output, heads.join(context), ranges)), (keys, values)
 
-    def _heads(self, rows, length, ranges, angles):
+    def _projected(self, rows, heads, ranges, angles):
         """Queries, keys and values `[B, H, T, E]` of rows `[B T, D]`."""
         queries, keys, values = self.projections(self.residual.before(rows), ranges)
         if self.rotary is not None:
-            queries, keys = self.rotary.turn(queries, keys, length, angles)
-        return [split_heads(projected, length, self.num_heads) for projected in (queries, keys, values)]
+            queries, keys = self.rotary.turn(queries, keys, heads.length, angles)
+        return [heads.split(projected) for projected in (queries, keys, values)]
 
 
 class PackedCrossAttention:
@@ -132,35 +130,32 @@ class PackedCrossAttention:
 
     def __init__(self, residual, entering, memory, products):
         layer = residual.sublayer
-        self.num_heads, self.key_dim = layer.num_heads, layer.key_dim
         self.residual = PackedResidual(residual, entering, products)
-        scale = 1.0 / math.sqrt(self.key_dim)
-        of_rows = weights_of(layer.query_projection, scale)
+        of_rows = weights_of(layer.query_projection, 1.0 / math.sqrt(layer.key_dim))
         self.query = PackedDense(*self.residual.first(*of_rows), products)
         of_memory = [weights_of(layer.key_projection), weights_of(layer.value_projection)]
         self.memory = PackedProjections([memory.folded(*pair) for pair in of_memory], products)
         self.output = PackedDense(*self.residual.last(layer.output_projection), products)
 
-    def prepare(self, rows, length):
+    def prepare(self, rows, heads):
         """What all steps share.
 
         Args:
             rows: of the encoder, `[B S, D]`.
-            length: S.
+            heads: the `PackedHeads` of B texts of S positions.
 
         Returns:
             Keys `[B, H, E, S]`, as the product with the queries wants them, and values `[B, H, S, E]`.
         """
         keys, values = self.memory(rows)
-        keys = tf.reshape(keys, [-1, length, self.num_heads, self.key_dim])
-        return tf.transpose(keys, [0, 2, 3, 1]), split_heads(values, length, self.num_heads)
+        return heads.split_transposed(keys), heads.split(values)
 
-    def step(self, rows, live, ranges, hidden, memory):
+    def step(self, rows, heads, ranges, hidden, memory):
         """K queries a row to one memory.
 
         Args:
             rows: `[B K, D]`.
-            live: K.
+            heads: the `PackedHeads` of B texts of K hypotheses.
             ranges: of `row_ranges`.
             hidden: what to add to the logits, `[B, 1, 1, S]`.
             memory: of `prepare`.
@@ -168,10 +163,9 @@ class PackedCrossAttention:
         Returns:
             `[B K, D]` and the weights `[B, H, K, S]`.
         """
-        queries = _product(self.query, self.residual.before(rows), ranges)
-        queries = split_heads(queries, live, self.num_heads)  # [B, H, K, E]
+        queries = heads.split(_product(self.query, self.residual.before(rows), ranges))  # [B, H, K, E]
         context, weights = attend(queries, *memory, hidden, transposed=True)
-        return self.residual.after(rows, _product(self.output, join_heads(context), ranges)), weights
+        return self.residual.after(rows, _product(self.output, heads.join(context), ranges)), weights
 
 
 def _product(dense, rows, ranges):

@@ -198,19 +198,3 @@ def _batch_product(rows, others, transpose=False):
     if rows.shape[-2] == 1 and rows.dtype == tf.float32:
         return tf.raw_ops.BatchMatMulV3(x=rows, y=others, Tout=rows.dtype, adj_y=transpose)
     return tf.matmul(rows, others, transpose_b=transpose)
-
-
-def split_heads(rows, length, num_heads):
-    """`[B T, H E]` to `[B, H, T, E]`; T, `length`, is an integer or a scalar tensor."""
-    width = rows.shape[-1] // num_heads
-    if isinstance(length, int) and length == 1:
-        return tf.reshape(rows, [-1, num_heads, 1, width])
-    return tf.transpose(tf.reshape(rows, [-1, length, num_heads, width]), [0, 2, 1, 3])
-
-
-def join_heads(context):
-    """`[B, H, T, E]` to `[B T, H E]`."""
-    width = context.shape[1] * context.shape[3]
-    if context.shape[2] == 1:
-        return tf.reshape(context, [-1, width])
-    return tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, width])

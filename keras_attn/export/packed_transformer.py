@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.packed_blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
+from keras_attn.export.packed_heads import PackedHeads
 from keras_attn.export.packed_layers import (
     PackedDense,
     StoredOnce,
@@ -69,7 +70,7 @@ class PackedTransformer:
 
     def __init__(self, model, dtype="float32"):
         settings = _settings_of(model, dtype)
-        self._width = settings["embedding_dim"]
+        self._width, self._num_heads = settings["embedding_dim"], settings["num_heads"]
         self._alignment = settings["alignment_layer"], settings["alignment_heads"]
         self._target_size = settings["target_vocabulary_size"]
         self._positions = [_positions(model, settings, f"{side}_positions") for side in ("source", "target")]
@@ -96,12 +97,11 @@ class PackedTransformer:
         Raises:
             tf.errors.InvalidArgumentError: for a row of nothing but padding.
         """
-        rows, mask, hidden = self._encode(source)
-        length = tf.shape(source)[1]
+        rows, mask, hidden, heads = self._encode(source)
         memory = {
             "mask": mask,
             "hidden": hidden,
-            "layers": [cross.prepare(rows, length) for _, cross, _ in self._decoder],
+            "layers": [cross.prepare(rows, heads) for _, cross, _ in self._decoder],
         }
         batch = tf.shape(source)[0]
         state = {
@@ -122,7 +122,7 @@ class PackedTransformer:
         Raises:
             tf.errors.InvalidArgumentError: for a row of nothing but padding.
         """
-        rows, mask, _ = self._encode(source)
+        rows, mask, *_ = self._encode(source)
         rows = self._encoded.applied(rows)
         return tf.reshape(rows, tf.concat([tf.shape(source), [self._width]], axis=0)), mask
 
@@ -138,10 +138,11 @@ class PackedTransformer:
         Returns:
             A `Step` of logits `[B, K, V]`, the new state and the alignment `[B, K, S]`.
         """
-        live = tokens.shape[1] or tf.shape(tokens)[1]
+        batch, live = tf.shape(tokens)[0], tokens.shape[1] or tf.shape(tokens)[1]
+        heads = PackedHeads(batch, live, self._num_heads)
         ancestors, hidden = state["ancestors"], None
         if live != 1:  # a single hypothesis has all keys to itself
-            ancestors = _with_own_slots(ancestors, tf.shape(tokens)[0], live)
+            ancestors = _with_own_slots(ancestors, batch, live)
             hidden = _hidden_relatives(ancestors, live)
         position = tf.convert_to_tensor(position, tf.int32)
         rows = self._embed(1, tf.reshape(tokens, [-1]), position)  # [B K, D]
@@ -150,8 +151,8 @@ class PackedTransformer:
         caches, weights = [], []
         for layers, cache, projected in zip(self._decoder, state["caches"], memory["layers"], strict=True):
             attention, cross, feed_forward = layers
-            rows, cache = attention.step(rows, live, ranges, hidden, cache, angles)
-            rows, of_layer = cross.step(rows, live, ranges, memory["hidden"], projected)
+            rows, cache = attention.step(rows, heads, ranges, hidden, cache, angles)
+            rows, of_layer = cross.step(rows, heads, ranges, memory["hidden"], projected)
             rows = feed_forward(rows, ranges)
             caches.append(cache)
             weights.append(of_layer)
@@ -166,16 +167,18 @@ class PackedTransformer:
         return {**state, "ancestors": tf.gather(state["ancestors"], parents, batch_dims=1)}
 
     def _encode(self, source):
+        """Rows `[B S, D]`, their mask, what to add to logits, and the `PackedHeads` of the source."""
         mask = _checked_mask(source)
         hidden = hidden_logits(mask)[:, None, None, :]
-        length = tf.shape(source)[1]
+        batch, length = tf.unstack(tf.shape(source))
+        heads = PackedHeads(batch, length, self._num_heads)
         positions = tf.range(length)
         rows = self._embed(0, source, positions)  # [B, S, D]
         angles = self._angles(0, positions)
         rows = tf.reshape(rows, [-1, self._width])  # [B S, D]
         for attention, feed_forward in self._encoder:
-            rows = feed_forward(attention(rows, length, hidden, angles))
-        return (rows if self._norms[0] is None else self._norms[0](rows)), mask, hidden
+            rows = feed_forward(attention(rows, heads, hidden, angles))
+        return (rows if self._norms[0] is None else self._norms[0](rows)), mask, hidden, heads
 
     def _embed(self, side, tokens, positions):
         rows = tf.cast(tf.gather(self._tables[side](), tokens), tf.float32)
