@@ -17,7 +17,7 @@ _HOMES = {
     "Server": "running",
     "StreamEvent": "client_stream",
 }
-_NEED_TENSORFLOW = {"GrpcClient", "Server"}
+_NEED_TENSORFLOW = {"Server"}
 
 __all__ = ["AsyncClient", "Client", "GrpcClient", "Options", "Server", "ServerError", "StreamEvent"]
 

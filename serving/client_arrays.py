@@ -1,16 +1,19 @@
-"""Values of a client's user as arrays of a signature's types; needs TensorFlow."""
+"""Values of a client's user as arrays of a signature's types."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import ml_dtypes
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
+
+from .data_types import numpy_type, types_pb2
+from .generated_messages import generated
+
+meta_graph_pb2 = generated("tensorflow.core.protobuf.meta_graph_pb2")
 
 # What may stand for what: a kind is taken where it or a later one is wanted.
-_KINDS = ("is_bool", "is_integer", "is_floating", "is_complex")
+_KINDS = (("bool",), ("int", "uint"), ("float", "bfloat"), ("complex",))
 
 
 def only_input(definition: meta_graph_pb2.SignatureDef) -> str:
@@ -49,7 +52,7 @@ def to_array(name: str, value: object, dtype: int | None) -> np.ndarray:
         return np.asarray(value)
     if dtype == types_pb2.DT_STRING:
         return _texts(name, value)
-    return _numbers(name, value, tf.dtypes.as_dtype(dtype))
+    return _numbers(name, value, numpy_type(dtype))
 
 
 def _texts(name: str, value: object) -> np.ndarray:
@@ -62,13 +65,13 @@ def _texts(name: str, value: object) -> np.ndarray:
     return np.asarray(value, dtype=object)
 
 
-def _numbers(name: str, value: object, wanted: tf.DType) -> np.ndarray:
+def _numbers(name: str, value: object, wanted: np.dtype) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"Input {name!r} takes lists of the same length. Received: {error}") from error
     if not array.size:
-        return array.astype(wanted.as_numpy_dtype)  # an empty list is of no type
+        return array.astype(wanted)  # an empty list is of no type
     if not _is_taken(array, wanted):
         item = next((item for item in _items(value) if not _is_taken(np.asarray(item), wanted)), value)
         raise TypeError(
@@ -76,10 +79,11 @@ def _numbers(name: str, value: object, wanted: tf.DType) -> np.ndarray:
             f" Received: {item!r} of type {type(item).__name__}."
         )
     with np.errstate(over="ignore"):  # looked for below
-        cast = array.astype(wanted.as_numpy_dtype)
+        cast = array.astype(wanted)
     if not _is_in_range(array, cast):
+        limits = _limits(wanted)
         raise ValueError(
-            f"Input {name!r} takes numbers of type {wanted.name}, from {wanted.min} to {wanted.max}."
+            f"Input {name!r} takes numbers of type {wanted.name}, from {limits.min} to {limits.max}."
             f" Received: numbers from {array.min()} to {array.max()}."
         )
     return cast
@@ -90,13 +94,19 @@ def _items(value: object) -> Iterator[object]:
     return iter(np.asarray(value, dtype=object).reshape(-1).tolist())
 
 
-def _is_taken(array: np.ndarray, wanted: tf.DType) -> bool:
-    kind, wanted_kind = _kind(tf.dtypes.as_dtype(array.dtype)), _kind(wanted)
+def _is_taken(array: np.ndarray, wanted: np.dtype) -> bool:
+    kind, wanted_kind = _kind(array.dtype), _kind(wanted)
     return kind is not None and wanted_kind is not None and kind <= wanted_kind
 
 
-def _kind(dtype: tf.DType) -> int | None:
-    return next((number for number, kind in enumerate(_KINDS) if getattr(dtype, kind)), None)
+def _kind(dtype: np.dtype) -> int | None:
+    """The place of a type in `_KINDS`, by its name: NumPy takes most of the short types for none of these."""
+    return next((number for number, kinds in enumerate(_KINDS) if dtype.name.startswith(kinds)), None)
+
+
+def _limits(wanted: np.dtype) -> np.finfo | np.iinfo:
+    is_whole = wanted.name.startswith(_KINDS[1])
+    return ml_dtypes.iinfo(wanted) if is_whole else ml_dtypes.finfo(wanted)
 
 
 def _is_in_range(array: np.ndarray, cast: np.ndarray) -> bool:

@@ -10,15 +10,17 @@ import numpy as np
 
 try:
     import grpc
-    from tensorflow_serving.apis import (
-        classification_pb2,
-        get_model_metadata_pb2,
-        get_model_status_pb2,
-        model_service_pb2_grpc,
-        predict_pb2,
-        prediction_service_pb2_grpc,
-        regression_pb2,
+
+    from .generated_messages import generated
+
+    classification_pb2, get_model_metadata_pb2, get_model_status_pb2, predict_pb2, regression_pb2 = (
+        generated(f"tensorflow_serving.apis.{name}_pb2")
+        for name in ("classification", "get_model_metadata", "get_model_status", "predict", "regression")
     )
+    _SERVICES = [
+        generated(f"tensorflow_serving.apis.{name}_pb2").DESCRIPTOR
+        for name in ("prediction_service", "model_service")
+    ]
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"GrpcClient needs the package of the module {error.name!r}."
@@ -26,8 +28,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from google.protobuf import json_format
-from tensorflow.core.protobuf import meta_graph_pb2
+from google.protobuf import json_format, message_factory
 
 from .client_arrays import only_input, to_array
 from .client_errors import ServerError
@@ -35,9 +36,8 @@ from .client_inputs import check_rows
 from .client_json import to_json
 from .json_examples import read_examples
 from .retry_hints import seconds_to_wait
-from .signatures import DEFAULT_SIGNATURE
+from .signatures import DEFAULT_SIGNATURE, meta_graph_pb2
 from .tensor_protos import from_proto, to_proto
-from .version_state import State
 
 _LONGEST_PAUSE_S = 5.0
 
@@ -61,8 +61,7 @@ class GrpcClient:
         self._retries = retries
         self._definitions: dict[tuple[str, int | None, str], meta_graph_pb2.SignatureDef] = {}
         self._channel = grpc.insecure_channel(address, options=_channel_options(retries))
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._methods = _methods(self._channel)
 
     def predict(
         self,
@@ -103,7 +102,7 @@ class GrpcClient:
             if not hasattr(value, "dtype"):
                 value = to_array(name, value, self._input_type(name, *where))
             request.inputs[name].CopyFrom(to_proto(np.asarray(value)))
-        response = self._call(self._prediction.Predict, request)
+        response = self._call("Predict", request)
         outputs = {name: from_proto(name, proto) for name, proto in response.outputs.items()}
         return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 
@@ -126,7 +125,7 @@ class GrpcClient:
         """
         request = classification_pb2.ClassificationRequest()
         self._fill(request, examples, context, signature_name, version, label)
-        result = self._call(self._prediction.Classify, request).result
+        result = self._call("Classify", request).result
         return [[(c.label, c.score) for c in entry.classes] for entry in result.classifications]
 
     def regress(
@@ -141,7 +140,7 @@ class GrpcClient:
         """Returns one number for each example; arguments and errors as those of `classify`."""
         request = regression_pb2.RegressionRequest()
         self._fill(request, examples, context, signature_name, version, label)
-        return [entry.value for entry in self._call(self._prediction.Regress, request).result.regressions]
+        return [entry.value for entry in self._call("Regress", request).result.regressions]
 
     def metadata(self, version: int | None = None) -> dict:
         """Returns the model's signatures: name -> `inputs`, `outputs` and `method_name`.
@@ -164,8 +163,8 @@ class GrpcClient:
         """
         request = get_model_status_pb2.GetModelStatusRequest()
         self._address_to(request.model_spec, version)
-        response = self._call(self._model.GetModelStatus, request)
-        return {entry.version: State(entry.state).name for entry in response.model_version_status}
+        response = self._call("GetModelStatus", request)
+        return {entry.version: entry.State.Name(entry.state) for entry in response.model_version_status}
 
     def close(self) -> None:
         """Closes the channel."""
@@ -203,7 +202,7 @@ class GrpcClient:
     def _signatures(self, version: int | None, label: str = "") -> get_model_metadata_pb2.SignatureDefMap:
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._address_to(request.model_spec, version, label)
-        packed = self._call(self._prediction.GetModelMetadata, request).metadata["signature_def"]
+        packed = self._call("GetModelMetadata", request).metadata["signature_def"]
         signatures = get_model_metadata_pb2.SignatureDefMap()
         packed.Unpack(signatures)
         return signatures
@@ -222,11 +221,11 @@ class GrpcClient:
         definition = self._definition(*where)
         return definition.inputs[name].dtype if definition and name in definition.inputs else None
 
-    def _call(self, method: object, request: object) -> object:
+    def _call(self, method: str, request: object) -> object:
         left = self._retries
         while True:
             try:
-                return method(request, timeout=self._timeout_s)
+                return self._methods[method](request, timeout=self._timeout_s)
             except grpc.RpcError as error:
                 # gRPC itself tries UNAVAILABLE again. RESOURCE_EXHAUSTED may also be a message that is too
                 # long, for ever: the server says when another attempt makes sense.
@@ -238,6 +237,20 @@ class GrpcClient:
             left -= 1
 
 
+def _methods(channel: grpc.Channel) -> dict[str, grpc.UnaryUnaryMultiCallable]:
+    """The methods of both services by name: what their stubs hold, whose modules import TensorFlow."""
+    return {
+        name: channel.unary_unary(
+            f"/{service.full_name}/{name}",
+            request_serializer=message_factory.GetMessageClass(method.input_type).SerializeToString,
+            response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+        )
+        for file in _SERVICES
+        for service in file.services_by_name.values()
+        for name, method in service.methods_by_name.items()
+    }
+
+
 def _channel_options(retries: int) -> list[tuple[str, object]]:
     """No limits on message sizes, and gRPC's own retries where the server is not reached or busy."""
     policy = {
@@ -247,7 +260,11 @@ def _channel_options(retries: int) -> list[tuple[str, object]]:
         "backoffMultiplier": 2,
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.initial_reconnect_backoff_ms", 100),  # else a second, in which every attempt fails at once
+    ]
     if not retries:
         return [*options, ("grpc.enable_retries", 0)]
     config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})

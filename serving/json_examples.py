@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow_serving.apis import input_pb2
 
 from .errors import invalid
+from .generated_messages import generated
 from .json_dump import dump_json
 from .json_tensor import is_base64, to_bytes, type_name
+
+example_pb2 = generated("tensorflow.core.example.example_pb2")
+feature_pb2 = generated("tensorflow.core.example.feature_pb2")
+input_pb2 = generated("tensorflow_serving.apis.input_pb2")
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 

@@ -6,12 +6,11 @@ import base64
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 
+from .data_types import data_type, dtype_name
 from .errors import invalid
 from .json_parser import decode_text, encode_text
 from .json_text import Raw, decimal_texts, string_text, write_expanded, write_inline
-from .signatures import dtype_name
 
 
 def write_predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
@@ -99,5 +98,5 @@ def _leaves(name: str, array: np.ndarray) -> list:
         return [Raw("true" if value else "false") for value in flat.tolist()]
     if array.dtype.kind in "iu" and array.dtype != np.uint16:
         return [Raw(value) for value in flat.tolist()]
-    kind = dtype_name(tf.dtypes.as_dtype(array.dtype).as_datatype_enum)
+    kind = dtype_name(data_type(array))
     raise invalid(f"Failed to write JSON value for tensor type: {kind}")

@@ -7,9 +7,8 @@ import binascii
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 
+from .data_types import numpy_type, types_pb2
 from .errors import Code, ServingError, invalid
 from .json_dump import dump_json
 from .json_parser import encode_text
@@ -98,7 +97,7 @@ def _convert(items: list, info: TensorInfo) -> np.ndarray | None:
         array[:] = [to_bytes(item) for item in items]
         return array
     if not items:
-        return np.empty(0, dtype=tf.dtypes.as_dtype(info.dtype).as_numpy_dtype)
+        return np.empty(0, dtype=numpy_type(info.dtype))
     return None
 
 

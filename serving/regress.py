@@ -8,8 +8,8 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from .classify import shape_text
+from .data_types import data_type
 from .errors import Code, ServingError, invalid
-from .tensor_protos import data_type
 
 METHOD = "tensorflow/serving/regress"
 

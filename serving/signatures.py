@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 
+from .data_types import dtype_name
+from .generated_messages import generated
 from .tensor_protos import from_proto
+
+meta_graph_pb2 = generated("tensorflow.core.protobuf.meta_graph_pb2")
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -35,11 +37,6 @@ class Signature:
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
     defaults: Mapping[str, np.ndarray]
-
-
-def dtype_name(dtype: int) -> str:
-    """Returns TensorFlow's C++ name of a `DataType` number."""
-    return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
 
 
 def read_signature(name: str, definition: meta_graph_pb2.SignatureDef) -> Signature:

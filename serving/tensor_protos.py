@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, types_pb2
 
+from .data_types import data_type, numpy_type, types_pb2
 from .errors import invalid
+from .generated_messages import generated
+
+tensor_pb2 = generated("tensorflow.core.framework.tensor_pb2")
 
 # Which repeated field carries which type; the narrow integers share `int_val`.
 _FIELDS = {
@@ -61,7 +63,7 @@ def from_proto(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     try:
         shape = _shape(proto)
         if proto.tensor_content:
-            return np.asarray(tf.make_ndarray(proto))
+            return np.frombuffer(proto.tensor_content, numpy_type(proto.dtype)).copy().reshape(shape)
         return _expanded(_written(proto), math.prod(shape)).reshape(shape)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise invalid(f"tensor parsing error: {alias}") from error
@@ -82,7 +84,7 @@ def _written(proto: tensor_pb2.TensorProto) -> np.ndarray:
         array = np.empty(len(values), dtype=object)
         array[:] = values
         return array
-    dtype = tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype
+    dtype = numpy_type(proto.dtype)
     array = np.fromiter(values, _IN_MESSAGES[field], len(values))
     if field == "half_val":  # the sixteen bits of each
         return array.astype(np.uint16).view(dtype)
@@ -132,13 +134,6 @@ def to_proto(array: np.ndarray, as_content: bool = False) -> tensor_pb2.TensorPr
         return proto
     getattr(proto, field).extend(_values(array, field))
     return proto
-
-
-def data_type(array: np.ndarray) -> int:
-    """Returns TensorFlow's `DataType` number of an array."""
-    if array.dtype.kind in "OSU":
-        return types_pb2.DT_STRING
-    return tf.dtypes.as_dtype(array.dtype).as_datatype_enum
 
 
 def _values(array: np.ndarray, field: str) -> list:
