@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test peers test-jax lint format clean
+.PHONY: demo test test-all peers test-jax lint format clean
 
 demo: $(READY)
 	@$(BIN)/keras-attn demo
@@ -12,7 +12,11 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not exhaustive'
+
+# `make test`, then what takes long or repeats in another combination what that has proven.
+test-all: test
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m exhaustive
 
 # PyTorch, JAX, CTranslate2 and the Kubernetes client, which some tests compare with. The pinned PyTorch may bring its CUDA packages on Linux.
 peers: $(READY)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import os
 import pickle
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from .answering_process import AnsweringProcess
+from .few import few
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What the tests compile runs once or twice: XLA would take longer to optimise it than that saves.
@@ -53,6 +55,12 @@ for line in sys.stdin:
     np.savez(outputs_path, *[keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)])
     print("done", flush=True)
 """
+
+
+def pytest_collection_finish(session):
+    """Takes what was imported, a million objects, out of what each garbage collection looks through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -115,13 +123,10 @@ def tiny_model_fixture():
     return tiny_model
 
 
-@pytest.fixture(scope="session", params=["characters", "sentencepiece"])
+@pytest.fixture(scope="session", params=few(["characters", "sentencepiece"], "characters"))
 def text_to_text(request, tokenizers):
     """An untrained model between tokenizers of each kind; its texts end early, late and never."""
-    from keras_attn import TextToText
-
-    tokenizer = getattr(tokenizers, request.param)
-    return TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 13, 67)
+    return tiny_text_to_text(getattr(tokenizers, request.param))
 
 
 @pytest.fixture(scope="session")
@@ -226,6 +231,12 @@ def seeded():
 
     keras.utils.set_random_seed(SEED)
     return np.random.default_rng(SEED)
+
+
+def tiny_text_to_text(tokenizer):
+    from keras_attn import TextToText
+
+    return TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 13, 67)
 
 
 def tiny_model(source_vocabulary_size, target_vocabulary_size=None, dropout=0.0):

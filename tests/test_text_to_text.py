@@ -9,10 +9,18 @@ from keras_attn.decoding import decode
 from keras_attn.text import CharacterTokenizer
 from keras_attn.text_to_text import TextTooLongError
 
+from .conftest import tiny_text_to_text
+
 TEXTS = ["안녕하세요 세계", "Grüße aus Köln!", "", "ein Hund läuft", "漢字 🙂", "x"]
 EMPTY = TEXTS.index("")
 LIMIT = 67  # of the fixture
 LEARNED = {"positions": "learned"}
+
+
+@pytest.fixture(scope="module", params=["characters", "sentencepiece"])
+def text_to_text(request, tokenizers):
+    """The model of the other tests, here always between tokenizers of each kind."""
+    return tiny_text_to_text(getattr(tokenizers, request.param))
 
 
 @pytest.fixture(scope="module")

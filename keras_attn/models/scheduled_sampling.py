@@ -54,9 +54,10 @@ class ScheduledSampling(keras.Model):
     >>> from keras_attn.models import RecurrentSeq2Seq, ScheduledSampling, TeacherForcingSchedule
     >>> model = RecurrentSeq2Seq(11, 13, embedding_dim=5, units=7)
     >>> wrapper = ScheduledSampling(model, TeacherForcingSchedule("linear", k=1.0, slope=0.01))
-    >>> wrapper.compile("adam", keras_attn.SequenceCrossentropy(), jit_compile=False)
+    >>> wrapper.compile("adam", keras_attn.SequenceCrossentropy(), jit_compile=False)  # and then `fit`
     >>> source, target = keras.ops.array([[5, 9, 2]]), keras.ops.array([[1, 4, 8]])
-    >>> history = wrapper.fit({"source": source, "target": target}, target, verbose=0)
+    >>> tuple(wrapper({"source": source, "target": target}, training=True).shape), int(wrapper.steps)
+    ((1, 3, 13), 1)
 
     Differs from tfa.seq2seq's `ScheduledEmbeddingTrainingSampler` in having a schedule and a mode for models
     that are not recurrent.

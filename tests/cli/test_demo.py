@@ -19,8 +19,6 @@ from keras_attn.cli.server_process import serving
 
 from ..waiting import wait_until
 
-pytestmark = pytest.mark.slow
-
 _SMALL = ["--pairs", "700", "--set", "training.epochs=1", "--set", "model.units=16"]
 _TIMEOUT = 240
 _MAIN = "-m", "keras_attn.cli.main"
@@ -134,7 +132,7 @@ def test_a_server_ends_with_its_block(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.parametrize("marker", ["", "parameters"])
+@pytest.mark.parametrize("marker", ["", pytest.param("parameters", marks=pytest.mark.exhaustive)])
 def test_an_interrupt_before_and_while_training(tmp_path, marker):
     run_path = tmp_path / "run"
     demo = start_demo(run_path)
@@ -145,6 +143,7 @@ def test_an_interrupt_before_and_while_training(tmp_path, marker):
     assert_interrupted(demo, run_path)
 
 
+@pytest.mark.exhaustive
 def test_an_interrupt_while_exporting_leaves_no_half_written_version(finished):
     demo = start_demo(finished.run_path, program=("-c", _SHORT))
     wait_until(lambda: list(finished.run_path.glob("export/**/.*/saved_model.pb")))
@@ -153,6 +152,7 @@ def test_an_interrupt_while_exporting_leaves_no_half_written_version(finished):
     assert [path.name for path in finished.run_path.glob("export/dates/*")] == ["1"]
 
 
+@pytest.mark.exhaustive
 def test_a_stop_while_serving(finished):
     demo = start_demo(finished.run_path, program=("-c", _SHORT))
     assert any("4. Serve" in line for line in demo.stdout)

@@ -225,7 +225,7 @@ def get(port, path):
         connection.close()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_server_runs_on_what_the_files_say(deployed, base_path):
     folder, service, pod = deployed
     (container,) = pod["spec"]["containers"]

@@ -103,13 +103,11 @@ def assert_all_ways_agree(report, base_path, num_signatures):
     assert report["least_server_version"] == "2.16"
 
 
-@pytest.mark.slow
 def test_a_recurrent_run_answers_the_same_every_way(reports, exported_run):
     assert reports["recurrent"]["signatures"] == sorted(FEW)
     assert_all_ways_agree(reports["recurrent"], exported_run, 3)  # `stream_events` is asked with `stream`
 
 
-@pytest.mark.slow
 def test_a_transformer_run_answers_the_same_every_way(reports, transformer_run):
     _, base_path = transformer_run
     assert reports["transformer"]["signatures"] == sorted(INPUTS)
@@ -118,7 +116,6 @@ def test_a_transformer_run_answers_the_same_every_way(reports, transformer_run):
     assert (manifest["model"], manifest["decoding"]["beam_size"]) == ("TransformerSeq2Seq", 3)
 
 
-@pytest.mark.slow
 def test_an_export_of_other_weights_than_the_runs_is_found(
     keras_attn, tiny_run, exported_run, tmp_path, monkeypatch
 ):

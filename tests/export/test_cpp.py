@@ -40,7 +40,7 @@ def libraries():
     return sorted(Path(tensorflow_text.__file__).parent.glob("python/ops/_sentencepiece*.so"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_cpp_program_answers_as_the_eager_model_does(program, libraries, exported, text_to_text):
     command = [program, exported, *libraries]
     lines = "".join(f"{text}\n" for text in TEXTS)
@@ -52,7 +52,7 @@ def test_a_cpp_program_answers_as_the_eager_model_does(program, libraries, expor
     np.testing.assert_allclose([float(score) for _, score in answers], eager["score"], rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_program_says_what_is_wrong(program, tmp_path):
     done = subprocess.run([program, tmp_path], input=b"", capture_output=True, check=False)
     assert done.returncode == 1

@@ -122,7 +122,7 @@ def test_beam_search_gives_the_same_hypotheses_and_scores(rng, open_translator, 
     check_beams(model, open_translator(model), SOURCE, power)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["post_norm", "pre_norm"])
 def test_trained_weights_give_the_same(rng, open_translator, kind):
     """A model that has learned to reverse, at least mostly, decodes in CTranslate2 as here."""

@@ -118,7 +118,6 @@ class Own(tf.Module):
         self.encode, self.decode, self.pieces = tokenizer.encode, tokenizer.decode, tokenizer.pieces
 
 
-@pytest.mark.slow
 def test_a_tokenizer_of_ones_own_is_in_the_graph_alone(tokenizers, tiny_model, few_signatures, tmp_path):
     own = Own(tokenizers.characters)
     with few_signatures():

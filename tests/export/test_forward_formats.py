@@ -48,7 +48,7 @@ def assert_same_logits(model, batch, received):
     np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @LITERT
 @pytest.mark.parametrize(("family", "batch_size"), [("recurrent", 2), ("transformer", None)])
 def test_litert_of_fixed_lengths(models, family, batch_size, tmp_path):
@@ -56,7 +56,7 @@ def test_litert_of_fixed_lengths(models, family, batch_size, tmp_path):
     assert_same_logits(models(family), BATCH, run(**BATCH)["output_0"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @LITERT
 def test_litert_of_any_shape_of_a_convolutional_model(models, tmp_path):
     model = models("convolutional")
@@ -65,7 +65,7 @@ def test_litert_of_any_shape_of_a_convolutional_model(models, tmp_path):
         assert_same_logits(model, batch, run(**batch)["output_0"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @LITERT
 @pytest.mark.parametrize(
     ("family", "batch_size", "fixed_lengths", "op"),
@@ -93,7 +93,7 @@ def onnx_answers(model, path):
     return [session.run(None, batch)[0] for batch in (BATCH, OTHER)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @ONNX
 @pytest.mark.parametrize("family", ["recurrent", "transformer"])
 def test_onnx_of_any_shape(models, family, tmp_path):
@@ -102,7 +102,7 @@ def test_onnx_of_any_shape(models, family, tmp_path):
         assert_same_logits(models(family), batch, answer)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @ONNX
 def test_onnx_of_learned_positions_gives_nothing(models, tmp_path):
     """tf2onnx writes `where(m, a, b)` as a m + b (1 - m); b is NaN beyond the table, and so is 0 times it."""

@@ -16,6 +16,7 @@ def test_a_folder_that_no_server_takes(tmp_path):
         raise AssertionError("it was served")
 
 
+@pytest.mark.exhaustive
 def test_xla_can_be_switched_off(run_python):
     """In a process of its own: there is no way back."""
     script = """

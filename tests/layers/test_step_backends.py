@@ -64,7 +64,7 @@ def here(monkeypatch, tmp_path):
         yield numbers
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("backend", sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()}))
 def test_the_same_numbers_as_on_another_backend(run_python, here, tmp_path, backend):
     if find_spec(backend) is None:

@@ -8,9 +8,12 @@ import tensorflow as tf
 from keras_attn.decoding import decode
 from keras_attn.models import TransformerLanguageModel
 
+from ..few import few
+from ..lazily import Lazily
+
 V, D, H, HIDDEN = 23, 12, 3, 17
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [0, 0, 0, 0, 0]], np.int32)
-TARGET = np.array([[1, 7, 7, 19, 4, 8, 5], [1, 10, 3, 3, 22, 6, 6], [1, 21, 4, 0, 0, 0, 0]], np.int32)
+TARGET = np.array([[1, 7, 7, 19, 4], [1, 10, 3, 3, 22], [1, 21, 4, 0, 0]], np.int32)
 B, T = TARGET.shape
 S = SOURCE.shape[1]
 
@@ -28,12 +31,15 @@ KINDS = {
     "own_output": {"share_embeddings": "none", "output_bias": True},
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+# The others, and what both do to several layers: `test_padding_stands_nowhere` goes through the same steps.
+SOME_KINDS = pytest.mark.parametrize("kind", few(KINDS, "pre_norm", "t5", "windowed", "own_output"))
 
 
 @pytest.fixture(scope="module")
 def models():
     """One of each kind."""
-    return {kind: make(np.random.default_rng(7), **settings) for kind, settings in KINDS.items()}
+    layers = Lazily(lambda kind: 2 if kind == "pre_norm" else 1)
+    return Lazily(lambda kind: make(np.random.default_rng(7), **KINDS[kind], num_layers=layers[kind]))
 
 
 def make(rng, **settings):
@@ -55,7 +61,7 @@ def assert_close(one, other):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
 
 
-@EVERY_KIND
+@SOME_KINDS
 def test_step_by_step_equals_the_full_pass(models, kind):
     model = models[kind]
     logits = call(model)
@@ -83,7 +89,7 @@ def test_padding_stands_nowhere(models, kind):
     assert_close(call(model, np.pad(SOURCE, ((0, 0), (0, 1)))), logits)
 
 
-@pytest.mark.parametrize("kind", ["learned", "shaw", "windowed"])
+@pytest.mark.parametrize("kind", few(["learned", "shaw", "windowed"], "windowed"))
 def test_padding_in_front_is_padding_at_the_end(models, kind):
     model, count = models[kind], np.sum(SOURCE == 0, axis=1)
     in_front = np.stack([np.roll(row, pads) for row, pads in zip(SOURCE, count, strict=True)])
@@ -113,7 +119,7 @@ def test_without_a_prompt_it_is_a_plain_language_model(models, source):
 def test_future_tokens_change_nothing_and_every_prompt_token_matters(models):
     model = models["pre_norm"]
     logits = call(model)
-    for position in (0, 3, T - 2):
+    for position in (0, T - 2):
         changed = TARGET.copy()
         changed[:, position + 1 :] = (changed[:, position + 1 :] + 5) % V
         other = call(model, target=changed)
@@ -156,19 +162,20 @@ def test_the_alignment_is_the_last_layers_attention_to_the_prompt(rng):
 
 def test_greedy_of_a_batch_is_greedy_of_its_rows_and_of_a_graph(models):
     model = models["rotary"]
-    together = decode(model, SOURCE, 1, 2, 5)
+    together = decode(model, SOURCE, 1, 2, 3)
     for row in range(B):
         source = SOURCE[row : row + 1, : np.count_nonzero(SOURCE[row])]
-        alone = decode(model, source, 1, 2, 5)
+        alone = decode(model, source, 1, 2, 3)
         np.testing.assert_array_equal(alone.tokens[0], together.tokens[row, :, : alone.tokens.shape[-1]])
         np.testing.assert_allclose(alone.log_probs[0], together.log_probs[row], rtol=1e-4)
     graph = tf.function(
-        lambda source: decode(model, source, 1, 2, 5, return_alignments=True),
+        lambda source: decode(model, source, 1, 2, 3, return_alignments=True),
         [tf.TensorSpec([None, None], tf.int32)],
+        autograph=False,
     )
-    for source in (SOURCE, SOURCE[:, :0]):
+    for source, tokens in ((SOURCE, together.tokens), (SOURCE[:, :0], together.tokens[2:])):
         decoded = graph(source)
-        np.testing.assert_array_equal(decoded.tokens, decode(model, source, 1, 2, 5).tokens)
+        np.testing.assert_array_equal(decoded.tokens[2:], tokens[-1:])
         assert decoded.alignments.shape[-1] == source.shape[1]
 
 

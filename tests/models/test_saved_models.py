@@ -1,7 +1,5 @@
 """What one process saves, another loads: bit-equal on TensorFlow, the same and able to train on JAX."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
@@ -51,23 +49,19 @@ MODELS = {
     "language_model": lambda: TransformerLanguageModel(V, 1, **BLOCKS, positions="learned"),
 }
 
-LOAD_AND_PREDICT = """
+ON_JAX = ("luong", "without_attention", "convolutional", "transformer", "language_model")
+PREDICT_AND_TRAIN = """
 import sys
 import keras, numpy as np
 import keras_attn.models
-folder, backend, *kinds = sys.argv[1:]
-assert keras.backend.backend() == backend
+folder, *kinds = sys.argv[1:]
+assert keras.backend.backend() == "jax"
 inputs = dict(np.load(folder + "/inputs.npz"))
 def load(kind):
     return keras.models.load_model(f"{folder}/{kind}.keras", compile=False)
 for kind in kinds:
-    model = load(kind)  # JAX compiles it as a whole faster than each of its operations
-    predict = model.predict_on_batch if backend == "jax" else model
-    np.save(f"{folder}/{backend}_{kind}.npy", predict(inputs))
-"""
-
-ON_JAX = ("luong", "without_attention", "convolutional", "transformer", "language_model")
-TRAIN = """
+    # JAX compiles the model as a whole faster than each of its operations.
+    np.save(f"{folder}/{kind}.npy", load(kind).predict_on_batch(inputs))
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.models import ScheduledSampling, TeacherForcingSchedule
 modes = {
@@ -88,35 +82,37 @@ for kind, mode in modes.items():
 """
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """The folder of the saved models, and the logits of each."""
-    folder, rng, logits = tmp_path_factory.mktemp("saved"), np.random.default_rng(7), {}
-    for kind, make in MODELS.items():
-        model = make()
-        for weight in model.trainable_weights:
-            weight.assign(rng.normal(0, 0.5, weight.shape) + (weight.name == "gamma"))
-        model.save(folder / f"{kind}.keras")
-        logits[kind] = model(INPUTS).numpy()
-    np.savez(folder / "inputs.npz", **INPUTS)
-    return SimpleNamespace(folder=folder, logits=logits)
+def made(kind):
+    """A model with random weights."""
+    model, rng = MODELS[kind](), np.random.default_rng(7)
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, 0.5, weight.shape) + (weight.name == "gamma"))
+    return model
 
 
-def test_bit_equal_in_a_fresh_process(saved, run_python):
-    run_python(LOAD_AND_PREDICT, saved.folder, "tensorflow", *MODELS)
-    for kind, logits in saved.logits.items():
-        np.testing.assert_array_equal(np.load(saved.folder / f"tensorflow_{kind}.npy"), logits)
+@pytest.mark.parametrize("kind", MODELS)
+def test_bit_equal_in_a_fresh_process(kind, predict_in_fresh_process):
+    model = made(kind)
+    (logits,) = predict_in_fresh_process(model, INPUTS)
+    np.testing.assert_array_equal(logits, model(INPUTS))
 
 
-def test_the_same_on_jax_and_trains_there(saved, run_python, monkeypatch):
+@pytest.mark.exhaustive
+def test_the_same_on_jax_and_trains_there(tmp_path, run_python, monkeypatch):
     pytest.importorskip("jax", reason="JAX is another backend of Keras")
+    logits = {}
+    for kind in ON_JAX:
+        model = made(kind)
+        model.save(tmp_path / f"{kind}.keras")
+        logits[kind] = model(INPUTS).numpy()
+    np.savez(tmp_path / "inputs.npz", **INPUTS)
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    lines = run_python(LOAD_AND_PREDICT + TRAIN, saved.folder, "jax", *ON_JAX).splitlines()
+    lines = run_python(PREDICT_AND_TRAIN, tmp_path, *ON_JAX).splitlines()
     trained = ("luong", "without_attention", "convolutional", "language_model")
     assert lines == [f"{kind} 12 True" for kind in trained]
     for kind in ON_JAX:
-        here = np.load(saved.folder / f"jax_{kind}.npy")
-        np.testing.assert_allclose(here, saved.logits[kind], rtol=1e-4, atol=2e-5, err_msg=kind)
+        there = np.load(tmp_path / f"{kind}.npy")
+        np.testing.assert_allclose(there, logits[kind], rtol=1e-4, atol=2e-5, err_msg=kind)
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "convolutional", "transformer", "language_model"])

@@ -15,9 +15,11 @@ from keras_attn.models import (
     TransformerSeq2Seq,
 )
 
+from ..few import few
+
 V = 23
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
-TARGET = np.array([[1, 7, 7, 19, 4, 8, 5], [1, 10, 3, 3, 22, 6, 6], [1, 21, 4, 0, 0, 0, 0]], np.int32)
+TARGET = np.array([[1, 7, 7, 19, 4], [1, 10, 3, 3, 22], [1, 21, 4, 0, 0]], np.int32)
 INPUTS = {"source": SOURCE, "target": TARGET}
 NEVER_TRUE = TeacherForcingSchedule("inverse_sigmoid", k=1.0)  # after many steps
 LATE = 1_000_000
@@ -30,7 +32,10 @@ FAMILIES = {
     "transformer": lambda: TransformerSeq2Seq(V, V, 1, 1, 6, 2, 11, dropout=0.0),
     "language_model": lambda: TransformerLanguageModel(V, 1, 6, 2, 11, dropout=0.0),
 }
-EVERY_FAMILY = pytest.mark.parametrize("family", [name for name in FAMILIES if name != "recurrent_dropout"])
+EVERY_FAMILY = pytest.mark.parametrize(
+    "family",
+    few([name for name in FAMILIES if name != "recurrent_dropout"], "convolutional", "language_model"),
+)
 
 
 def make(rng, family="recurrent"):
@@ -81,7 +86,7 @@ def test_in_parallel_the_guesses_come_from_a_pass_over_the_truth(rng, family):
     assert not np.allclose(received, model(INPUTS))
 
 
-@pytest.mark.parametrize("family", ["recurrent", "recurrent_deep"])
+@pytest.mark.parametrize("family", few(["recurrent", "recurrent_deep"], "recurrent_deep"))
 def test_one_by_one_each_guess_follows_from_the_one_before(rng, family):
     """Whatever is fed is what greedy decoding would have fed, up to the pads."""
     model = make(rng, family)
@@ -152,13 +157,19 @@ def test_no_gradient_flows_through_what_is_fed(rng, mode):
 
 
 @pytest.mark.parametrize(
-    ("family", "mode"), [("convolutional", "parallel"), ("recurrent_dropout", "sequential")]
+    ("family", "mode"),
+    few(
+        [("convolutional", "parallel"), ("recurrent_dropout", "sequential")],
+        ("convolutional", "parallel"),
+    ),
 )
 def test_fit_counts_steps_and_trains_the_model(rng, family, mode):
     model = make(rng, family)
     before = model.get_weights()
     wrapper = wrapped(model, 0, TeacherForcingSchedule("linear", 1.0, 0.4), mode=mode)
-    wrapper.compile(keras.optimizers.Adam(0.01), SequenceCrossentropy(), jit_compile=False)
+    adam = keras.optimizers.Adam(0.01)
+    adam.build(wrapper.trainable_variables)  # else TensorFlow traces the step twice
+    wrapper.compile(adam, SequenceCrossentropy(), jit_compile=False)
     labels = np.roll(TARGET, -1, axis=1)
     losses = wrapper.fit(INPUTS, labels, epochs=3, verbose=0, shuffle=False).history["loss"]
     assert int(wrapper.steps) == 3

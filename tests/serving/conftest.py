@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from keras_attn.serving.quiet import import_tensorflow
@@ -133,6 +135,13 @@ class Examples(tf.Module):
 def save(module, directory, **more):
     """Saves a module with its `call` as `serving_default`."""
     tf.saved_model.save(module, str(directory), signatures={"serving_default": module.call, **more})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def old_objects_left_alone():
+    """A server collects garbage whenever it unloads a version: not that of a thousand tests before these."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -47,12 +47,6 @@ def free_ports():
         return one.getsockname()[1], two.getsockname()[1]
 
 
-def outcome(*flags):
-    with running(*flags) as process:
-        out, err = process.communicate(timeout=TIMEOUT_S)
-        return process.returncode, out, err
-
-
 def logged(err):
     """The lines of a log without their times."""
     return [line.split(maxsplit=2)[2] for line in err.splitlines()]
@@ -117,6 +111,7 @@ def test_ctrl_c_and_xla_disabled_as_in_the_stock_server(tmp_path):
         ]
 
 
+@pytest.mark.exhaustive
 def test_waiting_for_a_base_path_can_be_stopped(tmp_path):
     grpc_port, _ = free_ports()
     with running(f"--port={grpc_port}", f"--model_base_path={tmp_path}/nothing") as process:
@@ -132,17 +127,24 @@ def test_waiting_for_a_base_path_can_be_stopped(tmp_path):
         assert "Traceback" not in err
 
 
-def test_a_first_version_that_does_not_load(tmp_path):
+def test_a_first_version_that_does_not_load(tmp_path, monkeypatch, capsys, caplog):
     (tmp_path / "3").mkdir()
-    code, out, err = outcome("--port=0", f"--model_base_path={tmp_path}", "--max_num_load_retries=0")
-    assert code == 255
-    assert out == (
+    monkeypatch.setattr("keras_attn.serving.server._serve", started)
+    assert main(["--port=0", f"--model_base_path={tmp_path}", "--max_num_load_retries=0"]) == 255
+    captured = capsys.readouterr()
+    assert captured.out == (
         "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available:"
         " {{{name: default version: 3} due to error: NOT_FOUND: Could not find SavedModel .pb or .pbtxt at"
         f" supplied export directory path: {tmp_path}/3. Check that the directory exists and that you have"
         " the right permissions for accessing it.}, }\n"
     )
-    assert "Traceback" not in err
+    assert "Traceback" not in captured.err + caplog.text
+
+
+def started(options):
+    """A server without signal handlers, which are the whole process's."""
+    with Server(options, rest=False):
+        return 0
 
 
 def test_a_config_file_that_is_none(tmp_path, monkeypatch, capsys, caplog):
@@ -207,12 +209,20 @@ def test_a_package_that_is_not_installed(capsys, monkeypatch):
     assert "module 'uvicorn' is missing. Install it with: pip install" in capsys.readouterr().out
 
 
-def test_tensorflow_is_imported_quietly_and_not_by_the_rest_client():
+def test_the_rest_client_imports_no_tensorflow(run_python):
     code = (
         "import sys\n"
         "from keras_attn.serving import Client, ServerError, Options\n"
         "Client('http://localhost:1')\n"
         "assert 'tensorflow' not in sys.modules and 'numpy' not in sys.modules, 'imported'\n"
+    )
+    assert run_python(code) == ""
+
+
+@pytest.mark.exhaustive
+def test_tensorflow_is_imported_quietly():
+    code = (
+        "import sys\n"
         "from keras_attn.serving.quiet import import_tensorflow\n"
         "assert import_tensorflow() is sys.modules['tensorflow']\n"
     )
@@ -223,6 +233,7 @@ def test_tensorflow_is_imported_quietly_and_not_by_the_rest_client():
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.exhaustive
 def test_killed_under_load_and_started_again(models):
     grpc_port, rest_port = free_ports()
     flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_base_path={models['half']}"]

@@ -45,7 +45,7 @@ def assert_same(folder, one, other):
         np.testing.assert_allclose(*pair, rtol=2e-3, atol=2e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_devices(tmp_path):
     mirrored = start("mirrored", tmp_path)
     several_devices.main("one", tmp_path)

@@ -116,7 +116,7 @@ def test_another_seed_without_warm_up_and_long_pairs(finished, recipe_of, traini
     assert history[0]["loss"] != pytest.approx(finished.history[0]["loss"], rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(finished, training, tmp_path):
     """With dropout: batches, dropout's random numbers, optimizer and learning rate all go on."""
     recipe_path, path = finished.run.path / "recipe.toml", tmp_path / "killed"
@@ -165,7 +165,7 @@ def interrupt_at(epoch, batch):
     return on_train_batch_end
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_inside_an_epoch_and_resumed_bit_for_bit(quick_recipe_of, tmp_path):
     """SIGKILL, and all in processes with one thread: no sum depends on who was faster."""
     recipe_path = tmp_path / "recipe.toml"

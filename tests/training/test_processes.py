@@ -52,7 +52,7 @@ def finish(processes):
     return printed
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_go_on_where_one_has_stopped(quick_recipe_of, training, tmp_path, monkeypatch):
     """The first epoch is TensorFlow's; the second one's loss and weights are those that it finds itself."""
     pytest.importorskip("jax")

@@ -55,7 +55,6 @@ def test_processes_get_whole_pairs(recipe_of):
     assert not together[5:].any()
 
 
-@pytest.mark.slow
 def test_a_run(recipe_of, training, tmp_path):
     """With all that it has to go together with; what is saved answers as any other model does."""
     sizes = {"embedding_dim": 6, "num_heads": 2, "hidden_dim": 11, "layer_drop": 0.2}
@@ -91,7 +90,7 @@ def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):
     assert losses[0.5][0] > losses[0.5][1] + 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_it_begins_after_the_epochs_without(recipe_of, training, finished, tmp_path, monkeypatch):
     """Those are the epochs of a run that knows nothing of it; resumed inside an epoch, it is the same run."""
     recipe = recipe_of(training__checkpoint_steps=2, training__r_drop=4.0, training__r_drop_after=2)

@@ -210,6 +210,7 @@ def test_which_model(averaged_run, finished):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.exhaustive
 def test_a_process_that_trained_nothing_finds_the_last_model(finished, run_python):
     script = (
         "import sys; from keras_attn.training.run_folder import RunFolder; "
