@@ -7,6 +7,7 @@ import os
 import sys
 from urllib.parse import quote
 
+from .early_checks import check_files_and_ports
 from .errors import ServingError
 from .flags import FlagError, check_options, parse_flags, usage
 from .listening import PortInUse
@@ -62,6 +63,8 @@ def _start(options: Options) -> int:
 
 def _serve(options: Options) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # failures arrive as exceptions
+    has_rest = _has_rest(options)
+    check_files_and_ports(options, has_rest)
     stop = stop_event()
     import_tensorflow()
     from .running import Server
@@ -69,7 +72,7 @@ def _serve(options: Options) -> int:
 
     if not options.xla_cpu_compilation_enabled:
         disable_xla()
-    server = Server(options, rest=_has_rest(options))
+    server = Server(options, rest=has_rest)
     try:
         if server.start(stop):
             _announce(server)

@@ -2,7 +2,6 @@
 
 import os
 
-import keras
 import numpy as np
 
 from .half_written import removed_on_failure
@@ -34,7 +33,7 @@ def average_epochs(run, last=None, best=None):
     Reference: Vaswani et al. 2017, section 6.1.
     """
     kept = run.checkpoints.weights()
-    epochs = _chosen_epochs(run, kept, last, best)
+    epochs = chosen_epochs(run, last, best)
     model = run.last_model()
     average_weights(model, [kept[epoch] for epoch in epochs])
     temporary = run.path / ".averaged.keras"
@@ -44,8 +43,9 @@ def average_epochs(run, last=None, best=None):
     return epochs
 
 
-def _chosen_epochs(run, kept, last, best):
-    wanted = last or best
+def chosen_epochs(run, last=None, best=None):
+    """The epochs whose weights are averaged, in order; arguments and errors are those of `average_epochs`."""
+    wanted, kept = last or best, run.checkpoints.weights()
     if len(kept) < wanted:
         raise RunError(
             f"{run.path} has kept the weights of {len(kept)} epochs. Expected at least {wanted}. Train "
@@ -63,6 +63,8 @@ def _chosen_epochs(run, kept, last, best):
 
 def average_weights(model, paths):
     """Gives a model the mean of the weights in `.weights.h5` files; see `average_epochs`."""
+    import keras  # here, so that `chosen_epochs` can be asked before the import
+
     sums = [np.zeros(weight.shape, np.float64) for weight in model.weights]
     for path in paths:
         model.load_weights(path)

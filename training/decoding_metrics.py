@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from .averaged_weights import averaged_weights
-from .evaluate import corpus_scores, translate_all
+from .evaluate import corpus_scores
+from .translation import translate_all
 from .translator import copy_weights, in_float32, make_translator
 
 

@@ -4,6 +4,8 @@ import time
 
 import sacrebleu
 
+from .translation import translate_all
+
 
 def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):
     """Translates the sources and compares with the targets.
@@ -52,19 +54,3 @@ def corpus_scores(translations, references, tokenize="13a"):
 def bleu_metric(tokenize):
     """sacreBLEU's metric; whoever asks for no tokenizer needs no warning that the text is tokenized."""
     return sacrebleu.BLEU(tokenize=tokenize, force=tokenize == "none")
-
-
-def translate_all(text_to_text, texts, batch_size=64):
-    """Translates any number of texts, those of similar length together.
-
-    Returns:
-        A list of strings in the order of `texts`.
-    """
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    translations = [""] * len(texts)
-    for begin in range(0, len(order), batch_size):
-        chosen = order[begin : begin + batch_size]
-        translated = text_to_text([texts[index] for index in chosen])
-        for index, text in zip(chosen, translated, strict=True):
-            translations[index] = text
-    return translations

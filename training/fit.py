@@ -11,9 +11,9 @@ from keras_attn.r_drop_loss import RDropCrossentropy
 from .averaging import average_epochs
 from .backends import compiles
 from .checkpoint_keeper import CheckpointKeeper
-from .corpus import check_lengths, encode_pairs, tokenizers_of_run
 from .decoding_metrics import DecodingMetrics
 from .devices import data_parallel, device_scope, loss_weight, num_replicas, scope_of
+from .encoded_pairs import check_lengths, encode_pairs
 from .interrupted_epoch import InterruptedEpoch
 from .models import build_model
 from .monitors import is_exhausted
@@ -23,6 +23,7 @@ from .pairs import line_numbers
 from .processes import ALONE
 from .random_states import RepeatableEpochs
 from .recipe_batches import make_batches
+from .run_tokenizers import tokenizers_of_run
 from .section import RecipeError
 from .tensorboard_log import TensorBoardLog
 from .validation import Validation

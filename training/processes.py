@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 from .recipe_file import dump_recipe
@@ -38,6 +37,11 @@ class Processes(NamedTuple):
 ALONE = Processes()
 
 
+def is_alone():
+    """Whether the environment speaks of no other processes; see `join_processes`."""
+    return not any(os.environ.get(name) for name in _VARIABLES)
+
+
 def join_processes():
     """Joins the processes that the environment speaks of, before anything else is computed.
 
@@ -52,13 +56,15 @@ def join_processes():
         RunError: on another backend than JAX, or if the variables do not fit together.
     """
     address, count, index = (os.environ.get(name, "") for name in _VARIABLES)
-    if not (address or count or index):
+    if is_alone():
         return ALONE
     if not (address and count.isdigit() and index.isdigit() and int(index) < int(count)):
         raise RunError(
             f"Several processes need {', '.join(_VARIABLES)}. Expected host:port of the first process, their "
             f"number, and the number of this one, from 0. Received: {address!r}, {count!r}, {index!r}."
         )
+    import keras
+
     if keras.backend.backend() != "jax":
         raise RunError(
             f"Several processes train on JAX alone. Expected KERAS_BACKEND=jax. Received: "

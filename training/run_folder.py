@@ -6,24 +6,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import keras
-
-# A saved model finds its classes only where these have been imported.
-import keras_attn.losses
-import keras_attn.metrics
-import keras_attn.models
-import keras_attn.r_drop_loss  # noqa: F401
-from keras_attn.text import load_tokenizer
-
-from . import optimizer  # noqa: F401
-from .averaged_weights import averaged_weights
 from .checkpoints import Checkpoints
 from .half_written import removed_on_failure
 from .monitors import ranked
 from .recipe_file import differences, dump_recipe, load_recipe
 from .run_error import RunError
 from .run_lock import locked
-from .translator import in_float32, make_translator
 
 _NAMED = ("best", "last", "averaged")
 
@@ -47,6 +35,8 @@ class RunFolder:
     translations.test.tsv   source, reference, translation of each test pair
     ```
 
+    Files alone are looked at without TensorFlow and Keras; methods that give or take a model import them.
+
     Args:
         path: the folder; made by `begin`.
     """
@@ -66,18 +56,29 @@ class RunFolder:
             RunError: if the folder holds something else, a run of another recipe, or one whose checkpoints
                 are gone.
         """
+        self.check(recipe)
         recipe_path = self.path / "recipe.toml"
         if recipe_path.exists():
             own = load_recipe(recipe_path)
-            self._check_recipe(own, recipe)
-            if own != recipe:
-                self.write_text("recipe.toml", dump_recipe(recipe))
-            return
-        # A file whose writing was cut short is hidden and does not count.
-        if self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
-            raise RunError(f"{self.path} is not empty and no run folder. Give another --run folder.")
+            if own == recipe:
+                return
+            if not self.has_begun() and differences(own, recipe):
+                self.forget()
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_text("recipe.toml", dump_recipe(recipe))
+
+    def check(self, recipe):
+        """Holds that a run of `recipe` may begin or go on here; changes nothing.
+
+        Raises:
+            RunError: as `begin`.
+        """
+        recipe_path = self.path / "recipe.toml"
+        if recipe_path.exists():
+            self._check_recipe(load_recipe(recipe_path), recipe)
+        # A file whose writing was cut short is hidden and does not count.
+        elif self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
+            raise RunError(f"{self.path} is not empty and no run folder. Give another --run folder.")
 
     def _check_recipe(self, own, recipe):
         """Holds that `recipe` may go on where this run, of the recipe `own`, stands."""
@@ -88,8 +89,6 @@ class RunFolder:
                     f"{self.path} holds a recipe.toml that train did not write, and would be overwritten. "
                     "Give another --run folder."
                 )
-            if changes:
-                self.forget()
             return
         changes = [change for change in changes if not change.startswith("data.folder:")]
         if changes:
@@ -145,6 +144,8 @@ class RunFolder:
         found = [sorted((self.path / "tokenizer").glob(f"{side}.*")) for side in ("source", "target")]
         if not all(found):
             return None
+        from keras_attn.text import load_tokenizer
+
         return tuple(load_tokenizer(paths[0]) for paths in found)
 
     def checkpoint(self):
@@ -163,6 +164,8 @@ class RunFolder:
             monitor: the value that decides, e.g. `"val_loss"`.
             averaged_epochs: the epochs whose weights are kept, to be averaged.
         """
+        from .averaged_weights import averaged_weights
+
         temporary = self.checkpoints.write(model)
         with removed_on_failure(temporary):
             self.write_text("history.json", json.dumps(history, indent=1))
@@ -173,6 +176,8 @@ class RunFolder:
             self.checkpoints.publish(temporary, epoch)
 
     def _save_best(self, model, saved):
+        from .averaged_weights import averaged_weights
+
         copy = self.path / ".best.keras"
         with removed_on_failure(copy):
             with averaged_weights(model) as averaged:
@@ -195,16 +200,26 @@ class RunFolder:
         Raises:
             RunError: if there is no checkpoint yet.
         """
-        path = self.checkpoint().path
-        if path is None:
-            raise RunError(self._nothing_yet("a checkpoint"))
-        model = keras.models.load_model(path)
-        for variable, average in getattr(model.optimizer, "averages", list)():
-            variable.assign(average)
-        return model
+        from .run_models import load_last
+
+        return load_last(self.model_path("last"))
 
     def model(self, checkpoint="auto"):
         """One of the models of the run, in float32.
+
+        Args:
+            checkpoint: as in `model_path`.
+
+        Raises:
+            RunError: if it is not there.
+        """
+        path = self.model_path(checkpoint)
+        from .run_models import load_last, load_to_decode
+
+        return load_last(path, is_to_decode=True) if self._is_last(checkpoint) else load_to_decode(path)
+
+    def model_path(self, checkpoint="auto"):
+        """The file that holds one of the models of the run; looks, and loads nothing.
 
         Args:
             checkpoint: `"best"`, `"last"`, `"averaged"`, or the path of a `.keras` file; `"auto"` is what the
@@ -214,9 +229,12 @@ class RunFolder:
         Raises:
             RunError: if it is not there.
         """
+        if self._is_last(checkpoint):
+            path = self.checkpoint().path
+            if path is None:
+                raise RunError(self._nothing_yet("a checkpoint"))
+            return path
         checkpoint = self.checkpoint_name(checkpoint)
-        if checkpoint == "last":
-            return in_float32(self.last_model())
         paths = {"best": self.best_path, "averaged": self.averaged_path}
         path = paths.get(checkpoint, Path(checkpoint))
         if not path.exists() and checkpoint in paths:
@@ -226,21 +244,26 @@ class RunFolder:
                 f"The checkpoint {path} is no model. Expected one of {', '.join(_NAMED)}, or the path of a "
                 ".keras file."
             )
-        return in_float32(keras.models.load_model(path, compile=False))
+        return path
+
+    def _is_last(self, checkpoint):
+        return checkpoint == "last" or self.checkpoint_name(checkpoint) == "last"
 
     def text_to_text(self, checkpoint="auto", **options):
         """A model of the run between its tokenizers.
 
         Args:
-            checkpoint: as in `model`.
+            checkpoint: as in `model_path`.
             **options: what replaces values of the recipe's `[decoding]`, e.g. `beam_size=4`; None replaces
                 nothing.
 
         Raises:
             RunError: if the run has no such model yet.
         """
-        recipe, tokenizers = self.recipe(), self.tokenizers()
-        model = self.model(checkpoint)
+        recipe = self.recipe()
+        model, tokenizers = self.model(checkpoint), self.tokenizers()
+        from .translator import make_translator
+
         given = {name: value for name, value in options.items() if value is not None}
         return make_translator(model, tokenizers, replace(recipe.decoding, **given))
 

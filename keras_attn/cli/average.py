@@ -17,13 +17,14 @@ def command(run, last, best):
     if (last is None) == (best is None):
         raise click.UsageError("Expected one of --last and --best.")
     from keras_attn.serving.quiet import import_tensorflow
-
-    import_tensorflow()
-    from keras_attn.training.averaging import average_epochs
+    from keras_attn.training.averaging import average_epochs, chosen_epochs
     from keras_attn.training.run_folder import RunFolder
 
     run = RunFolder(run)
     run.recipe()  # says what is wrong with a folder that is no run
+    chosen_epochs(run, last, best)
+    run.model_path("last")
+    import_tensorflow()
     epochs = average_epochs(run, last, best)
     click.echo(f"{run.averaged_path}: the mean of the weights after epochs {', '.join(map(str, epochs))}")
     click.echo(f"Next: keras-attn evaluate {shlex.quote(str(run.path))} --checkpoint averaged")

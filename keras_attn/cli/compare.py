@@ -13,9 +13,6 @@ def command(baseline, run, part, samples):
 
     Both are run folders that keras-attn evaluate has scored on the same pairs.
     """
-    from keras_attn.serving.quiet import import_tensorflow
-
-    import_tensorflow()
     from keras_attn.training.compare import compare_runs
     from keras_attn.training.run_folder import RunFolder
 

@@ -26,14 +26,17 @@ def command(run_path, overrides, pairs, keep_serving):
     them, and takes it all the way to a server's answers over REST and gRPC.
     """
     from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.training.run_folder import RunFolder
 
     run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))
     check_folder(run_path, "--run")
+    recipe = _recipe(run_path / "data", overrides)
+    RunFolder(run_path).check(recipe)
     clock = _Clock()
     with clock("start TensorFlow"):
         import_tensorflow()
     with clock("train"):
-        run, test = _train(run_path, overrides, pairs)
+        run, test = _train(run_path, recipe, pairs)
     with clock("evaluate"):
         text_to_text = run.text_to_text()
         _evaluate(run, text_to_text, test)
@@ -65,7 +68,7 @@ class _Clock:
             click.echo(f"  {name:<18}{seconds:6.1f} s")
 
 
-def _train(run_path, overrides, num_pairs):
+def _train(run_path, recipe, num_pairs):
     """Generates the dates, trains on them, and returns the run and its test pairs."""
     from keras_attn.training.dates import generate_dates
     from keras_attn.training.fit import train
@@ -75,7 +78,6 @@ def _train(run_path, overrides, num_pairs):
     _heading("1. Train", f"run folder {run_path}")
     dates = generate_dates(train_size=num_pairs)
     run = RunFolder(run_path)
-    recipe = _recipe(run_path / "data", overrides)
     with run.being_trained():
         run.begin(recipe)
         (run_path / "data").mkdir(exist_ok=True)

@@ -24,9 +24,6 @@ def command(export, kind, output, force, **options):
     """Write the files that run EXPORT, a version or a base path, in the stock TensorFlow Serving image."""
     if options["storage_uri"] and kind != "kserve":
         raise click.UsageError("--storage-uri is of kserve.")
-    from keras_attn.serving.quiet import import_tensorflow
-
-    import_tensorflow()
     from keras_attn.serving.deploy import deployment_files
 
     try:
@@ -58,7 +55,7 @@ def _check_overwriting(output, files):
 
 def _target(kind, export, name, image, cpus, storage_uri):
     from keras_attn.cli.graph_size import graph_size
-    from keras_attn.export.extra_assets import BATCHING_PATH, read_manifest
+    from keras_attn.export.version_files import BATCHING_PATH, read_manifest
     from keras_attn.serving.deploy import Target
 
     folder = _version(export)

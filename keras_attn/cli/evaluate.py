@@ -15,22 +15,34 @@ import click
 def command(run, part, checkpoint, **decoding):
     """Translate the held-out pairs of RUN, a run folder, and score them with sacreBLEU."""
     from keras_attn.serving.quiet import import_tensorflow
-
-    import_tensorflow()
-    from keras_attn.training.corpus import check_lengths, load_part
-    from keras_attn.training.evaluate import evaluate
-    from keras_attn.training.held_pairs import has_changed
-    from keras_attn.training.length_buckets import scores_by_length
     from keras_attn.training.run_folder import RunFolder
 
     run = RunFolder(run)
     recipe = run.recipe()
     if decoding["length_penalty"] is not None and (decoding["beam_size"] or recipe.decoding.beam_size) == 1:
         raise click.UsageError("--length-penalty is of a beam: give --beam-size too, of at least 2.")
-    text_to_text = run.text_to_text(checkpoint, **decoding)
+    run.model_path(checkpoint)
+    pairs = _pairs(run, recipe, part)
+    import_tensorflow()
+    _evaluate(run, recipe, part, pairs, checkpoint, decoding)
+
+
+def _pairs(run, recipe, part):
+    from keras_attn.training.corpus import load_part
+    from keras_attn.training.held_pairs import has_changed
+
     pairs = load_part(recipe, part)
     if has_changed(run, part, pairs):
         _tell_of_change(recipe, run, part)
+    return pairs
+
+
+def _evaluate(run, recipe, part, pairs, checkpoint, decoding):
+    from keras_attn.training.encoded_pairs import check_lengths
+    from keras_attn.training.evaluate import evaluate
+    from keras_attn.training.length_buckets import scores_by_length
+
+    text_to_text = run.text_to_text(checkpoint, **decoding)
     check_lengths(pairs, text_to_text.source_tokenizer, text_to_text.max_source_length, part)
     click.echo(f"Translating {len(pairs)} {part} pairs")
     scores, translations = evaluate(text_to_text, pairs, recipe.evaluation.tokenize)

@@ -37,10 +37,15 @@ def command(run, base_path, version, kind, checkpoint, **options):
     name = Path(run).resolve().name + ("-ctranslate2" if kind == "ctranslate2" else "")
     base_path = Path(base_path or Path("exports") / name).absolute()
     check_folder(base_path, "--to")
-    import_tensorflow()
+    from keras_attn.export.publish import check_format, free_version
     from keras_attn.training.run_folder import RunFolder
 
     run = RunFolder(run)
+    run.model_path(checkpoint)
+    check_format(base_path, "saved_model.pb" if kind == "saved_model" else "model.bin")
+    if version is not None:
+        free_version(base_path, version)
+    import_tensorflow()
     write = _saved_model if kind == "saved_model" else _ctranslate2
     write(run, checkpoint, base_path, version, **options)
 

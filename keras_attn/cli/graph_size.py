@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_attn.serving.generated_messages import generated
 
 
 class GraphSize(NamedTuple):
@@ -31,6 +32,7 @@ def graph_size(folder, manifest):
     Raises:
         ValueError: if the file is damaged.
     """
+    saved_model_pb2 = generated("tensorflow.core.protobuf.saved_model_pb2")
     path = folder / "saved_model.pb"
     data = path.read_bytes()
     try:

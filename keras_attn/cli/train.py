@@ -35,15 +35,20 @@ def command(recipe, overrides, run_path):
     recipe = load_recipe(recipe_path, overrides)
     run_path = Path(run_path or Path("runs") / recipe_path.stem)
     check_folder(run_path, "--run")
-    import_tensorflow()
     from keras_attn.training.corpus import load_corpus
-    from keras_attn.training.processes import join_processes
+    from keras_attn.training.processes import is_alone, join_processes
     from keras_attn.training.run_folder import RunFolder
 
+    run = RunFolder(run_path)
+    if is_alone():  # of several, the first one alone has the folder
+        run.check(recipe)
+    lines = []
+    corpus = load_corpus(recipe, lines.append)
+    import_tensorflow()
     processes = join_processes()
     report = click.echo if processes.index == 0 else _silent
-    corpus = load_corpus(recipe, report)
-    run = RunFolder(run_path)
+    for line in lines:
+        report(line)
     history = _train(recipe, corpus, run, report, processes)
     if processes.index == 0:
         click.echo(_summary(history, recipe.training.monitor))
@@ -51,10 +56,10 @@ def command(recipe, overrides, run_path):
 
 
 def _train(recipe, corpus, run, report, processes):
-    from keras_attn.training.corpus import tokenizers_of_run
     from keras_attn.training.fit import train
     from keras_attn.training.held_pairs import hold_pairs
     from keras_attn.training.processes import check_agreement, shared_run
+    from keras_attn.training.run_tokenizers import tokenizers_of_run
 
     def prepare():
         run.begin(recipe)

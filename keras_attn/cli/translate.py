@@ -20,15 +20,16 @@ _TEXTS_A_BATCH = 64  # those that are aligned at once, as memory grows with them
 def command(run, texts, checkpoint, alignment, html_path):
     """Translate TEXTS, or the lines of standard input, with RUN, a run folder."""
     from keras_attn.serving.quiet import import_tensorflow
-
-    import_tensorflow()
-    from keras_attn.training.evaluate import translate_all
     from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.translation import translate_all
 
+    run = RunFolder(run)
+    run.model_path(checkpoint)
     if html_path and not Path(html_path).absolute().parent.is_dir():
         raise click.ClickException(f"There is no folder for {html_path}. Make it, or give another --html.")
-    text_to_text = RunFolder(run).text_to_text(checkpoint)
     texts = list(texts) or _lines_of_input()
+    import_tensorflow()
+    text_to_text = run.text_to_text(checkpoint)
     for translation in translate_all(text_to_text, texts):
         click.echo(translation)
     if alignment or html_path:

@@ -30,12 +30,15 @@ def command(export, run, checkpoint, inputs, tolerance, as_json):
 
     if checkpoint != "auto" and not run:
         raise click.UsageError("--checkpoint is of --run: give both.")
-    import_tensorflow()
     folder = version_folder(export)
     texts = inputs and [line for line in inputs.read_bytes().splitlines() if line.strip()]
     if texts == []:
         raise click.ClickException(f"{inputs} has no text. Expected one a line. Write some, or leave it out.")
-    report = _verify(folder, run, checkpoint, texts, tolerance)
+    manifest = _manifest(folder)
+    if run:
+        _check_run(run, checkpoint)
+    import_tensorflow()
+    report = _verify(folder, manifest, run, checkpoint, texts, tolerance)
     click.echo(json.dumps(report, indent=1, ensure_ascii=False) if as_json else _readable(report))
     if not report["passed"]:
         raise click.exceptions.Exit(1)
@@ -54,20 +57,32 @@ def version_folder(path):
     return max(versions, key=lambda child: int(child.name))
 
 
-def _verify(folder, run, checkpoint, texts, tolerance):
-    from keras_attn.export.extra_assets import read_manifest
-    from keras_attn.export.saved_model import ROUGH_TOLERANCE, ROUGHLY_CHECKED
-    from keras_attn.export.stream_check import check_streams
-    from keras_attn.export.verification import batches_of, check_graph, check_ways
-    from keras_attn.export.ways import disable_xla
+def _manifest(folder):
+    from keras_attn.export.version_files import read_manifest
 
-    xla_is_off = disable_xla()
     manifest = read_manifest(folder)
     if manifest is None:
         raise click.ClickException(
             f"{folder} has no manifest, so that its signatures are not known. Expected an export of this "
             "version of keras-attn. Export the run again."
         )
+    return manifest
+
+
+def _check_run(run, checkpoint):
+    from keras_attn.training.run_folder import RunFolder
+
+    RunFolder(run).recipe()
+    RunFolder(run).model_path(checkpoint)
+
+
+def _verify(folder, manifest, run, checkpoint, texts, tolerance):
+    from keras_attn.export.saved_model import ROUGH_TOLERANCE, ROUGHLY_CHECKED
+    from keras_attn.export.stream_check import check_streams
+    from keras_attn.export.verification import batches_of, check_graph, check_ways
+    from keras_attn.export.ways import disable_xla
+
+    xla_is_off = disable_xla()
     checks = check_graph(folder)
     eager = [_eager_way(run, checkpoint, manifest)] if run else []
     is_rough = manifest["packed"] == "bfloat16"

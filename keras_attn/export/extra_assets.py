@@ -5,13 +5,10 @@ from pathlib import Path
 
 from keras_attn.export.manifest import make_manifest
 from keras_attn.export.verification import VerificationError
+from keras_attn.export.version_files import BATCHING_PATH, EXTRA_PATH, MANIFEST_PATH
 from keras_attn.export.warmup import warmup_requests, write_warmup_requests
 from keras_attn.text import load_tokenizer as load_saved
 
-EXTRA_PATH = Path("assets.extra") / "keras_attn"
-MANIFEST_PATH = EXTRA_PATH / "manifest.json"
-# Where a server with `--enable_per_model_batching_parameters` looks; others are given the path.
-BATCHING_PATH = Path("batching_params.pbtxt")
 _MAX_ROWS = 64  # of a request where requests are joined; the README starts a server with the same limit
 
 
@@ -37,12 +34,6 @@ def write_extra_assets(folder, service, batching, notes):
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (folder / MANIFEST_PATH).write_text(text + "\n", encoding="utf-8")
-
-
-def read_manifest(folder):
-    """The manifest of an export, or None where there is none: another program wrote it."""
-    path = Path(folder) / MANIFEST_PATH
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def load_tokenizer(folder, manifest, side):

@@ -22,6 +22,28 @@ def next_version(base_path):
     return max(versions, default=0) + 1
 
 
+def free_version(base_path, version):
+    """The path of a version that is not there yet; makes nothing.
+
+    Args:
+        base_path: the folder that holds the versions.
+        version: a whole number of at least 1.
+
+    Raises:
+        ValueError: for a version that is no whole number of at least 1.
+        FileExistsError: if the version exists, or the base path is a file.
+    """
+    if type(version) is not int or version < 1:  # True is an instance of int
+        raise ValueError(f"`version` must be a whole number of at least 1. Received: version={version!r}.")
+    base_path = Path(base_path)
+    if base_path.exists() and not base_path.is_dir():  # or the last rename would be the first to notice
+        raise FileExistsError(f"{base_path} is a file, expected a folder. Give another base path.")
+    final = base_path / str(version)
+    if final.exists():
+        raise FileExistsError(f"Version {version} exists already: {final}. Give another `version`, or none.")
+    return final
+
+
 @contextmanager
 def published(base_path, version):
     """Gives a temporary folder to write to and renames it to `base_path/version` when the block succeeds.
@@ -39,17 +61,10 @@ def published(base_path, version):
         (temporary path to write to, final path).
 
     Raises:
-        ValueError: for a version that is no whole number of at least 1.
-        FileExistsError: if the version exists, or the base path is a file.
+        ValueError, FileExistsError: as `free_version`.
     """
-    if type(version) is not int or version < 1:  # True is an instance of int
-        raise ValueError(f"`version` must be a whole number of at least 1. Received: version={version!r}.")
     base_path = Path(base_path).absolute()
-    if base_path.exists() and not base_path.is_dir():  # or the last rename would be the first to notice
-        raise FileExistsError(f"{base_path} is a file, expected a folder. Give another base path.")
-    final = base_path / str(version)
-    if final.exists():
-        raise FileExistsError(f"Version {version} exists already: {final}. Give another `version`, or none.")
+    final = free_version(base_path, version)
     base_path.parent.mkdir(parents=True, exist_ok=True)
     folder = _folder_to_write_in(base_path.resolve())
     remove_leftovers(folder, rf"{re.escape(base_path.name)}-\d+")

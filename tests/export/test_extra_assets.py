@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from keras_attn import TextToText
 from keras_attn.export import export
-from keras_attn.export.extra_assets import batching_parameters, load_tokenizer, read_manifest
+from keras_attn.export.extra_assets import batching_parameters, load_tokenizer
 from keras_attn.export.in_graph_batching import InGraphBatching
 from keras_attn.export.ops import check_ops
 from keras_attn.export.signatures import INPUTS
 from keras_attn.export.verification import VerificationError
+from keras_attn.export.version_files import read_manifest
 from keras_attn.serving.batching_parameters import read_batching_parameters
 
 

@@ -10,10 +10,10 @@ import tensorflow as tf
 from keras_attn import TextToText
 from keras_attn.export import export
 from keras_attn.export.answers import as_arrays, differences, rows_of
-from keras_attn.export.extra_assets import read_manifest
 from keras_attn.export.in_graph_batching import InGraphBatching, batched
 from keras_attn.export.service import Service
 from keras_attn.export.signatures import signature_functions
+from keras_attn.export.version_files import read_manifest
 from keras_attn.export.ways import SessionWay
 
 TEXTS = np.array(["안녕하세요", "Grüße", "", "x", "Hund", "ein Hund", "3"], object)

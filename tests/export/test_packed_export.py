@@ -9,8 +9,8 @@ import tensorflow as tf
 import keras_attn
 from keras_attn import TextToText
 from keras_attn.export.answers import as_arrays, differences
-from keras_attn.export.extra_assets import read_manifest
 from keras_attn.export.signatures import INPUTS
+from keras_attn.export.version_files import read_manifest
 from keras_attn.export.ways import EagerWay, SessionWay
 from keras_attn.models import TransformerSeq2Seq
 

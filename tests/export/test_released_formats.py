@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from keras_attn.export.answers import as_arrays, differences
-from keras_attn.export.extra_assets import load_tokenizer, read_manifest
+from keras_attn.export.extra_assets import load_tokenizer
 from keras_attn.export.manifest import FORMAT
+from keras_attn.export.version_files import read_manifest
 from keras_attn.export.ways import LoadedWay, SessionWay
 
 RELEASED = Path(__file__).parents[1] / "data" / "released"

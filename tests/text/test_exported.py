@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from keras_attn import TextToText
 from keras_attn.export import export
-from keras_attn.export.extra_assets import load_tokenizer, read_manifest
+from keras_attn.export.extra_assets import load_tokenizer
+from keras_attn.export.version_files import read_manifest
 from keras_attn.text import ByteTokenizer, WordTokenizer
 
 TEXTS = ["ein Hund", "", "unbekannt 세계 ein", " \u3000", "Hund ein Hund"]

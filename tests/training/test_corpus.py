@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 
 from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
-from keras_attn.training.corpus import (
-    check_lengths,
-    encode_pairs,
-    load_corpus,
-    load_part,
-    train_tokenizers,
-)
+from keras_attn.training.corpus import load_corpus, load_part
+from keras_attn.training.encoded_pairs import check_lengths, encode_pairs
 from keras_attn.training.recipe import PairsSpec, Recipe
+from keras_attn.training.run_tokenizers import train_tokenizers
 from keras_attn.training.section import RecipeError
 from keras_attn.training.text_files import DataError
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from keras_attn.training.evaluate import corpus_scores, evaluate, translate_all
+from keras_attn.training.evaluate import corpus_scores, evaluate
+from keras_attn.training.translation import translate_all
 
 PAIRS = [
     ("the first one", "das erste"),

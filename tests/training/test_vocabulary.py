@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_attn.text import WordTokenizer
-from keras_attn.training.corpus import encode_pairs
+from keras_attn.training.encoded_pairs import encode_pairs
 from keras_attn.training.vocabulary import report_vocabularies, vocabulary_line, vocabulary_statistics
 
 PAIRS = [("a b", "x"), ("a c c", "x y z"), ("a", "x x x x x")]

@@ -1,0 +1,30 @@
+"""Models of a run, loaded from its files."""
+
+import keras
+
+# A saved model finds its classes only where these have been imported.
+import keras_attn.losses
+import keras_attn.metrics
+import keras_attn.models
+import keras_attn.r_drop_loss  # noqa: F401
+
+from . import optimizer  # noqa: F401
+from .translator import in_float32
+
+
+def load_last(path, is_to_decode=False):
+    """The model of a checkpoint, with the moving average of its weights where it has one.
+
+    Args:
+        path: of the `.keras` file.
+        is_to_decode: whether it is to be in float32.
+    """
+    model = keras.models.load_model(path)
+    for variable, average in getattr(model.optimizer, "averages", list)():
+        variable.assign(average)
+    return in_float32(model) if is_to_decode else model
+
+
+def load_to_decode(path):
+    """The model of a `.keras` file in float32, not compiled."""
+    return in_float32(keras.models.load_model(path, compile=False))
