@@ -119,7 +119,7 @@ def searches(draw):
 
 
 @given(searches())
-@settings(max_examples=31)
+@settings(max_examples=17)
 def test_a_wide_beam_finds_what_trying_everything_finds(remembering, case):
     tables, penalty, alpha, beta, max_length, early_stopping = case
     beam_size = SIZE * (SIZE - 1) ** (max_length - 1)  # all candidates of the last step
@@ -134,7 +134,7 @@ def test_a_wide_beam_finds_what_trying_everything_finds(remembering, case):
 
 
 @given(searches(), st.integers(1, 3), st.integers(0, 2), st.sampled_from([0, 1, 3, END]))
-@settings(max_examples=17)
+@settings(max_examples=11)
 def test_restrictions_leave_the_best_of_what_is_allowed(remembering, case, minimum, size, suppressed):
     """A wide beam under processors against all hypotheses that keep to them."""
     tables, penalty, alpha, _, _, early_stopping = case
@@ -192,7 +192,7 @@ def plain_beam(oracle, search, max_length, needed=None):
 
 
 @given(searches(), st.integers(1, 5), st.integers(1, 5), st.integers(1, 6))
-@settings(max_examples=41)
+@settings(max_examples=23)
 def test_a_narrow_beam_is_the_plain_one(remembering, case, beam_size, num_hypotheses, max_length):
     """Also where the beam is wider than the vocabulary."""
     tables, penalty, alpha, beta, _, early_stopping = case
@@ -207,7 +207,7 @@ def test_a_narrow_beam_is_the_plain_one(remembering, case, beam_size, num_hypoth
 
 
 @given(searches(), st.sampled_from([0.3, 1.0, 1.7]), st.integers(1, 3))
-@settings(max_examples=23)
+@settings(max_examples=11)
 def test_counting_ended_hypotheses(remembering, case, patience, num_hypotheses):
     tables, penalty, alpha, beta, _, _ = case
     search = BeamSearch(3, num_hypotheses, penalty_of(penalty, alpha), beta, "count", patience)

@@ -138,7 +138,9 @@ def test_a_loop_without_options_has_no_ops_for_them(remembering):
     decoder = remembering(np.zeros((2, 11, SIZE)))
 
     def ops(**arguments):
-        graph = tf.function(lambda source: decode(decoder, source, START, END, 7, **arguments)[:-1])
+        graph = tf.function(
+            lambda source: decode(decoder, source, START, END, 7, **arguments)[:-1], autograph=False
+        )
         graph = graph.get_concrete_function(tf.TensorSpec([None, None], tf.int32)).graph.as_graph_def()
         body = next(f for f in graph.library.function if "while_body" in f.signature.name)
         return [node.op for node in body.node_def]

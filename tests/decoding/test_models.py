@@ -7,6 +7,8 @@ import tensorflow as tf
 from keras_attn.decoding import BeamSearch, Ensemble, Greedy, PowerLengthPenalty, decode, score
 from keras_attn.models import ConvolutionalSeq2Seq, TransformerLanguageModel, TransformerSeq2Seq
 
+from ..few import few
+
 SIZE = 11
 SOURCE = np.array([[5, 3, 9, 2], [7, 2, 0, 0], [4, 10, 2, 0]], np.int32)
 SEARCH = BeamSearch(5, 3, PowerLengthPenalty())
@@ -17,7 +19,7 @@ def transformer(**settings):
         SIZE,
         SIZE,
         num_encoder_layers=1,
-        num_decoder_layers=2,
+        num_decoder_layers=1,
         embedding_dim=8,
         num_heads=2,
         hidden_dim=13,
@@ -29,13 +31,17 @@ MODELS = {
     "transformer": transformer,
     "rotary": lambda: transformer(positions="rotary", norm_first=True),
     "language model": lambda: TransformerLanguageModel(
-        SIZE, num_layers=2, embedding_dim=8, num_heads=2, hidden_dim=13
+        SIZE, num_layers=1, embedding_dim=8, num_heads=2, hidden_dim=13
     ),
     "convolutional": lambda: ConvolutionalSeq2Seq(SIZE, SIZE, embedding_dim=8),
 }
 
 
-@pytest.fixture(scope="module", params=["recurrent", *MODELS], name="model")
+@pytest.fixture(
+    scope="module",
+    params=few(["recurrent", *MODELS], "recurrent", "transformer", "convolutional"),
+    name="model",
+)
 def model_fixture(request, tiny_model):
     model = tiny_model(SIZE)  # seeds
     if request.param == "recurrent":
@@ -49,7 +55,7 @@ def model_fixture(request, tiny_model):
 
 @pytest.fixture(scope="module", name="decoded")
 def decoded_fixture(model):
-    return decode(model, SOURCE, 1, 2, 7, SEARCH, return_alignments=True)
+    return decode(model, SOURCE, 1, 2, 5, SEARCH, return_alignments=True)
 
 
 def test_log_probs_are_those_of_the_full_pass(model, decoded):
@@ -60,14 +66,14 @@ def test_log_probs_are_those_of_the_full_pass(model, decoded):
 
 def test_the_order_of_rows_changes_nothing(model, decoded):
     order = [2, 0, 1]
-    permuted = decode(model, SOURCE[order], 1, 2, 7, SEARCH, return_alignments=True)
+    permuted = decode(model, SOURCE[order], 1, 2, 5, SEARCH, return_alignments=True)
     for one, other in zip(permuted, decoded, strict=True):
         np.testing.assert_allclose(one, other.numpy()[order], rtol=1e-4, atol=1e-4)
 
 
 def test_in_a_graph_of_unknown_sizes(model, decoded):
     graph = tf.function(
-        lambda source: decode(model, source, 1, 2, 7, SEARCH, return_alignments=True),
+        lambda source: decode(model, source, 1, 2, 5, SEARCH, return_alignments=True),
         input_signature=[tf.TensorSpec([None, None], tf.int32)],
         autograph=False,
     )
@@ -80,7 +86,7 @@ def test_in_a_graph_of_unknown_sizes(model, decoded):
 
 
 def test_a_beam_of_one_is_greedy(model):
-    one, other = (decode(model, SOURCE, 1, 2, 7, strategy) for strategy in (BeamSearch(1), Greedy()))
+    one, other = (decode(model, SOURCE, 1, 2, 5, strategy) for strategy in (BeamSearch(1), Greedy()))
     steps = min(one.tokens.shape[2], other.tokens.shape[2])
     np.testing.assert_array_equal(one.tokens[..., :steps], other.tokens[..., :steps])
     np.testing.assert_allclose(one.log_probs, other.log_probs, rtol=1e-4)

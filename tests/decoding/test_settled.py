@@ -1,5 +1,7 @@
 """What is settled is never taken back, and as much is settled as can be."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,8 @@ from keras_attn.decoding import BeamSearch, GNMTLengthPenalty, Greedy, Sampling,
 from keras_attn.decoding.beam import Beam, Ended
 from keras_attn.decoding.settled import common_prefix
 from keras_attn.decoding.task import Task
+
+from ..few import few
 
 START, END = 1, 2
 
@@ -76,9 +80,15 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("max_length", [11, tf.constant([11, 3, 7, 1, 11])])
-def test_what_is_settled_stays(tiny_model, name, max_length):
+@pytest.mark.parametrize(
+    ("name", "of_rows"),
+    few(
+        product(STRATEGIES, [False, True]),
+        *(("sampling", False), ("penalty", True), ("count", False)),
+    ),
+)
+def test_what_is_settled_stays(tiny_model, name, of_rows):
+    max_length = tf.constant([11, 3, 7, 1, 11]) if of_rows else 11
     model, seen = tiny_model(13), []
     bias = model.get_layer("logits").bias
     bias.assign(bias - 4.0 * np.eye(13)[END])  # ends come later

@@ -5,13 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ..few import few
+
 FAMILIES = ("recurrent", "convolutional", "transformer", "language_model")
 # Lengths of 0 to 29 characters, two scripts, a plane-1 character.
 TEXTS = ["안녕하세요 세계", "Grüße aus Köln!", "", "ein Hund läuft über die Straße", "漢字 🙂", "x", "Hund"]
 MAX_LENGTH, MAX_SOURCE_LENGTH = 11, 31
 
 
-@pytest.fixture(scope="session", params=FAMILIES)
+@pytest.fixture(scope="session", params=few(FAMILIES, "convolutional", "transformer"))
 def family(request, tokenizers, built_once, unchecked):
     """An untrained model, `text_to_text`, its `service`, and its export at `path`; `name` is the family's."""
     import keras_attn

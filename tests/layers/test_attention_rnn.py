@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from keras_attn.layers import AttentionRNN, BahdanauAttention
 
+from ..few import few
+
 B, T, S, D, M, H, UNITS = 2, 3, 5, 7, 11, 13, 17
 CELLS = {
     "gru": lambda: keras.layers.GRUCell(H),
@@ -137,7 +139,7 @@ def test_scores_change_nothing_else(rnn, inputs):
     assert (np.asarray(weights)[0, :, 3:] == 0).all()
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", few(["float32", "mixed_bfloat16", "mixed_float16"], "mixed_bfloat16"))
 @pytest.mark.parametrize("kind", ["gru", "stacked"])
 def test_symbolic_spec_equals_eager_shapes_and_dtypes(inputs, policy, kind):
     before = keras.config.dtype_policy()
@@ -289,7 +291,7 @@ def test_a_mask_of_the_memory_that_got_lost_on_its_way():
     assert outputs.shape == (None, T, H + M)
 
 
-@pytest.mark.parametrize("kind", ["gru", "stacked"])
+@pytest.mark.parametrize("kind", few(["gru", "stacked"], "stacked"))
 def test_gradients_reach_every_weight_inside_a_graph(inputs, rng, kind):
     rnn = AttentionRNN(CELLS[kind](), BahdanauAttention(UNITS))
     rnn(**inputs)

@@ -24,9 +24,11 @@ MODELS = {
 
 def test_one_draw_for_a_whole_batch():
     layer, inputs, outputs = LayerDrop(0.3, seed=5), ops.zeros((3, 5, 2)), ops.ones((3, 5, 2))
-    drawn = [ops.convert_to_numpy(layer(inputs, outputs, training=True)) for _ in range(2000)]
+    count = 701
+    drawn = [ops.convert_to_numpy(layer(inputs, outputs, training=True)) for _ in range(count)]
     assert {tuple(np.unique(values)) for values in drawn} == {(0.0,), (1.0,)}
-    assert 0.26 < np.mean([values[0, 0, 0] == 0 for values in drawn]) < 0.34
+    share = np.mean([values[0, 0, 0] == 0 for values in drawn])
+    assert abs(share - 0.3) < 4 * np.sqrt(0.3 * 0.7 / count)
 
 
 def test_inference_and_a_rate_of_0_leave_nothing_out():
@@ -56,7 +58,7 @@ def test_a_model_differs_in_training_alone(kind, tmp_path):
         weight.assign(other)
     np.testing.assert_array_equal(dropping(IDS), plain(IDS))
     for model, number in ((plain, 1), (dropping, 2)):
-        answers = {ops.convert_to_numpy(model(IDS, training=True)).tobytes() for _ in range(9)}
+        answers = {ops.convert_to_numpy(model(IDS, training=True)).tobytes() for _ in range(5)}
         assert (len(answers) > 1) == (number > 1)
     dropping.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

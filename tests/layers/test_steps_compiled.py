@@ -15,6 +15,8 @@ from keras_attn.layers import (
     MonotonicAttention,
 )
 
+from ..few import few
+
 B, T, S, D, M, UNITS = 2, 3, 5, 7, 11, 13
 FED = {"order": "luong", "input_feeding": True, "attention_units": 17}
 LAYERS = {
@@ -35,7 +37,7 @@ LAYERS = {
 }
 
 
-@pytest.fixture(params=LAYERS)
+@pytest.fixture(params=few(LAYERS, "local_p", "parallel", "rnn"))
 def layer(request, rng):
     made = LAYERS[request.param]()
     made.build((B, T, D), (B, S, M))

@@ -1,5 +1,7 @@
 """TransformerEncoderBlock: against NumPy and PyTorch, masks, places of dropout, settings handed on."""
 
+from itertools import product
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from keras import ops
 
 from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.relative_positions import RotaryPositions, ShawPositions
+
+from ..few import few
 
 B, T, H, D, HIDDEN = 3, 5, 2, 14, 11
 NORMS = pytest.mark.parametrize("norm_first", [False, True], ids=["post_norm", "pre_norm"])
@@ -196,8 +200,9 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("prompt", [0, 3])
-@pytest.mark.parametrize("kind", STEPS)
+@pytest.mark.parametrize(
+    ("kind", "prompt"), few(product(STEPS, [0, 3]), *product(STEPS, [3]), ("post_norm", 0), ("shaw", 0))
+)
 def test_a_prompt_and_steps_equal_the_whole(inputs, rng, kind, prompt):
     """The first place of the second row is padding."""
     settings = dict(STEPS[kind])

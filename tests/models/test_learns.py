@@ -15,6 +15,8 @@ from keras_attn.models import (
     TransformerSeq2Seq,
 )
 
+from ..few import few
+
 DIGITS, COPY, REVERSE, V = range(4, 14), 14, 15, 16
 BATCH_SIZE, NUM_BATCHES = 32, 400
 TRANSFORMER = {"embedding_dim": 64, "num_heads": 4, "hidden_dim": 128, "dropout": 0.0}
@@ -71,7 +73,7 @@ def fit(model, inputs, labels, learning_rate, epochs):
     model.fit(inputs, labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", few(FAMILIES, "convolutional", "transformer"))
 def test_learns_to_copy_and_to_reverse(rng, family):
     make, learning_rate, epochs, longest = FAMILIES[family]
     model = make()

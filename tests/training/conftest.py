@@ -82,9 +82,9 @@ def training():
 
 
 @pytest.fixture(scope="session")
-def finished(recipe_of, tmp_path_factory):
+def finished(quick_recipe_of, tmp_path_factory):
     """A run of three epochs, with dropout, that nothing broke."""
-    recipe, lines = recipe_of(), []
+    recipe, lines = quick_recipe_of(), []
     run, history = run_training(recipe, tmp_path_factory.mktemp("runs") / "finished", lines.append)
     return SimpleNamespace(recipe=recipe, run=run, history=history, lines=lines)
 

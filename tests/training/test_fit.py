@@ -107,10 +107,10 @@ def test_what_is_reported(finished):
     assert finished.lines[4:] == [f"{parameters:,} parameters"]
 
 
-def test_another_seed_without_warm_up_and_long_pairs(finished, recipe_of, training, tmp_path):
+def test_another_seed_without_warm_up_and_long_pairs(finished, quick_recipe_of, training, tmp_path):
     changes = {"training__seed": 14, "training__warmup_steps": 0, "data__max_source_length": 11}
     lines = []
-    _, history = training(recipe_of(training__epochs=1, **changes), tmp_path / "other", lines.append)
+    _, history = training(quick_recipe_of(training__epochs=1, **changes), tmp_path / "other", lines.append)
     assert any("training pairs left out: longer than 11 or 256 tokens" in line for line in lines)
     assert np.isfinite(history[0]["loss"])
     assert history[0]["loss"] != pytest.approx(finished.history[0]["loss"], rel=1e-4)

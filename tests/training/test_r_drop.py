@@ -91,9 +91,9 @@ def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):
 
 
 @pytest.mark.exhaustive
-def test_it_begins_after_the_epochs_without(recipe_of, training, finished, tmp_path, monkeypatch):
+def test_it_begins_after_the_epochs_without(quick_recipe_of, training, finished, tmp_path, monkeypatch):
     """Those are the epochs of a run that knows nothing of it; resumed inside an epoch, it is the same run."""
-    recipe = recipe_of(training__checkpoint_steps=2, training__r_drop=4.0, training__r_drop_after=2)
+    recipe = quick_recipe_of(training__checkpoint_steps=2, training__r_drop=4.0, training__r_drop_after=2)
     publish = Checkpoints.publish
 
     def publish_and_copy(self, temporary, epoch, step=0, state=None):
