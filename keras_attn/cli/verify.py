@@ -19,9 +19,7 @@ import click
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
-    default=1e-5,
-    show_default=True,
-    help="Of numbers, of the larger of 1 and their own size.",
+    help="Of numbers, of the larger of 1 and their own size. Default: what rounding makes of such a model.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
 def command(export, run, checkpoint, inputs, tolerance, as_json):
@@ -79,6 +77,7 @@ def _check_run(run, checkpoint):
 def _verify(folder, manifest, run, checkpoint, texts, tolerance):
     from keras_attn.export.saved_model import ROUGH_TOLERANCE, ROUGHLY_CHECKED
     from keras_attn.export.stream_check import check_streams
+    from keras_attn.export.tolerance import FixedTolerance, read_tolerance
     from keras_attn.export.verification import batches_of, check_graph, check_ways
     from keras_attn.export.ways import disable_xla
 
@@ -86,6 +85,7 @@ def _verify(folder, manifest, run, checkpoint, texts, tolerance):
     checks = check_graph(folder)
     eager = [_eager_way(run, checkpoint, manifest)] if run else []
     is_rough = manifest["packed"] == "bfloat16"
+    allowed = None if tolerance is None else FixedTolerance(tolerance)
     with ExitStack() as stack:
         try:
             written = _written_ways(stack, folder, manifest)
@@ -93,19 +93,20 @@ def _verify(folder, manifest, run, checkpoint, texts, tolerance):
             requests = _requests(folder, manifest, ways[0], texts)
             asked = requests["serving_default"]["text"]
             batches = batches_of(len(asked))
-            checks += check_ways(ways, requests, batches, tolerance)
+            allowed = allowed or read_tolerance(folder, manifest, asked)
+            checks += check_ways(ways, requests, batches, allowed)
             if eager and is_rough:
                 scored = {name: requests[name] for name in ROUGHLY_CHECKED}
                 checks += check_ways([written[0], *eager], scored, batches, ROUGH_TOLERANCE)[1:]
             if "stream" in manifest["signatures"]:
                 checks += [
-                    check_streams(way, asked, tolerance, is_rough) for way in written[1:3]
+                    check_streams(way, asked, allowed, is_rough) for way in written[1:3]
                 ]  # Session and REST
         except _cannot_load() as error:
             from keras_attn.export.verification import Check
 
             checks.append(Check("loads and answers", (str(error),)))
-    return _report(folder, manifest, checks, _skipped(run, xla_is_off, is_rough))
+    return _report(folder, manifest, checks, _skipped(run, xla_is_off, is_rough), allowed)
 
 
 def _skipped(run, xla_is_off, is_rough):
@@ -116,7 +117,7 @@ def _skipped(run, xla_is_off, is_rough):
     if not run:
         skipped.append("eager: give the run folder with --run to ask its model too")
     elif is_rough:
-        skipped.append(f"eager: bfloat16 is rounded elsewhere there; scores alone, to {ROUGH_TOLERANCE}")
+        skipped.append(f"eager: bfloat16 is rounded elsewhere there; scores alone, {ROUGH_TOLERANCE}")
     if not xla_is_off:
         skipped.append("XLA disabled: this platform's TensorFlow has no switch; the op check looked for it")
     return skipped
@@ -166,7 +167,7 @@ def _requests(folder, manifest, way, texts):
     return {name: inputs for name, inputs in questioned.items() if name in names}
 
 
-def _report(folder, manifest, checks, skipped):
+def _report(folder, manifest, checks, skipped, tolerance):
     return {
         "export": str(folder),
         "passed": all(check.passed for check in checks),
@@ -175,11 +176,13 @@ def _report(folder, manifest, checks, skipped):
                 "name": check.name,
                 "passed": check.passed,
                 "count": check.count,
+                "num_ties": check.num_ties,
                 "problems": list(check.problems),
             }
             for check in checks
         ],
         "skipped": skipped,
+        "tolerance": tolerance and tolerance.summary() | {"sentence": str(tolerance)},
         "signatures": sorted(manifest["signatures"]),
         "num_ops": len(manifest["ops"]),
         "least_server_version": manifest["least_server_version"],
@@ -191,11 +194,14 @@ def _readable(report):
         f"{report['export']}",
         f"  {len(report['signatures'])} signatures: {', '.join(report['signatures'])}",
         f"  {report['num_ops']} ops; TensorFlow Serving {report['least_server_version']} or newer",
-        "",
     ]
+    if report["tolerance"]:  # none where nothing was asked
+        lines.append(f"  same is {report['tolerance']['sentence']}")
+    lines.append("")
     for check in report["checks"]:
         mark = "same" if check["passed"] and check["count"] else "fine" if check["passed"] else "WRONG"
         count = f"{check['count']} answers" if check["count"] else ""
+        count += f", {check['num_ties']} rows between equals" if check["num_ties"] else ""
         lines.append(f"  {mark:6} {check['name']:34} {count}".rstrip())
         lines += [f"         {problem}" for problem in check["problems"][:5]]
         more = len(check["problems"]) - 5

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_attn.export.tolerance import FixedTolerance, is_exponential
+
 # What fills up rows that are shorter than others.
 _PADDING = {"O": b"", "b": False}
 
@@ -11,24 +13,25 @@ def as_arrays(outputs):
     return {name: _array(value) for name, value in outputs.items()}
 
 
-def differences(expected, received, tolerance=1e-5):
+def differences(expected, received, tolerance):
     """What is not the same in two answers.
 
-    Texts, whole numbers and booleans have to be equal, other numbers within `tolerance` of the larger of 1
-    and their own size. An axis that is longer on one side counts as padded on the other, unless it is the
-    batch.
+    Texts, whole numbers and booleans have to be equal, other numbers within a bound; a perplexity through its
+    logarithm. An axis that is longer on one side counts as padded on the other, unless it is the batch.
 
     Args:
         expected: a dictionary of output name to array.
         received: likewise.
-        tolerance: of float numbers.
+        tolerance: of float numbers: a `RoundingTolerance`, or a number for `FixedTolerance`.
 
     Returns:
         A list of sentences; empty where both are the same.
     """
     if expected.keys() != received.keys():
         return [f"outputs are {sorted(received)} instead of {sorted(expected)}"]
-    found = (_difference(name, expected[name], received[name], tolerance) for name in expected)
+    if isinstance(tolerance, float | int):
+        tolerance = FixedTolerance(tolerance)
+    found = (_difference(name, expected, received[name], tolerance) for name in expected)
     return [sentence for sentence in found if sentence]
 
 
@@ -53,11 +56,12 @@ def _array(value):
     return flat.reshape(array.shape)
 
 
-def _difference(name, expected, received, tolerance):
+def _difference(name, answer, received, tolerance):
+    expected = answer[name]
     if expected.ndim != received.ndim or len(expected) != len(received):
         return f"`{name}` has shape {list(received.shape)} instead of {list(expected.shape)}"
     expected, received = _padded([expected, received])
-    wrong = ~_equal(expected, received, tolerance)
+    wrong = ~_equal(name, expected, received, answer, tolerance)
     if not wrong.any():
         return ""
     place = tuple(int(axis[0]) for axis in np.nonzero(wrong))
@@ -65,12 +69,15 @@ def _difference(name, expected, received, tolerance):
     return f"`{name}` is {values} at {list(place)} and differs at {int(wrong.sum())} places of {wrong.size}"
 
 
-def _equal(expected, received, tolerance):
+def _equal(name, expected, received, answer, tolerance):
     if expected.dtype.kind != "f":
         return expected == received
-    with np.errstate(invalid="ignore"):  # an infinity less itself
-        close = np.abs(received - expected) <= tolerance * np.maximum(1, np.abs(expected))
-    return close & np.isfinite(expected) | (received == expected)
+    same = received == expected
+    with np.errstate(invalid="ignore", divide="ignore"):  # an infinity less itself, the logarithm of 0
+        if is_exponential(name):
+            expected, received = np.log(expected), np.log(received)
+        close = np.abs(received - expected) <= tolerance.bounds(name, expected, answer)
+    return close & np.isfinite(expected) | same
 
 
 def _padded(arrays):

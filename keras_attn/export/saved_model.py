@@ -10,8 +10,8 @@ from keras_attn.export.questions import example_texts, questions
 from keras_attn.export.service import Service
 from keras_attn.export.signatures import signature_functions
 from keras_attn.export.stream_check import check_streams
+from keras_attn.export.tolerance import FixedTolerance, kernels_of, tolerance_of
 from keras_attn.export.verification import (
-    TOLERANCE,
     VerificationError,
     check_graph,
     check_ways,
@@ -23,7 +23,7 @@ from keras_attn.text_to_text import TextToText
 # One that decodes and one that is told what to decode: all weights and both tokenizers take part.
 _QUICKLY_CHECKED = ("serving_default", "score")
 # TensorFlow rounds bfloat16 elsewhere in a graph than eagerly, so that what is decoded may differ.
-ROUGHLY_CHECKED, ROUGH_TOLERANCE = ("score",), 0.1
+ROUGHLY_CHECKED, ROUGH_TOLERANCE = ("score",), FixedTolerance(0.1)
 
 
 def export(
@@ -84,6 +84,7 @@ def export(
         ValueError: for sizes that no beam search has, and a model that cannot be packed.
     """
     check_format(base_path, "saved_model.pb")
+    unpacked = text_to_text
     if packed is not None:
         text_to_text = packed_text_to_text(text_to_text, packed)
     service = Service(text_to_text, beam_size, num_hypotheses)
@@ -93,8 +94,9 @@ def export(
         module = _servable(text_to_text, signatures.values())
         tf.saved_model.save(module, str(temporary), signatures=signatures)
         check_ops(temporary)  # before anything is run
-        _check_answers(temporary, service, rough=packed == "bfloat16")
-        write_extra_assets(temporary, service, batching, {"recipe": recipe, "packed": packed})
+        _check_answers(temporary, service, unpacked, rough=packed == "bfloat16")
+        notes = {"recipe": recipe, "packed": packed, "kernels": kernels_of(unpacked.model)}
+        write_extra_assets(temporary, service, batching, notes)
     return final
 
 
@@ -110,7 +112,7 @@ def packed_text_to_text(text_to_text, dtype):
     )
 
 
-def _check_answers(folder, service, rough):
+def _check_answers(folder, service, unpacked, rough):
     """The quick part of `keras-attn verify`: what goes in and out, a Session, and a stream against itself."""
     inner = service.text_to_text
     texts = example_texts(inner.source_tokenizer, inner.max_source_length, lengths=(5,))
@@ -119,7 +121,8 @@ def _check_answers(folder, service, rough):
     session = SessionWay(folder, inner.max_length)
     try:
         ways, batches = [EagerWay(service), session], [list(range(len(texts)))]
-        names, tolerance = (ROUGHLY_CHECKED, ROUGH_TOLERANCE) if rough else (_QUICKLY_CHECKED, TOLERANCE)
+        names = ROUGHLY_CHECKED if rough else _QUICKLY_CHECKED
+        tolerance = ROUGH_TOLERANCE if rough else tolerance_of(unpacked, texts)
         requests = {name: asked[name] for name in names}
         checks = [*check_graph(folder), *check_ways(ways, requests, batches, tolerance)[1:]]
         if "stream" in signature_definitions(folder):
@@ -128,7 +131,9 @@ def _check_answers(folder, service, rough):
         session.close()
     problems = [f"{check.name}: {problem}" for check in checks for problem in check.problems]
     if problems:
-        raise VerificationError(f"The export is not what it should be. {'; '.join(problems)}.")
+        raise VerificationError(
+            f"The export is not what it should be. {'; '.join(problems)}. Expected {tolerance}."
+        )
 
 
 def _servable(text_to_text, functions):

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.answers import as_arrays, differences
-from keras_attn.export.verification import TOLERANCE, Check
+from keras_attn.export.verification import Check
 
 
-def check_streams(way, texts, tolerance=TOLERANCE, is_rough=False):
+def check_streams(way, texts, tolerance, is_rough=False):
     """Follows every text by itself, and compares with the answer of `serving_default`.
 
     Args:

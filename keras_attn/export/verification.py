@@ -9,11 +9,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn.export.answers import differences, rows_of
 from keras_attn.export.ops import UnservableOpError, check_ops
+from keras_attn.export.ties import tied_rows
 
 # What a server's JSON can write.
 _REST_TYPES = {"string", "bool", "float32", "float64", "int32", "int64", "uint8", "int8", "int16"}
-# Of numbers, of the larger of 1 and their own size.
-TOLERANCE = 1e-5
 
 
 class VerificationError(ValueError):
@@ -27,11 +26,13 @@ class Check(NamedTuple):
         name: what.
         problems: sentences; none where all is well.
         count: how many answers were compared, or 0 where nothing is counted.
+        num_ties: how many rows chose otherwise between equally probable texts; see `tied_rows`.
     """
 
     name: str
     problems: tuple
     count: int = 0
+    num_ties: int = 0
 
     @property
     def passed(self):
@@ -60,7 +61,7 @@ def check_graph(folder):
     ]
 
 
-def check_ways(ways, requests, batches, tolerance=TOLERANCE):
+def check_ways(ways, requests, batches, tolerance):
     """Compares every way with the first one, row by row, however the rows are put together.
 
     Args:
@@ -68,14 +69,13 @@ def check_ways(ways, requests, batches, tolerance=TOLERANCE):
             and is what the others, and itself in other batches, have to agree with.
         requests: a dictionary of signature name to inputs, arrays with the rows first.
         batches: lists of row numbers.
-        tolerance: of numbers, see `differences`.
+        tolerance: a `RoundingTolerance` or `FixedTolerance`, see `differences`.
 
     Returns:
         A `Check` for each way.
     """
     expected = {name: ways[0].ask(name, inputs) for name, inputs in requests.items()}
-    checks = [_check_way(ways[0], requests, batches, expected, tolerance, is_first=True)]
-    return checks + [_check_way(way, requests, batches, expected, tolerance) for way in ways[1:]]
+    return [_check_way(way, requests, batches, expected, tolerance, ways[0]) for way in ways]
 
 
 def batches_of(count):
@@ -93,20 +93,32 @@ def signature_definitions(folder):
     return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
 
 
-def _check_way(way, requests, batches, expected, tolerance, is_first=False):
-    problems, count = [], 0
+def _check_way(way, requests, batches, expected, tolerance, first):
+    problems, count, num_ties = [], 0, 0
     for name, inputs in requests.items():
         for rows in batches:
             count += 1
-            if is_first and rows == list(range(len(next(iter(inputs.values()))))):
+            if way is first and rows == list(range(len(next(iter(inputs.values()))))):
                 continue  # what is expected is its answer to this
-            try:
-                answer = way.ask(name, {key: np.asarray(value)[rows] for key, value in inputs.items()})
-                found = differences(rows_of(expected[name], rows), answer, tolerance)
-            except (tf.errors.OpError, ValueError, KeyError) as error:
-                found = [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
+            asked = {key: np.asarray(value)[rows] for key, value in inputs.items()}
+            found, tied = _compare(way, first, name, asked, rows_of(expected[name], rows), tolerance)
             problems += [f"{name}, rows {rows}: {sentence}" for sentence in found]
-    return Check(way.name, tuple(problems), count)
+            num_ties += tied
+    return Check(way.name, tuple(problems), count, num_ties)
+
+
+def _compare(way, first, name, inputs, expected, tolerance):
+    """What differs, and the number of rows that are tied."""
+    try:
+        answer = way.ask(name, inputs)
+        found = differences(expected, answer, tolerance)
+        if not found:
+            return [], 0
+        tied = tied_rows(first, name, inputs.get("text"), expected, answer, tolerance)
+        rest = [row for row in range(len(next(iter(inputs.values())))) if row not in tied]
+        return differences(rows_of(expected, rest), rows_of(answer, rest), tolerance), len(tied)
+    except (tf.errors.OpError, ValueError, KeyError) as error:
+        return [f"{type(error).__name__}: {str(error).splitlines()[0]}"], 0
 
 
 def _encoding_problems(definitions):

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_attn.export.answers import as_arrays, differences, rows_of
 from keras_attn.export.service import Service
 from keras_attn.export.signatures import signature_defaults
+from keras_attn.export.tolerance import tolerance_of
 from keras_attn.serving import Client, GrpcClient, Options, Server, ServerError
 
 # What people type and what breaks things: nothing, spaces, Hangul composed and not, emoji with joiners,
@@ -44,6 +45,11 @@ def clients(exported):
         rest.close()
 
 
+@pytest.fixture(scope="module")
+def tolerance(text_to_text):
+    return tolerance_of(text_to_text, TEXTS)
+
+
 def as_bytes(values):
     return [
         value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape") for value in values
@@ -53,25 +59,21 @@ def as_bytes(values):
 @pytest.mark.parametrize(
     "texts", [TEXTS, TEXTS[::-1], TEXTS[:1], TEXTS[2:3]], ids=["all", "back", "one", "empty"]
 )
-def test_rest_and_grpc_answer_like_the_eager_model(text_to_text, clients, texts):
-    eager = {name: tensor.numpy() for name, tensor in text_to_text.translate(tf.constant(texts)).items()}
+def test_rest_and_grpc_answer_like_the_eager_model(text_to_text, tolerance, clients, texts):
+    eager = as_arrays(text_to_text.translate(tf.constant(texts)))
     for client in clients:
-        answer = client.predict({"text": texts})
-        assert as_bytes(answer["text"]) == eager["text"].tolist()
-        np.testing.assert_allclose(answer["score"], eager["score"], rtol=1e-5, atol=1e-6)
+        assert differences(eager, as_arrays(client.predict({"text": texts})), tolerance) == []
 
 
-def test_alignments_are_served(text_to_text, clients):
+def test_alignments_are_served(text_to_text, tolerance, clients):
     texts = TEXTS[:2]
-    eager = {name: tensor.numpy() for name, tensor in text_to_text.align(tf.constant(texts)).items()}
+    eager = as_arrays(text_to_text.align(tf.constant(texts)))
     for client in clients:
-        answer = client.predict({"text": texts}, signature_name="align")
-        np.testing.assert_allclose(answer["alignment"], eager["alignment"], rtol=1e-5, atol=1e-6)
-        for name in ("source_pieces", "target_pieces"):
-            assert [as_bytes(row) for row in answer[name]] == eager[name].tolist()
+        answer = as_arrays(client.predict({"text": texts}, signature_name="align"))
+        assert differences(eager, answer, tolerance) == []
 
 
-def test_requests_that_are_run_together_are_answered_alike(text_to_text, exported, tmp_path):
+def test_requests_that_are_run_together_are_answered_alike(text_to_text, tolerance, exported, tmp_path):
     """Session batching: texts of other clients in the batch change nothing."""
     path = tmp_path / "batching.pbtxt"
     path.write_text(f"max_batch_size {{ value: {len(TEXTS)} }} batch_timeout_micros {{ value: 200000 }}")
@@ -98,10 +100,9 @@ def test_requests_that_are_run_together_are_answered_alike(text_to_text, exporte
             thread.join()
         num_runs = server.metrics.total("/tensorflow/serving/batching_session/wrapped_run_count")
     assert num_runs < len(TEXTS)
-    eager = {name: tensor.numpy() for name, tensor in text_to_text.translate(tf.constant(TEXTS)).items()}
+    eager = as_arrays(text_to_text.translate(tf.constant(TEXTS)))
     for number, text in enumerate(TEXTS):
-        assert as_bytes(answers[text]["text"]) == [eager["text"][number]]
-        np.testing.assert_allclose(answers[text]["score"], [eager["score"][number]], rtol=1e-5, atol=1e-6)
+        assert differences(rows_of(eager, [number]), as_arrays(answers[text]), tolerance) == []
 
 
 def test_text_that_is_too_long_is_refused_and_the_next_one_answered(clients):
@@ -155,14 +156,14 @@ def test_an_empty_batch_over_grpc_is_an_empty_answer(clients):
 
 
 @pytest.mark.parametrize("signature", ["n_best", "sample", "align", "encode"])
-def test_options_that_are_left_out_are_filled_in_by_the_server(text_to_text, clients, signature):
+def test_options_that_are_left_out_are_filled_in_by_the_server(text_to_text, tolerance, clients, signature):
     service = Service(text_to_text)
     defaults = signature_defaults(service, signature)
     text = np.array(TEXTS[:3], object)
     eager = as_arrays(service.answer(signature, {"text": tf.constant(text), **defaults}))
     for client in clients:
         answer = client.predict({"text": text}, signature_name=signature)
-        assert differences(eager, as_arrays(answer)) == []
+        assert differences(eager, as_arrays(answer), tolerance) == []
 
 
 # What joins requests sees no tokenizer.
@@ -185,7 +186,9 @@ def batching_client(exported):
 
 
 @OF_CHARACTERS
-def test_a_server_that_joins_requests_gives_every_row_its_own_answer(text_to_text, batching_client):
+def test_a_server_that_joins_requests_gives_every_row_its_own_answer(
+    text_to_text, tolerance, batching_client
+):
     service = Service(text_to_text)
     text = np.array(["안녕하세요".encode(), b"ein Hund", b"3"], object)
     inputs = {"text": text, "max_length": np.array([13, 5, 2], np.int32)}
@@ -210,14 +213,14 @@ def test_a_server_that_joins_requests_gives_every_row_its_own_answer(text_to_tex
     with ThreadPoolExecutor(len(rows)) as pool:
         answers = list(pool.map(ask, rows))
     for row, (of_text, of_ids) in zip(rows, answers, strict=True):
-        assert differences(rows_of(best, [row]), of_text) == []
-        assert differences(rows_of(decoded, [row]), of_ids) == []
+        assert differences(rows_of(best, [row]), of_text, tolerance) == []
+        assert differences(rows_of(decoded, [row]), of_ids, tolerance) == []
 
 
 @OF_CHARACTERS
 @pytest.mark.parametrize("signature", ["n_best", "sample", "align"])
 def test_a_server_that_joins_requests_gives_an_option_for_all_to_every_row(
-    clients, batching_client, signature
+    clients, tolerance, batching_client, signature
 ):
     """Left out or given once: without joining, the graph repeats it."""
     option = {"target": [b"Hund"]} if signature == "align" else {"target_prefix": [b"H"]}
@@ -227,7 +230,7 @@ def test_a_server_that_joins_requests_gives_an_option_for_all_to_every_row(
         }
         alone = as_arrays(clients[1].predict(inputs, signature_name=signature))
         joined = as_arrays(batching_client.predict(inputs, signature_name=signature))
-        assert differences(alone, joined) == []
+        assert differences(alone, joined, tolerance) == []
 
 
 @OF_CHARACTERS
@@ -254,7 +257,7 @@ def test_as_many_rows_as_a_server_lets_in_are_joined(batching_client):
     assert len(batching_client.predict({"text": text[:33]}, signature_name="align")["alignment"]) == 33
 
 
-def test_streamed_texts_are_the_answer(clients):
+def test_streamed_texts_are_the_answer(clients, tolerance):
     rest, _ = clients
     rows, outputs = {}, None
     for event in rest.stream({"text": TEXTS}):
@@ -263,8 +266,7 @@ def test_streamed_texts_are_the_answer(clients):
         else:
             rows.setdefault(event.row, []).append(event.text)
     expected = rest.predict({"text": TEXTS})
-    assert outputs["text"] == expected["text"]
-    np.testing.assert_allclose(outputs["score"], expected["score"], rtol=1e-5)
+    assert differences(as_arrays(expected), as_arrays(outputs), tolerance) == []
     assert {row: "".join(parts) for row, parts in rows.items()} == {
         row: text for row, text in enumerate(expected["text"]) if text
     }

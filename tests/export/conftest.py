@@ -15,10 +15,12 @@ MAX_LENGTH, MAX_SOURCE_LENGTH = 11, 31
 
 @pytest.fixture(scope="session", params=few(FAMILIES, "convolutional", "transformer"))
 def family(request, tokenizers, built_once, unchecked):
-    """An untrained model, `text_to_text`, its `service`, and its export at `path`; `name` is the family's."""
+    """An untrained model, `text_to_text`, its `service`, its export at `path`, the family's `name`, and the
+    `tolerance` of its answers."""
     import keras_attn
     from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
     from keras_attn.export.service import Service
+    from keras_attn.export.tolerance import tolerance_of
 
     kind = "sentencepiece" if request.param == "convolutional" else "characters"
     tokenizer = getattr(tokenizers, kind)
@@ -42,6 +44,7 @@ def family(request, tokenizers, built_once, unchecked):
         name=request.param,
         text_to_text=text_to_text,
         service=Service(text_to_text, num_hypotheses=2),
+        tolerance=tolerance_of(text_to_text, [text.encode() for text in TEXTS]),
         path=built_once(f"family-{request.param}", build),
     )
 

@@ -13,6 +13,7 @@ from keras_attn.export.answers import as_arrays, differences, rows_of
 from keras_attn.export.in_graph_batching import InGraphBatching, batched
 from keras_attn.export.service import Service
 from keras_attn.export.signatures import signature_functions
+from keras_attn.export.tolerance import tolerance_of
 from keras_attn.export.version_files import read_manifest
 from keras_attn.export.ways import SessionWay
 
@@ -24,6 +25,11 @@ SETTINGS = InGraphBatching(max_batch_size=5, timeout_micros=300_000, num_threads
 def service(tokenizers, tiny_model):
     tokenizer = tokenizers.characters
     return Service(TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 7, 23), 2)
+
+
+@pytest.fixture(scope="module")
+def tolerance(service):
+    return tolerance_of(service.text_to_text, [text.encode() for text in TEXTS])
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +53,18 @@ def test_without_settings_nothing_is_batched(service):
     assert "BatchFunction" not in ops_of(signature_functions(service)["serving_default"])
 
 
-def test_concurrent_requests_are_answered_as_each_alone(service, runs):
+def test_concurrent_requests_are_answered_as_each_alone(service, runs, tolerance):
     expected = as_arrays(service.answer("serving_default", {"text": tf.constant(TEXTS)}))
     requests = [[0], [1, 2], [3], [4, 5], [6], [2]]
     with ThreadPoolExecutor(len(requests)) as pool:
         answers = list(pool.map(lambda rows: runs["serving_default"](tf.constant(TEXTS[rows])), requests))
     for rows, answer in zip(requests, answers, strict=True):
-        assert differences(rows_of(expected, rows), as_arrays(answer)) == []
+        assert differences(rows_of(expected, rows), as_arrays(answer), tolerance) == []
 
 
-def test_an_export_with_batching_answers_concurrent_requests_in_a_session(service, tmp_path, two_signatures):
+def test_an_export_with_batching_answers_concurrent_requests_in_a_session(
+    service, tolerance, tmp_path, two_signatures
+):
     path = export(service.text_to_text, tmp_path / "tiny", batching=SETTINGS)
     assert read_manifest(path)["in_graph_batching"] == SETTINGS._asdict()
     expected = as_arrays(service.answer("serving_default", {"text": tf.constant(TEXTS)}))
@@ -66,14 +74,14 @@ def test_an_export_with_batching_answers_concurrent_requests_in_a_session(servic
         answers = list(pool.map(lambda rows: session.ask("serving_default", {"text": TEXTS[rows]}), requests))
     session.close()
     for rows, answer in zip(requests, answers, strict=True):
-        assert differences(rows_of(expected, rows), answer) == []
+        assert differences(rows_of(expected, rows), answer, tolerance) == []
 
 
-def test_requests_larger_than_a_batch_and_empty_ones(service, runs):
+def test_requests_larger_than_a_batch_and_empty_ones(service, runs, tolerance):
     expected = as_arrays(service.answer("serving_default", {"text": tf.constant(TEXTS)}))
     for rows in (list(range(7)), []):
         answer = as_arrays(runs["serving_default"](tf.constant(TEXTS[rows], tf.string)))
-        assert differences(rows_of(expected, rows), answer) == []
+        assert differences(rows_of(expected, rows), answer, tolerance) == []
 
 
 def test_concurrent_requests_become_one_run():

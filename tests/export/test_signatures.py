@@ -89,9 +89,9 @@ def optionless(inputs):
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_a_session_without_xla_answers_as_the_eager_model_whatever_the_batch(eager, session, name):
+def test_a_session_without_xla_answers_as_the_eager_model_whatever_the_batch(family, eager, session, name):
     for rows, answer in zip(BATCHES, session.batches[name], strict=True):
-        assert differences(rows_of(eager[name], rows), answer) == [], rows
+        assert differences(rows_of(eager[name], rows), answer, family.tolerance) == [], rows
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
@@ -99,14 +99,14 @@ def test_options_that_are_left_out_take_their_defaults_for_every_row(family, req
     defaults = signature_defaults(family.service, name)
     spelt = {key: np.repeat(value.numpy(), 3) for key, value in defaults.items()}
     answer = family.service.answer(name, spelt | optionless(request_of(name, [0, 3, 5])))
-    assert differences(as_arrays(answer), session.optionless[name]) == []
+    assert differences(as_arrays(answer), session.optionless[name], family.tolerance) == []
 
 
-def test_ids_are_masked_by_their_lengths_alone(eager, session):
+def test_ids_are_masked_by_their_lengths_alone(family, eager, session):
     """A server that joins requests pads with each tensor's own first element."""
     assert len(session.padded) == 5
     for answer in session.padded:
-        assert differences(eager["decode_ids"], answer) == []
+        assert differences(eager["decode_ids"], answer, family.tolerance) == []
 
 
 @pytest.mark.parametrize("name", [name for name in INPUTS if name != "stream_events"])

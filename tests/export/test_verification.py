@@ -6,9 +6,11 @@ import tensorflow as tf
 
 from keras_attn.export.questions import example_texts, questions
 from keras_attn.export.signatures import INPUTS
+from keras_attn.export.tolerance import FixedTolerance
 from keras_attn.export.verification import batches_of, check_graph, check_ways, signature_definitions
 from keras_attn.text import CharacterTokenizer
 
+TOLERANCE = FixedTolerance(1e-5)
 REQUESTS = {"double": {"x": np.array([3.0, 1.0, 2.0])}, "name": {"x": np.array([3.0, 1.0, 2.0])}}
 
 
@@ -32,7 +34,7 @@ class Way:
 
 
 def test_ways_that_agree():
-    checks = check_ways([Way("a"), Way("b")], REQUESTS, batches_of(3))
+    checks = check_ways([Way("a"), Way("b")], REQUESTS, batches_of(3), TOLERANCE)
     assert [(check.name, check.passed, check.count) for check in checks] == [("a", True, 14), ("b", True, 14)]
 
 
@@ -45,14 +47,14 @@ def test_ways_that_agree():
     ],
 )
 def test_a_way_that_answers_otherwise_is_named(fault, problem):
-    right, wrong = check_ways([Way("a"), Way("b", fault)], REQUESTS, batches_of(3))
+    right, wrong = check_ways([Way("a"), Way("b", fault)], REQUESTS, batches_of(3), TOLERANCE)
     assert right.passed
     assert not wrong.passed
     assert wrong.problems[0].startswith(problem)
 
 
 def test_answers_that_depend_on_their_neighbours_are_found_in_the_first_way_too():
-    (check,) = check_ways([Way("a", "neighbours")], REQUESTS, batches_of(3))
+    (check,) = check_ways([Way("a", "neighbours")], REQUESTS, batches_of(3), TOLERANCE)
     assert any(problem.startswith("double, rows [0]:") for problem in check.problems)
 
 
