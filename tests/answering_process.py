@@ -12,13 +12,14 @@ class AnsweringProcess:
 
     Args:
         *arguments: of Python: `-c`, and the script; or the path of one.
+        environment: of the process; that of this one when None.
     """
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, environment=None):
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
         command = [sys.executable, *map(str, arguments)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
-        self._process = subprocess.Popen(command, text=True, **pipes)
+        self._process = subprocess.Popen(command, text=True, env=environment, **pipes)
 
     def ask(self, *request):
         """Hands over a request and waits until it is done."""

@@ -1,0 +1,116 @@
+"""Runs the numerically sensitive tests as lesser processors would: `make test-instruction-sets`.
+
+oneDNN and XLA choose their kernels by the processor's instruction set, and kernels add up in different
+orders. Both can be told to use no more than a lesser set. A set that this processor lacks is named as not
+tested. `make test` runs the same tests with the processor's own set.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parent
+# Sums in every kind of layer, loop and loss, compiled and not; masks; and what finds real mistakes.
+SENSITIVE = (
+    "test_scores.py",
+    "test_masks.py",
+    "test_monotonic.py",
+    "test_blockwise.py",
+    "test_losses.py",
+    "layers/test_multi_head_attention_steps.py",
+    "layers/test_step_attention.py",
+    "layers/test_steps_compiled.py",
+    "layers/test_gated_convolution.py",
+    "decoding/test_loop.py",
+    "decoding/test_scoring.py",
+    "export/test_real_mistakes.py",
+)
+# Exports once and decodes under every set; not collected by itself.
+TOKENS = "export/tokens_by_instruction_set.py"
+
+
+class InstructionSet(NamedTuple):
+    """A set that kernels can be confined to.
+
+    Attributes:
+        name: as oneDNN calls it.
+        xla_name: as XLA calls it.
+        needed: what a processor calls the instructions that the kernels use.
+    """
+
+    name: str
+    xla_name: str
+    needed: tuple
+
+    def environment(self, inherited):
+        """The variables of a process that is confined to it, beside those of `inherited`."""
+        flags = f"{inherited.get('XLA_FLAGS', '')} --xla_cpu_max_isa={self.xla_name}".strip()
+        return {**inherited, "ONEDNN_MAX_CPU_ISA": self.name, "XLA_FLAGS": flags}
+
+
+SETS = (
+    InstructionSet("SSE41", "SSE4_2", ("sse4_1", "sse4_2")),
+    InstructionSet("AVX2", "AVX2", ("avx2", "fma")),
+    InstructionSet("AVX512_CORE", "AVX512", ("avx512f", "avx512bw", "avx512dq", "avx512vl")),
+)
+# As tests/conftest.py sets them where there are none.
+XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+
+def processor_flags(path="/proc/cpuinfo"):
+    """What the processor has, a set of names; an empty one where the system does not say it in this way."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+
+
+def known_sets(flags):
+    """The sets of a processor, from the least, and the names of what it lacks of each of the others.
+
+    Args:
+        flags: of `processor_flags`.
+
+    Returns:
+        A list of `InstructionSet`s, and a dictionary of `InstructionSet` to missing names.
+    """
+    missing = {one: [name for name in one.needed if name not in flags] for one in SETS}
+    return [one for one in SETS if not missing[one]], {one: names for one, names in missing.items() if names}
+
+
+def main(flags=None, run=None):
+    """Runs everything, prints a line each, and returns the exit code.
+
+    Args:
+        flags: of the processor; its own when None.
+        run: `run(paths, environment)`, which returns an exit code; pytest in a process when None.
+    """
+    sets, lacking = known_sets(processor_flags() if flags is None else flags)
+    run, failed = run or _run_pytest, []
+    inherited = {"XLA_FLAGS": XLA_FLAGS, **os.environ}
+    jobs = [(one.name, SENSITIVE, one.environment(inherited)) for one in sets]
+    jobs += [("the same tokens under all of them", (TOKENS,), inherited)] if sets else []
+    lines = []
+    for name, paths, environment in jobs:
+        start = time.monotonic()
+        code = run([str(FOLDER / path) for path in paths], environment)
+        failed += [name] if code else []
+        lines.append(f"  {'FAILED' if code else 'passed':10} {name} ({time.monotonic() - start:.0f} s)")
+    lines += [
+        f"  not tested {one.name}: this processor lacks {', '.join(names)}" for one, names in lacking.items()
+    ]
+    print("\n".join(["", "Instruction sets", *lines]))
+    return 1 if failed else 0
+
+
+def _run_pytest(paths, environment):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses", "2"]
+    return subprocess.run([*command, "--dist", "loadfile", *paths], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
