@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all peers test-jax test-servers test-wheel test-wheel-quick lint format clean
+.PHONY: demo test test-all peers test-jax test-instruction-sets test-servers test-wheel test-wheel-quick lint format clean
 
 demo: $(READY)
 	@$(BIN)/keras-attn demo
@@ -31,6 +31,10 @@ JAX_TESTS := tests/layers tests/models/test_steps.py tests/contracts/test_layers
 test-jax: peers
 	KERAS_BACKEND=jax JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/.jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	  $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(JAX_TESTS)
+
+# The numerically sensitive tests as lesser processors run them, and the tokens of exports under every instruction set.
+test-instruction-sets: $(READY)
+	$(BIN)/python tests/instruction_sets.py
 
 # Exports in TensorFlow 2.16 to 2.20, in environments of their own below .venv/servers: 7 GB on disk.
 test-servers: $(READY)

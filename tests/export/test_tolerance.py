@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 
 from keras_attn import TextToText
-from keras_attn.export.extra_assets import read_manifest
 from keras_attn.export.tolerance import (
     UNKNOWN,
     FixedTolerance,
@@ -19,6 +18,7 @@ from keras_attn.export.tolerance import (
     read_tolerance,
     tolerance_of,
 )
+from keras_attn.export.version_files import read_manifest
 from keras_attn.models import RecurrentSeq2Seq, TransformerLanguageModel
 
 U = 2.0**-24
