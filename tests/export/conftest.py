@@ -58,16 +58,13 @@ def family_model(name, size):
     keras.utils.set_random_seed(21)
     model = {
         "recurrent": lambda: models.RecurrentSeq2Seq(size, size, 5, 7, 3, 0.0),
-        "convolutional": lambda: models.ConvolutionalSeq2Seq(
-            size, size, embedding_dim=7, encoder_layers=[(5, 3)], decoder_layers=[(5, 3)]
-        ),
+        "convolutional": lambda: models.ConvolutionalSeq2Seq(size, size, 7, [(5, 3)], [(5, 3)]),
         "transformer": lambda: models.TransformerSeq2Seq(size, size, 1, 1, 6, 2, 11, dropout=0.0),
         "language_model": lambda: models.TransformerLanguageModel(size, 1, 6, 2, 11, dropout=0.0),
     }[name]()
     rng = np.random.default_rng(21)
-    scale = 0.1 if name == "convolutional" else 0.7
     for weight in model.trainable_weights:
-        weight.assign(weight + rng.normal(0, scale, weight.shape))
+        weight.assign(weight + rng.normal(0, 0.7, weight.shape))
     return model
 
 
