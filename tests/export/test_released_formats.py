@@ -47,7 +47,7 @@ def test_the_format_of_today_is_among_them():
     assert f"format-{FORMAT}" in FORMATS
 
 
-@pytest.mark.parametrize("way", [LoadedWay, SessionWay])
+@pytest.mark.parametrize("way", [pytest.param(LoadedWay, marks=pytest.mark.exhaustive), SessionWay])
 def test_the_answers_are_those_of_the_day_it_was_made(released, way):
     folder, requests = released
     assert len(requests) == 7
