@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from keras_attn.cli.progress import Progress
+
 
 @click.command("verify")
 @click.argument("export", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -23,7 +25,15 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
 def command(export, run, checkpoint, inputs, tolerance, as_json):
-    """Prove that EXPORT, a version or a base path, answers the same whichever way it is asked."""
+    """Prove that EXPORT, a version or a base path, answers the same whichever way it is asked.
+
+    The ways: tf.saved_model.load, a Session, and a server over REST and over gRPC; with --run also the model
+    itself, without any graph. Every signature is asked with texts from the vocabulary, short and long, and
+    with settings that change from row to row. The model is asked once for all texts; each other way for all
+    of them, for them in reverse, for some pairs and for some alone, since no answer may depend on what else
+    is in its batch. What is streamed has to become what is answered at once. All ops have to be those of
+    TensorFlow Serving. Progress goes to stderr, the report to stdout.
+    """
     from keras_attn.serving.quiet import import_tensorflow
 
     if checkpoint != "auto" and not run:
@@ -83,25 +93,26 @@ def _verify(folder, manifest, run, checkpoint, texts, tolerance):
 
     xla_is_off = disable_xla()
     checks = check_graph(folder)
-    eager = [_eager_way(run, checkpoint, manifest)] if run else []
     is_rough = manifest["packed"] == "bfloat16"
     allowed = None if tolerance is None else FixedTolerance(tolerance)
     with ExitStack() as stack:
+        progress = stack.enter_context(Progress())
+        eager = [_eager_way(run, checkpoint, manifest)] if run else []
         try:
-            written = _written_ways(stack, folder, manifest)
+            written = _written_ways(stack, folder, manifest, progress)
             ways = written if is_rough else eager + written
-            requests = _requests(folder, manifest, ways[0], texts)
+            requests = _requests(folder, manifest, written[0], texts)
             asked = requests["serving_default"]["text"]
             batches = batches_of(len(asked))
             allowed = allowed or read_tolerance(folder, manifest, asked)
-            checks += check_ways(ways, requests, batches, allowed)
+            checks += check_ways(ways, requests, batches, allowed, progress)
             if eager and is_rough:
                 scored = {name: requests[name] for name in ROUGHLY_CHECKED}
-                checks += check_ways([written[0], *eager], scored, batches, ROUGH_TOLERANCE)[1:]
+                checks += check_ways([written[0], *eager], scored, batches, ROUGH_TOLERANCE, progress)[1:]
             if "stream" in manifest["signatures"]:
-                checks += [
-                    check_streams(way, asked, allowed, is_rough) for way in written[1:3]
-                ]  # Session and REST
+                for way in written[1:3]:  # Session and REST
+                    progress(f"{way.name}: streams")
+                    checks.append(check_streams(way, asked, allowed, is_rough))
         except _cannot_load() as error:
             from keras_attn.export.verification import Check
 
@@ -143,13 +154,17 @@ def _eager_way(run, checkpoint, manifest):
     return EagerWay(Service(text_to_text, decoding["n_best_beam_size"], decoding["num_hypotheses"]))
 
 
-def _written_ways(stack, folder, manifest):
+def _written_ways(stack, folder, manifest, progress):
     from keras_attn.cli.server_ways import server_ways
     from keras_attn.export.ways import LoadedWay, SessionWay
 
+    progress(f"loading {folder}: tf.saved_model.load")
+    loaded = LoadedWay(folder)
+    progress(f"loading {folder}: Session")
     session = SessionWay(folder, manifest["decoding"]["max_length"])
     stack.callback(session.close)
-    return [LoadedWay(folder), session, *stack.enter_context(server_ways(folder))]
+    progress(f"loading {folder}: a server, and its warm-up")
+    return [loaded, session, *stack.enter_context(server_ways(folder))]
 
 
 def _requests(folder, manifest, way, texts):
@@ -177,6 +192,7 @@ def _report(folder, manifest, checks, skipped, tolerance):
                 "passed": check.passed,
                 "count": check.count,
                 "num_ties": check.num_ties,
+                "is_reference": check.is_reference,
                 "problems": list(check.problems),
             }
             for check in checks
@@ -189,6 +205,12 @@ def _report(folder, manifest, checks, skipped, tolerance):
     }
 
 
+def _mark(check):
+    if not check["passed"]:
+        return "WRONG"
+    return "asked" if check["is_reference"] else "same" if check["count"] else "fine"
+
+
 def _readable(report):
     lines = [
         f"{report['export']}",
@@ -199,7 +221,7 @@ def _readable(report):
         lines.append(f"  same is {report['tolerance']['sentence']}")
     lines.append("")
     for check in report["checks"]:
-        mark = "same" if check["passed"] and check["count"] else "fine" if check["passed"] else "WRONG"
+        mark = _mark(check)
         count = f"{check['count']} answers" if check["count"] else ""
         count += f", {check['num_ties']} rows between equals" if check["num_ties"] else ""
         lines.append(f"  {mark:6} {check['name']:34} {count}".rstrip())

@@ -10,6 +10,8 @@ from keras_attn.text import special_ids
 # Settings that are tried, one after the other.
 _TEMPERATURES, _TOP_K, _TOP_P = (1.0, 0.5, 2.0), (0, 5, 1, 0), (1.0, 0.9)
 _LENGTH_PENALTIES, _PREFIXES = (0.0, 0.6, 1.0), 3
+# Where a length can be asked for: `serving_default` goes on to the model's largest, by the same loop.
+_LONGEST_ASKED = 32
 
 
 def example_texts(tokenizer, max_tokens, lengths=(1, 3, 8, 32)):
@@ -49,11 +51,12 @@ def questions(texts, targets, tokenizers, max_length):
     starts = [_first_tokens(target_tokenizer, text, min(2, max_length - 1)) for text in targets]
     prefixes = [text if row % _PREFIXES == 1 else b"" for row, text in enumerate(starts)]
     ids = source_tokenizer.encode(tf.constant(texts, tf.string))
+    longest = min(max_length, _LONGEST_ASKED)
     of = {
         "text": _strings(texts),
         "target": _strings(targets),
         "target_prefix": _strings(prefixes),
-        "max_length": np.array([max_length - row % min(3, max_length) for row in range(count)], np.int32),
+        "max_length": np.array([longest - row % min(3, longest) for row in range(count)], np.int32),
         "length_penalty": _cycled(_LENGTH_PENALTIES, count, np.float32),
         "temperature": _cycled(_TEMPERATURES, count, np.float32),
         "top_k": _cycled(_TOP_K, count, np.int32),

@@ -27,12 +27,14 @@ class Check(NamedTuple):
         problems: sentences; none where all is well.
         count: how many answers were compared, or 0 where nothing is counted.
         num_ties: how many rows chose otherwise between equally probable texts; see `tied_rows`.
+        is_reference: whether the answers are those that the others were compared with, and no more.
     """
 
     name: str
     problems: tuple
     count: int = 0
     num_ties: int = 0
+    is_reference: bool = False
 
     @property
     def passed(self):
@@ -61,25 +63,30 @@ def check_graph(folder):
     ]
 
 
-def check_ways(ways, requests, batches, tolerance):
+def check_ways(ways, requests, batches, tolerance, progress=lambda step: None):
     """Compares every way with the first one, row by row, however the rows are put together.
 
     Args:
         ways: objects with a `name` and `ask(signature, inputs)`; the first one is asked for all rows at once
-            and is what the others, and itself in other batches, have to agree with.
+            and is what the others, and itself in other batches, have to agree with. One that has
+            `asks_once` is asked for no other batches.
         requests: a dictionary of signature name to inputs, arrays with the rows first.
         batches: lists of row numbers.
         tolerance: a `RoundingTolerance` or `FixedTolerance`, see `differences`.
+        progress: called with the way and the signature that come next.
 
     Returns:
         A `Check` for each way.
     """
-    expected = {name: ways[0].ask(name, inputs) for name, inputs in requests.items()}
-    return [_check_way(way, requests, batches, expected, tolerance, ways[0]) for way in ways]
+    expected = {}
+    for name, inputs in requests.items():
+        progress(f"{ways[0].name}: {name}")
+        expected[name] = ways[0].ask(name, inputs)
+    return [_check_way(way, requests, batches, expected, tolerance, ways[0], progress) for way in ways]
 
 
 def batches_of(count):
-    """Batches, all different, that put `count` rows together: sizes, orders and company all change."""
+    """Batches, all different, that put `count` rows together, all of them first: sizes, orders, company."""
     rows = list(range(count))
     pairs = [[row, rows[-1 - row]] for row in rows[:2] if count > 1]
     singles = [[row] for row in sorted({0, count // 2, count - 1})]
@@ -93,9 +100,13 @@ def signature_definitions(folder):
     return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
 
 
-def _check_way(way, requests, batches, expected, tolerance, first):
+def _check_way(way, requests, batches, expected, tolerance, first, progress):
     problems, count, num_ties = [], 0, 0
+    if asks_once := getattr(way, "asks_once", False):
+        batches = batches[:1]
     for name, inputs in requests.items():
+        if way is not first:
+            progress(f"{way.name}: {name}")
         for rows in batches:
             count += 1
             if way is first and rows == list(range(len(next(iter(inputs.values()))))):
@@ -104,7 +115,7 @@ def _check_way(way, requests, batches, expected, tolerance, first):
             found, tied = _compare(way, first, name, asked, rows_of(expected[name], rows), tolerance)
             problems += [f"{name}, rows {rows}: {sentence}" for sentence in found]
             num_ties += tied
-    return Check(way.name, tuple(problems), count, num_ties)
+    return Check(way.name, tuple(problems), count, num_ties, way is first and asks_once)
 
 
 def _compare(way, first, name, inputs, expected, tolerance):

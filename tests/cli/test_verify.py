@@ -83,7 +83,9 @@ def assert_all_ways_agree(report, base_path, num_signatures):
     assert [check["name"] for check in report["checks"]][2:] == names + streamed
     assert all(check["passed"] and not check["problems"] for check in report["checks"])
     # Two texts: together in both orders, and each alone.
-    assert {check["count"] for check in report["checks"][2:7]} == {num_signatures * 4}
+    assert {check["count"] for check in report["checks"][3:7]} == {num_signatures * 4}
+    assert [check["name"] for check in report["checks"] if check["is_reference"]] == ["eager"]
+    assert report["checks"][2]["count"] == num_signatures  # once for both texts
     assert {check["count"] for check in report["checks"][7:]} == {2}
     assert report["export"] == str(base_path / "1")
     assert report["least_server_version"] == "2.16"
@@ -120,8 +122,9 @@ def test_an_export_of_other_weights_than_the_runs_is_found(
     model.save(other / "best.keras")
     ran = keras_attn("verify", exported_run, "--run", other, "--inputs", lines)
     assert ran.code == 1
-    assert "same   eager" in ran.out
+    assert "asked  eager" in ran.out
     assert "WRONG  Session" in ran.out
+    assert "s  Session: serving_default" in ran.err
     assert "NOT the same" in ran.out
 
 

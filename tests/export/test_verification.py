@@ -33,6 +33,17 @@ class Way:
         return {"y": x * (2 + (1e-4 if self.fault == "numbers" else 1e-7))}
 
 
+def test_a_way_that_is_slow_is_asked_once():
+    slow, told = Way("a"), []
+    slow.asks_once, asked, ask = True, [], slow.ask
+    slow.ask = lambda signature, inputs: asked.append(signature) or ask(signature, inputs)
+    reference, other = check_ways([slow, Way("b")], REQUESTS, batches_of(3), 1e-5, told.append)
+    assert sorted(asked) == sorted(REQUESTS)
+    assert (reference.is_reference, reference.count) == (True, len(REQUESTS))
+    assert (other.is_reference, other.count, other.passed) == (False, 14, True)
+    assert told == [f"{way}: {name}" for way in "ab" for name in REQUESTS]
+
+
 def test_ways_that_agree():
     checks = check_ways([Way("a"), Way("b")], REQUESTS, batches_of(3), TOLERANCE)
     assert [(check.name, check.passed, check.count) for check in checks] == [("a", True, 14), ("b", True, 14)]
