@@ -13,6 +13,8 @@ from keras_attn.scores import (
     weighted_sum,
 )
 
+from .bounds import assert_close
+
 DTYPES = ["float32", "bfloat16", "float16"]
 
 
@@ -76,8 +78,9 @@ def test_huge_logits_stay_finite(size, kept_sign):
     """Also where the kept logits are far below the masked ones."""
     logits = np.array([[kept_sign * size, kept_sign * size, -kept_sign * size]])
     weights, gradient = weights_and_gradient(logits, np.array([[True, True, False]]), "float32")
-    np.testing.assert_array_equal(weights, [[0.5, 0.5, 0.0]])
-    np.testing.assert_allclose(gradient, [[-0.25, 0.25, 0.0]])
+    assert_close(weights[:, :2], 0.5, 2)
+    assert_close(gradient[:, :2], [[-0.25, 0.25]], 2)
+    assert (weights[0, 2], gradient[0, 2]) == (0, 0)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -85,8 +88,10 @@ def test_huge_half_precision_logits_stay_finite(dtype):
     weights, gradient = weights_and_gradient(
         [[1e4, 1e4, -1e4, 6e4]], np.array([[True, True, True, False]]), dtype
     )
-    np.testing.assert_array_equal(weights, [[0.5, 0.5, 0.0, 0.0]])
-    np.testing.assert_allclose(gradient, [[-0.25, 0.25, 0.0, 0.0]])
+    assert_close(weights[:, :2], 0.5, 2)
+    assert_close(gradient[:, :2], [[-0.25, 0.25]], 2)
+    assert (weights[0, 2:] == 0).all()
+    assert (gradient[0, 2:] == 0).all()
 
 
 def test_additive_logits_against_loops(rng):
@@ -108,8 +113,8 @@ def test_weighted_sum_by_hand_and_in_the_dtype_of_the_value():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_single_place_without_mask_has_weight_one_and_no_warning(dtype):
     weights, gradient = weights_and_gradient([[[7.0]], [[-3.0]]], None, dtype)
-    assert (weights == 1).all()
-    assert (gradient == 0).all()
+    assert_close(weights, 1, 1)
+    assert_close(gradient, 0, 1, size=1)
 
 
 @pytest.mark.parametrize("key_heads", [1, 2, 3, 6])

@@ -88,6 +88,8 @@ def assert_all_ways_agree(report, base_path, num_signatures):
     assert report["checks"][2]["count"] == num_signatures  # once for both texts
     assert {check["count"] for check in report["checks"][7:]} == {2}
     assert report["export"] == str(base_path / "1")
+    assert report["tolerance"]["kind"] == "rounding"
+    assert 0 < report["tolerance"]["of_a_token"] < 1e-4
     assert report["least_server_version"] == "2.16"
 
 
@@ -126,6 +128,7 @@ def test_an_export_of_other_weights_than_the_runs_is_found(
     assert "WRONG  Session" in ran.out
     assert "s  Session: serving_default" in ran.err
     assert "NOT the same" in ran.out
+    assert "same is a token's log-probability within" in ran.out
 
 
 def test_damaged_weights_are_a_line_of_the_report(keras_attn, exported_run, tmp_path):
@@ -134,9 +137,10 @@ def test_damaged_weights_are_a_line_of_the_report(keras_attn, exported_run, tmp_
     content = bytearray(data.read_bytes())
     content[100] ^= 0xFF
     data.write_bytes(content)
-    ran = keras_attn("verify", damaged)
+    ran = keras_attn("verify", damaged, "--tolerance", 0.25)
     assert ran.code == 1
     assert "WRONG  loads and answers" in ran.out
+    assert "same is numbers within 0.25 of the larger of 1 and their own size" in ran.out
 
 
 def test_a_folder_without_a_model(keras_attn, tmp_path):

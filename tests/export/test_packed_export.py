@@ -10,9 +10,12 @@ import keras_attn
 from keras_attn import TextToText
 from keras_attn.export.answers import as_arrays, differences
 from keras_attn.export.signatures import INPUTS
+from keras_attn.export.tolerance import tolerance_of
 from keras_attn.export.version_files import read_manifest
 from keras_attn.export.ways import EagerWay, SessionWay
 from keras_attn.models import TransformerSeq2Seq
+
+from .conftest import TEXTS
 
 # All in one dtype; in the other those that are compared, and a stream, which the export itself follows.
 SIGNATURES = {
@@ -57,12 +60,13 @@ def test_a_packed_export_answers_as_its_model(text_to_text, request_of, packed_p
     assert {outputs[key]["dtype"] for key in ("states", "log_prob", "token_log_probs")} == {"float32"}
     session, packed = SessionWay(path), EagerWay(Service(packed_text_to_text(text_to_text, dtype)))
     plain = EagerWay(Service(text_to_text))
-    tolerance = 1e-5 if dtype == "float32" else 0.2
+    exactly = tolerance_of(text_to_text, [text.encode() for text in TEXTS])
+    tolerance = exactly if dtype == "float32" else 0.2
     for name in ("serving_default", "score", "encode"):
         inputs = request_of(name, range(7))
         answer = as_arrays(session.ask(name, inputs))
         if dtype == "float32":
-            assert differences(plain.ask(name, inputs), answer, 1e-4) == [], name
+            assert differences(plain.ask(name, inputs), answer, exactly) == [], name
         if name != "serving_default":  # in bfloat16, what is decoded may differ from eager
             answer.pop("perplexity", None)  # an exponential of what is compared
             expected = {key: value for key, value in packed.ask(name, inputs).items() if key in answer}

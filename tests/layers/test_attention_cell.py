@@ -19,9 +19,12 @@ from keras_attn.layers import (
     MonotonicAttention,
 )
 
+from ..bounds import assert_close
 from ..few import few
 
 B, K, T, S, D, M, H, UNITS, VECTOR = 2, 3, 5, 7, 11, 13, 17, 19, 23
+# What is added up on the way to a number.
+TERMS = T * (D + M + H + UNITS + VECTOR + S)
 CELLS = {
     "gru": lambda: keras.layers.GRUCell(H),
     "lstm": lambda: keras.layers.LSTMCell(H),
@@ -76,8 +79,8 @@ def made(rng, cell="gru", attention="bahdanau", options="bahdanau", kind=Attenti
     return layer
 
 
-def close(one, other, tolerance=1e-5):
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=tolerance)
+def close(one, other):
+    assert_close(one, other, TERMS)
 
 
 def check_steps(rnn, inputs, width):

@@ -6,7 +6,11 @@ import pytest
 
 from keras_attn.layers import AttentionRNN, BahdanauAttention, LuongAttention
 
+from ..bounds import assert_close
+
 B, T, S, D, M, H, UNITS, VECTOR = 2, 5, 7, 11, 13, 17, 19, 23
+# What is added up on the way to a number.
+TERMS = T * (D + M + H + UNITS + VECTOR + S)
 CELLS = {"gru": lambda: keras.layers.GRUCell(H), "lstm": lambda: keras.layers.LSTMCell(H)}
 ATTENTIONS = {
     "bahdanau": lambda: BahdanauAttention(UNITS),
@@ -39,7 +43,7 @@ def made(rng, cell, attention, options):
 
 
 def close(one, other):
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert_close(one, other, TERMS)
 
 
 @pytest.mark.parametrize("options", ["bahdanau", "bahdanau_fed"])

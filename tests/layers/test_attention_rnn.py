@@ -7,9 +7,12 @@ import tensorflow as tf
 
 from keras_attn.layers import AttentionRNN, BahdanauAttention
 
+from ..bounds import assert_close
 from ..few import few
 
 B, T, S, D, M, H, UNITS = 2, 3, 5, 7, 11, 13, 17
+# What is added up on the way to a number.
+TERMS = T * (D + M + H + UNITS + S)
 CELLS = {
     "gru": lambda: keras.layers.GRUCell(H),
     "lstm": lambda: keras.layers.LSTMCell(H),
@@ -79,8 +82,8 @@ def test_against_numpy(inputs, rng):
     state = rng.normal(size=(B, H)).astype("float32")
     outputs, weights = rnn(**inputs, initial_state=[state], return_attention_scores=True)
     expected = gru_oracle(rnn, **inputs, state=state)
-    np.testing.assert_allclose(outputs, expected[0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(weights, expected[1], rtol=1e-4, atol=1e-6)
+    assert_close(outputs, expected[0], TERMS)
+    assert_close(weights, expected[1], TERMS)
 
 
 def test_without_mask_and_state_everything_is_kept_and_zeros_begin(inputs):
@@ -88,7 +91,7 @@ def test_without_mask_and_state_everything_is_kept_and_zeros_begin(inputs):
     outputs = rnn(inputs["sequences"], inputs["memory"])
     everything = inputs | {"memory_mask": np.ones((B, S), bool)}
     expected, _ = gru_oracle(rnn, **everything, state=np.zeros((B, H)))
-    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+    assert_close(outputs, expected, TERMS)
 
 
 def test_whole_pass_equals_step_by_step(rnn, inputs, rng):
@@ -99,8 +102,8 @@ def test_whole_pass_equals_step_by_step(rnn, inputs, rng):
     state = [part[:, None] for part in state]
     for t in range(T):
         step, state, context, row = rnn.step(inputs["sequences"][:, t : t + 1], state, memory)
-        np.testing.assert_allclose(step[:, 0], outputs[:, t], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(row[:, 0], weights[:, t], rtol=1e-5, atol=1e-6)
+        assert_close(step[:, 0], outputs[:, t], TERMS)
+        assert_close(row[:, 0], weights[:, t], TERMS)
         np.testing.assert_array_equal(context, step[..., -M:])
 
 
@@ -112,7 +115,7 @@ def test_outputs_are_those_of_keras_own_rnn_over_the_same_contexts(rnn, inputs):
     contexts = np.asarray(outputs)[..., -M:]
     plain = keras.layers.RNN(rnn.cell, return_sequences=True)
     expected = plain(np.concatenate([inputs["sequences"], contexts], axis=-1))
-    np.testing.assert_allclose(np.asarray(outputs)[..., :-M], expected, rtol=1e-5, atol=1e-6)
+    assert_close(np.asarray(outputs)[..., :-M], expected, TERMS)
 
 
 def test_hypotheses_of_a_row_share_its_memory(rnn, inputs, rng):
@@ -128,7 +131,7 @@ def test_hypotheses_of_a_row_share_its_memory(rnn, inputs, rng):
         alone = rnn.step(steps[:, k : k + 1], [part[:, k : k + 1] for part in states], memory)
         pairs = zip(keras.tree.flatten(together), keras.tree.flatten(alone), strict=True)
         for one, other in pairs:
-            np.testing.assert_allclose(one[:, k : k + 1], other, rtol=1e-5, atol=1e-6)
+            assert_close(one[:, k : k + 1], other, TERMS)
 
 
 def test_scores_change_nothing_else(rnn, inputs):
@@ -200,12 +203,12 @@ def test_a_masked_place_is_as_if_it_were_not_there(rnn, inputs, kept):
     mask = np.array([kept, [1, 1, 1]], "bool")
     outputs, weights = rnn(**inputs, sequences_mask=mask, return_attention_scores=True)
     whole = rnn(**inputs)
-    np.testing.assert_allclose(outputs[1], whole[1], rtol=1e-5, atol=1e-6)
+    assert_close(outputs[1], whole[1], TERMS)
     first = {name: x[:1] for name, x in inputs.items()}
     alone = rnn(**{**first, "sequences": first["sequences"][:, mask[0]]}, return_attention_scores=True)
     for masked, expected in zip((outputs, weights), alone, strict=True):
         masked = keras.ops.convert_to_numpy(masked)[0]
-        np.testing.assert_allclose(masked[mask[0]], expected[0], rtol=1e-5, atol=1e-6)
+        assert_close(masked[mask[0]], expected[0], TERMS)
         assert not np.any(masked[~mask[0]])
 
 
@@ -218,9 +221,7 @@ def test_padding_in_front_of_a_sequence_as_keras_masks_it(rng):
     model = keras.Model(
         entries, AttentionRNN(keras.layers.GRUCell(H), BahdanauAttention(UNITS))(embedded, entries[1])
     )
-    np.testing.assert_allclose(
-        model([ids, memory])[0, 2:], model([ids[:1, 2:], memory[:1]])[0], rtol=1e-5, atol=1e-6
-    )
+    assert_close(model([ids, memory])[0, 2:], model([ids[:1, 2:], memory[:1]])[0], TERMS)
 
 
 WRONG_STATES = {

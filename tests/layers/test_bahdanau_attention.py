@@ -7,7 +7,11 @@ import tensorflow as tf
 
 from keras_attn.layers import BahdanauAttention
 
+from ..bounds import assert_close
+
 B, T, S, Q_DIM, V_DIM, K_DIM, UNITS = 2, 3, 5, 7, 11, 13, 17
+# What is added up on the way to a number.
+TERMS = Q_DIM + V_DIM + K_DIM + UNITS + S
 
 
 def oracle(layer, query, value, key, keep):
@@ -59,8 +63,8 @@ def test_against_numpy_with_all_masks(inputs, masks):
     keep = masks["query_mask"][:, :, None] & (masks["value_mask"] & masks["key_mask"])[:, None]
     keep = keep & masks["attention_mask"] & np.tri(T, S, S - T, dtype=bool)
     expected_context, expected_weights = oracle(layer, **inputs, keep=keep)
-    np.testing.assert_allclose(weights, expected_weights, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(context, expected_context, rtol=1e-4, atol=1e-6)
+    assert_close(weights, expected_weights, TERMS)
+    assert_close(context, expected_context, TERMS)
     assert 0 < keep.sum() < keep.size
     assert (np.asarray(weights)[~keep] == 0).all()
 
@@ -76,8 +80,8 @@ def test_key_of_another_width_is_what_is_scored(inputs):
     layer = BahdanauAttention(UNITS)
     context, weights = layer(**inputs, return_attention_scores=True)
     expected = oracle(layer, **inputs, keep=np.ones((B, T, S)))
-    np.testing.assert_allclose(weights, expected[1], rtol=1e-4)
-    np.testing.assert_allclose(context, expected[0], rtol=1e-4, atol=1e-6)
+    assert_close(weights, expected[1], TERMS)
+    assert_close(context, expected[0], TERMS)
 
 
 def test_equals_keras_additive_attention_when_the_projections_are_identities(rng):
@@ -91,7 +95,7 @@ def test_equals_keras_additive_attention_when_the_projections_are_identities(rng
     expected = theirs([query, value], mask=[None, value_mask], return_attention_scores=True)
     received = ours(query, value, value_mask=value_mask, return_attention_scores=True)
     for one, other in zip(received, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+        assert_close(one, other, TERMS)
 
 
 def test_normalised_against_numpy(inputs, rng):
@@ -109,15 +113,15 @@ def test_normalised_against_numpy(inputs, rng):
     hidden = (inputs["query"] @ w_query)[:, :, None] + (inputs["key"] @ w_key)[:, None]
     expected = np.exp(np.tanh(hidden + bias) @ vector)
     weights = layer(**inputs, return_attention_scores=True)[1]
-    np.testing.assert_allclose(weights, expected / expected.sum(axis=-1, keepdims=True), rtol=1e-4)
+    assert_close(weights, expected / expected.sum(axis=-1, keepdims=True), TERMS)
     layer.vector.assign(layer.vector * 1e-4)
-    np.testing.assert_allclose(layer(**inputs, return_attention_scores=True)[1], weights, rtol=1e-4)
+    assert_close(layer(**inputs, return_attention_scores=True)[1], weights, TERMS)
     layer.bias.assign(0 * bias)
     for name in ("query", "key"):
         projection = getattr(layer, f"{name}_projection").kernel
         getattr(plain, f"{name}_projection").kernel.assign(projection)
     plain.vector.assign(vector[:, None])
-    np.testing.assert_allclose(layer(**inputs), plain(**inputs), rtol=1e-4, atol=1e-6)
+    assert_close(layer(**inputs), plain(**inputs), TERMS)
 
 
 def test_normalised_survives_a_vector_of_zeros(inputs):
@@ -152,9 +156,7 @@ def test_project_memory_and_attend_equal_call_against_one_copy_of_the_memory(inp
     alone = [layer.attend(query[:, k : k + 1], projected, value) for k in range(num_queries)]
     for index in (0, 1):
         np.testing.assert_allclose(together[index], expected[index], rtol=1e-6)
-        np.testing.assert_allclose(
-            together[index], np.concatenate([x[index] for x in alone], axis=1), rtol=1e-4, atol=1e-6
-        )
+        assert_close(together[index], np.concatenate([x[index] for x in alone], axis=1), TERMS)
 
 
 def test_config_round_trip(inputs):

@@ -9,8 +9,12 @@ from keras_attn.layers import AttentionCell, AttentionRNN, BahdanauAttention, Mo
 from keras_attn.layers.cell_steps import step_cell
 from keras_attn.models.residual_cell import ResidualCell
 
+from ..bounds import assert_close
+
 B, K, T, S, D, M, UNITS, RATE = 2, 3, 5, 7, 11, 13, 17, 0.25
 LOW, MIDDLE = 19, 23  # the top cell adds its input: it is as wide as the middle one
+# What is added up on the way to a number.
+TERMS = T * (D + M + UNITS + LOW + MIDDLE + S)
 
 
 def stack():
@@ -37,7 +41,7 @@ def numbers(tensor):
 
 
 def close(one, other):
-    np.testing.assert_allclose(numbers(one), numbers(other), rtol=1e-4, atol=1e-5)
+    assert_close(numbers(one), numbers(other), TERMS)
 
 
 def test_what_goes_up_is_masked_and_what_goes_on_is_not(rng):

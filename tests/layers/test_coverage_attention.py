@@ -5,7 +5,11 @@ import pytest
 
 from keras_attn.layers import BahdanauAttention, CoverageAttention
 
+from ..bounds import assert_close
+
 B, T, S, Q_DIM, V_DIM, K_DIM, UNITS = 2, 3, 5, 7, 11, 13, 17
+# What is added up on the way to a number.
+TERMS = T * (Q_DIM + V_DIM + K_DIM + UNITS + S)
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def test_against_numpy(inputs, rng, fertility):
             hidden = query[b, t] @ w_query + key[b] @ w_key + (coverage / fertile)[:, None] * w_coverage
             energy = np.exp(np.tanh(hidden) @ vector[:, 0]) * keep[b, t]
             expected = energy / max(energy.sum(), 1e-30)
-            np.testing.assert_allclose(weights[b, t], expected, rtol=1e-4, atol=1e-6)
+            assert_close(weights[b, t], expected, TERMS)
             coverage = coverage + expected
 
 
@@ -55,7 +59,7 @@ def test_without_its_term_it_is_bahdanaus(inputs, rng):
     by_shape = {weight.shape: weight for weight in layer.weights}
     for weight in plain.weights:
         weight.assign(by_shape[weight.shape])
-    np.testing.assert_allclose(layer(**inputs), plain(**inputs), rtol=1e-5, atol=1e-6)
+    assert_close(layer(**inputs), plain(**inputs), TERMS)
 
 
 def test_the_state_is_the_sum_of_the_weights(inputs, rng):
@@ -64,7 +68,7 @@ def test_the_state_is_the_sum_of_the_weights(inputs, rng):
     memory, total = layer.project_memory(inputs["key"]), np.zeros((B, 1, S))
     state = layer.initial_attention_state(memory)
     for t in range(T):
-        np.testing.assert_allclose(state[0], total, rtol=1e-5, atol=1e-7)
+        assert_close(state[0], total, TERMS)
         state = layer.attend(inputs["query"][:, t : t + 1], memory, inputs["value"], None, state)[2]
         total += np.asarray(weights)[:, t : t + 1]
 

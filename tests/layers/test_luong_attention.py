@@ -6,7 +6,11 @@ import pytest
 
 from keras_attn.layers import BahdanauAttention, LuongAttention
 
+from ..bounds import assert_close
+
 B, T, S, Q_DIM, V_DIM, K_DIM, UNITS = 2, 3, 5, 7, 11, 13, 17
+# What is added up on the way to a number.
+TERMS = Q_DIM + V_DIM + K_DIM + UNITS + S
 
 
 @pytest.fixture
@@ -24,8 +28,8 @@ def check(layer, inputs, logits, rng):
     keep = rng.random((B, T, S)) < 0.7
     context, weights = layer(**inputs, attention_mask=keep, return_attention_scores=True)
     expected = softmax(logits, keep)
-    np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(context, expected @ inputs["value"], rtol=1e-4, atol=1e-5)
+    assert_close(weights, expected, TERMS)
+    assert_close(context, expected @ inputs["value"], TERMS)
 
 
 def test_by_hand():
@@ -101,7 +105,7 @@ def test_dot_equals_keras_attention(rng, scale):
     expected = theirs([query, value], mask=[None, value_mask], return_attention_scores=True)
     received = ours(query, value, value_mask=value_mask, return_attention_scores=True)
     for one, other in zip(received, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+        assert_close(one, other, TERMS)
 
 
 def test_concat_equals_keras_attention_when_the_projections_are_identities(rng):
@@ -111,7 +115,7 @@ def test_concat_equals_keras_attention_when_the_projections_are_identities(rng):
     theirs.concat_score_weight.assign(0.6)
     ours.query_projection.kernel.assign(np.eye(7)), ours.key_projection.kernel.assign(np.eye(7))
     ours.vector.assign(np.full((7, 1), 0.6))
-    np.testing.assert_allclose(ours(query, value), theirs([query, value]), rtol=1e-5, atol=1e-6)
+    assert_close(ours(query, value), theirs([query, value]), TERMS)
 
 
 def test_memory_is_projected_once(inputs):
@@ -121,8 +125,8 @@ def test_memory_is_projected_once(inputs):
         memory = layer.project_memory(inputs["key"])
         assert memory.shape == (B, S, width)
         context, weights, state = layer.attend(inputs["query"], memory, inputs["value"])
-        np.testing.assert_allclose(context, expected[0], rtol=1e-5)
-        np.testing.assert_allclose(weights, expected[1], rtol=1e-5)
+        assert_close(context, expected[0], TERMS)
+        assert_close(weights, expected[1], TERMS)
         assert state == ()
 
 

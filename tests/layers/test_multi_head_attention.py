@@ -10,10 +10,13 @@ import tensorflow as tf
 from keras_attn.layers import MultiHeadAttention
 from keras_attn.relative_positions import ALiBiPositions, RotaryPositions, ShawPositions, T5Positions
 
+from ..bounds import assert_close
 from ..few import few
 
 B, T, S, Q_DIM, V_DIM, K_DIM = 2, 3, 5, 7, 11, 13
 HEADS, KEY_HEADS, KEY_WIDTH, VALUE_WIDTH, OUTPUT_DIM = 6, 2, 4, 17, 19
+# What is added up on the way to a number.
+TERMS = Q_DIM + V_DIM + K_DIM + KEY_WIDTH + S + HEADS * VALUE_WIDTH
 SCHEMES = {
     "none": lambda: None,
     "shaw": lambda: ShawPositions(2),
@@ -115,8 +118,8 @@ def test_against_numpy_with_all_masks(inputs, masks, rng, heads, mask_shape):
     wide = True if mask_shape is None else attention_mask
     keep = combined(masks, wide[:, None] if mask_shape and len(mask_shape) == 3 else wide, causal)
     expected_output, expected_weights = oracle(layer, **inputs, keep=keep)
-    np.testing.assert_allclose(weights, expected_weights, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(output, expected_output, rtol=1e-4, atol=1e-5)
+    assert_close(weights, expected_weights, TERMS)
+    assert_close(output, expected_output, TERMS)
     assert 0 < keep.sum() < keep.size
     assert (np.asarray(weights)[~keep] == 0).all()
 
@@ -204,9 +207,9 @@ def test_a_head_with_nothing_to_see_adds_nothing(inputs, rng, implementation):
     others = twin(layer, **options)
     others.output_projection.kernel.assign(kernel)
     expected = others(**inputs)
-    np.testing.assert_allclose(output[:, 1], expected[:, 1], rtol=1e-4, atol=1e-5)
+    assert_close(output[:, 1], expected[:, 1], TERMS)
     assert (np.asarray(output)[0, 2] == 0).all()
-    np.testing.assert_allclose(output[1, 2], layer(**inputs)[1, 2], rtol=1e-4, atol=1e-5)
+    assert_close(output[1, 2], layer(**inputs)[1, 2], TERMS)
 
 
 @pytest.mark.parametrize("implementation", ["blockwise", "windowed"])
@@ -219,7 +222,7 @@ def test_masks_of_places_in_every_implementation(inputs, masks, rng, implementat
     expected = full(**inputs, **everything)
     window = 5 if implementation == "windowed" else None
     layer = twin(full, implementation=implementation, window=window, block_size=3)
-    np.testing.assert_allclose(layer(**inputs, **everything), expected, rtol=1e-4, atol=1e-5)
+    assert_close(layer(**inputs, **everything), expected, TERMS)
 
 
 def test_a_mask_that_got_lost_is_an_error():
@@ -275,9 +278,7 @@ def test_only_the_distance_counts(rng, scheme, num_keys):
     layer = make(relative_positions=SCHEMES[scheme]())
     rows = rng.normal(size=(B, num_keys, Q_DIM)).astype("float32")
     whole = layer(rows, rows, use_causal_mask=True)
-    np.testing.assert_allclose(
-        layer(rows[:, -2:], rows, use_causal_mask=True), whole[:, -2:], rtol=1e-4, atol=1e-5
-    )
+    assert_close(layer(rows[:, -2:], rows, use_causal_mask=True), whole[:, -2:], TERMS)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -369,7 +370,7 @@ def test_implicit_masks_are_honoured_and_the_query_mask_is_passed_on(symbolic, i
         query_mask=targets != 0,
         value_mask=sources != 0,
     )
-    np.testing.assert_allclose(output, explicit, rtol=1e-5, atol=1e-6)
+    assert_close(output, explicit, TERMS)
 
 
 @pytest.mark.parametrize(

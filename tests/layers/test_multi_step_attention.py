@@ -7,7 +7,11 @@ from keras import ops
 
 from keras_attn.layers import MultiStepAttention
 
+from ..bounds import assert_close
+
 B, T, S, F, D, M = 2, 3, 5, 7, 11, 13
+# What is added up on the way to a number.
+TERMS = S + F + D + M
 
 
 @pytest.fixture
@@ -87,7 +91,7 @@ def test_places_are_hypotheses(layer, inputs, mask):
     together = layer(**inputs, value_mask=mask)
     for k in range(T):
         one = inputs | {name: inputs[name][:, k : k + 1] for name in ("inputs", "target_embedding")}
-        np.testing.assert_allclose(layer(**one, value_mask=mask)[:, 0], together[:, k], rtol=1e-4, atol=1e-5)
+        assert_close(layer(**one, value_mask=mask)[:, 0], together[:, k], TERMS)
 
 
 def test_a_source_that_is_all_padding_adds_nothing(layer, inputs):
@@ -95,7 +99,7 @@ def test_a_source_that_is_all_padding_adds_nothing(layer, inputs):
     outputs, weights = layer(**inputs, value_mask=nothing, return_attention_scores=True)
     assert not ops.convert_to_numpy(weights).any()
     expected = (layer.get_weights()[3] + inputs["inputs"]) * np.sqrt(0.5)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-5)
+    assert_close(outputs, expected, TERMS)
 
 
 def test_a_mask_that_got_lost(inputs):

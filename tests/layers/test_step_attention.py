@@ -15,9 +15,12 @@ from keras_attn.layers import (
     StepAttention,
 )
 
+from ..bounds import assert_close
 from ..few import few
 
 B, T, S, Q_DIM, V_DIM, K_DIM, UNITS = 2, 3, 5, 7, 11, 13, 17
+# What is added up on the way to a number.
+TERMS = T * (Q_DIM + V_DIM + K_DIM + UNITS + S)
 ATTENTIONS = {
     "bahdanau": lambda **kw: BahdanauAttention(UNITS, **kw),
     "normalised": lambda **kw: BahdanauAttention(UNITS, normalize=True, **kw),
@@ -72,8 +75,8 @@ def one_by_one(layer, query, value, key, keep=None):
     return np.concatenate(contexts, axis=1), np.concatenate(weights, axis=1), states
 
 
-def close(one, other, tolerance=1e-6):
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=tolerance)
+def close(one, other):
+    assert_close(one, other, TERMS)
 
 
 def test_the_call_takes_the_queries_in_order(kind, inputs, rng):

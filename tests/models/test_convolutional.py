@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_attn.decoding import decode
 from keras_attn.models import ConvolutionalSeq2Seq
 
+from .. import bounds
 from ..few import few
 from ..lazily import Lazily
 
@@ -15,6 +16,7 @@ V, D = 23, 5
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
 TARGET = np.array([[1, 7, 7, 19, 4, 8], [1, 10, 3, 3, 22, 6], [1, 21, 4, 0, 0, 0]], np.int32)
 B, T = TARGET.shape
+TERMS = 3 * (2 * D + 3 * 7 + 2 * T)  # three convolutions over three places, and attention
 SMALL = {"encoder_convolutions": [(7, 3)], "decoder_convolutions": [(7, 3), (7, 3)]}
 KINDS = {
     "small": SMALL,
@@ -55,7 +57,7 @@ def call(model, source=SOURCE, target=TARGET):
 
 
 def assert_close(one, other):
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+    bounds.assert_close(one, other, TERMS)
 
 
 @EVERY_KIND

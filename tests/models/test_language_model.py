@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_attn.decoding import decode
 from keras_attn.models import TransformerLanguageModel
 
+from .. import bounds
 from ..few import few
 from ..lazily import Lazily
 
@@ -16,6 +17,7 @@ SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [0, 0, 0, 0, 0]], np.int3
 TARGET = np.array([[1, 7, 7, 19, 4], [1, 10, 3, 3, 22], [1, 21, 4, 0, 0]], np.int32)
 B, T = TARGET.shape
 S = SOURCE.shape[1]
+TERMS = 2 * (5 * D + HIDDEN + S + T)  # two blocks
 
 KINDS = {
     "pre_norm": {"activation": "gelu"},
@@ -58,7 +60,7 @@ def call(model, source=SOURCE, target=TARGET):
 
 
 def assert_close(one, other):
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+    bounds.assert_close(one, other, TERMS)
 
 
 @SOME_KINDS

@@ -9,6 +9,7 @@ from keras_attn.decoding import decode
 from keras_attn.layers import CoverageAttention, LuongAttention
 from keras_attn.models import RecurrentSeq2Seq
 
+from .. import bounds
 from ..few import few
 from ..lazily import Lazily
 
@@ -16,6 +17,7 @@ V = 23
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
 TARGET = np.array([[1, 7, 7, 19, 4], [1, 10, 3, 3, 22], [1, 21, 4, 0, 0]], np.int32)
 B, T = TARGET.shape
+TERMS = T * (5 + 7 + 2 * 7 + 3 + T)  # embedding, units, both directions, attention
 # Every pair of choices that meet in the code stands in some row.
 KINDS = {
     "no_attention": {"attention": None, "order": "luong", "readout": "maxout", "num_encoder_layers": 2},
@@ -90,7 +92,7 @@ def call(model, source=SOURCE, target=TARGET):
 
 
 def assert_close(one, other):
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+    bounds.assert_close(one, other, TERMS)
 
 
 @EVERY_KIND

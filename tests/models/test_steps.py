@@ -14,11 +14,14 @@ from keras_attn.models import (
     TransformerSeq2Seq,
 )
 
+from .. import bounds
+
 V = 23
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
 TARGET = np.array([[1, 7, 7, 19], [1, 10, 3, 22], [1, 21, 4, 0]], np.int32)
 B, T = TARGET.shape
 S = SOURCE.shape[1]
+TERMS = 4 * (7 * 12 + 17 + S + T)  # the largest: two blocks on each side
 BLOCKS = {"embedding_dim": 12, "num_heads": 3, "hidden_dim": 17, "dropout": 0.3}
 FED = {"input_feeding": True, "attention_vector_units": 5, "num_decoder_layers": 2, "residual": True}
 MODELS = {
@@ -60,7 +63,7 @@ def numbers(tensor):
 
 
 def assert_close(one, other):
-    np.testing.assert_allclose(numbers(one), numbers(other), rtol=1e-4, atol=2e-5)
+    bounds.assert_close(numbers(one), numbers(other), TERMS)
 
 
 @EVERY_MODEL

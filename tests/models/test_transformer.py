@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_attn.decoding import decode
 from keras_attn.models import TransformerSeq2Seq
 
+from .. import bounds
 from ..few import few
 from ..lazily import Lazily
 
@@ -18,6 +19,7 @@ V, D, H, HIDDEN = 23, 12, 3, 17
 SOURCE = np.array([[5, 9, 4, 17, 2], [11, 2, 0, 0, 0], [6, 6, 13, 2, 0]], np.int32)
 TARGET = np.array([[1, 7, 7, 19, 4], [1, 10, 3, 3, 22], [1, 21, 4, 0, 0]], np.int32)
 B, T = TARGET.shape
+TERMS = 4 * (7 * D + HIDDEN + 2 * T)  # two blocks on each side
 
 KINDS = {
     "post_norm": {},
@@ -65,7 +67,7 @@ def call(model, source=SOURCE, target=TARGET):
 
 
 def assert_close(one, other):
-    np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+    bounds.assert_close(one, other, TERMS)
 
 
 @EVERY_KIND
