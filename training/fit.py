@@ -79,6 +79,7 @@ def _train(recipe, corpus, run, report, processes, num_devices):
         *_decoding(recipe, corpus, tokenizers, run, model),
         keeper,
     ]
+    report("The first step is traced and compiled before it runs, which takes a while")
     verbose = 0 if processes.index else 1 if sys.stdout.isatty() else 2
     _fit(model, recipe.training, batches[0], callbacks, checkpoint, verbose)
     _average(recipe.training, run, report, is_stale=len(keeper.history) > checkpoint.epoch)

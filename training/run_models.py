@@ -1,5 +1,8 @@
 """Models of a run, loaded from its files."""
 
+import json
+import zipfile
+
 import keras
 
 # A saved model finds its classes only where these have been imported.
@@ -26,5 +29,14 @@ def load_last(path, is_to_decode=False):
 
 
 def load_to_decode(path):
-    """The model of a `.keras` file in float32, not compiled."""
-    return in_float32(keras.models.load_model(path, compile=False))
+    """The model of a `.keras` file in float32, not compiled: made once, in that precision."""
+    with zipfile.ZipFile(path) as archive:
+        described = json.loads(archive.read("config.json"))
+    described.pop("compile_config", None)
+    if described["config"].get("dtype", "float32") == "float32":
+        return keras.models.load_model(path, compile=False)
+    model = keras.saving.deserialize_keras_object(
+        {**described, "config": {**described["config"], "dtype": "float32"}}
+    )
+    model.load_weights(path)
+    return model

@@ -1,12 +1,12 @@
 """`keras-attn train`."""
 
 import shlex
-from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from keras_attn.cli.folders import check_folder
+from keras_attn.cli.prompt_end import prompt_end
 
 
 @click.command("train")
@@ -68,17 +68,23 @@ def _train(recipe, corpus, run, report, processes):
         tokenizers_of_run(recipe, run, corpus.train)
 
     check_agreement(processes, recipe, corpus)
-    alone = run.being_trained() if processes.index == 0 else nullcontext()
+    if processes.index:
+        with shared_run(processes, run, prepare) as own:
+            return train(recipe, corpus, own, report, processes)
     try:
-        with alone, shared_run(processes, run, prepare) as own:
+        # All files of a run are written whole or not at all, so that its process may end at any moment.
+        ending = prompt_end(lambda: _tell_of_stop(run))
+        with ending, run.being_trained(), shared_run(processes, run, prepare) as own:
             return train(recipe, corpus, own, report, processes)
     except KeyboardInterrupt:
-        if processes.index:
-            raise
-        done = run.checkpoint()
-        inside = f" and {done.step} batches" if done.step else ""
-        click.echo(f"\nStopped after epoch {done.epoch}{inside}. The same command resumes.", err=True)
+        _tell_of_stop(run)
         raise
+
+
+def _tell_of_stop(run):
+    done = run.checkpoint()
+    inside = f" and {done.step} batches" if done.step else ""
+    click.echo(f"\nStopped after epoch {done.epoch}{inside}. The same command resumes.", err=True)
 
 
 def _silent(line):

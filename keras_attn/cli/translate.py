@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from keras_attn.cli.few_runs import graphs_as_they_are
+
 _TEXTS_A_BATCH = 64  # those that are aligned at once, as memory grows with them
 
 
@@ -29,11 +31,12 @@ def command(run, texts, checkpoint, alignment, html_path):
         raise click.ClickException(f"There is no folder for {html_path}. Make it, or give another --html.")
     texts = list(texts) or _lines_of_input()
     import_tensorflow()
-    text_to_text = run.text_to_text(checkpoint)
-    for translation in translate_all(text_to_text, texts):
-        click.echo(translation)
-    if alignment or html_path:
-        _show_alignments(text_to_text, texts, alignment, html_path)
+    with graphs_as_they_are():
+        text_to_text = run.text_to_text(checkpoint)
+        for translation in translate_all(text_to_text, texts):
+            click.echo(translation)
+        if alignment or html_path:
+            _show_alignments(text_to_text, texts, alignment, html_path)
 
 
 def _lines_of_input():
