@@ -73,7 +73,7 @@ def fit(model, inputs, labels, learning_rate, epochs):
     model.fit(inputs, labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
 
 
-@pytest.mark.parametrize("family", few(FAMILIES, "convolutional", "transformer"))
+@pytest.mark.parametrize("family", few(FAMILIES, "convolutional"))
 def test_learns_to_copy_and_to_reverse(rng, family):
     make, learning_rate, epochs, longest = FAMILIES[family]
     model = make()
