@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn.decoding import BeamSearch, Greedy, Sampling
-from keras_attn.export.ops import least_server_version, ops_of
+from keras_attn.export.ops import features_of, least_server_version, ops_of
 
 # Raised when something that reads an export would have to know.
 FORMAT = 1
@@ -45,7 +45,7 @@ def make_manifest(folder, service, batching):
             for name, definition in sorted(meta_graph.signature_def.items())
             if not name.startswith("__")
         },
-        "least_server_version": least_server_version(ops),
+        "least_server_version": least_server_version(features_of(meta_graph.graph_def)),
         "ops": ops,
     }
 

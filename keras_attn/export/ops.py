@@ -26,13 +26,34 @@ TFText>FastSentencepieceDetokenize TFText>FastSentencepieceTokenize TFText>FastW
 TFText>OffsetsToBoiseTags TFText>PhraseDetokenize TokenizerFromLogits UnicodeScriptTokenizeWithOffsets
 Utf8Binarize WhitespaceTokenizeWithOffsets WhitespaceTokenizeWithOffsetsV2 WordpieceTokenizeWithOffsets
 """
-# The version that brought an op, of those that could stand in a model of ours; the rest is older.
+# What a version brought, after the oldest one: "Op"; "Op.attribute" of an op that was there before;
+# "Op.attribute=value" of an attribute that was there before. Without what is for TPUs and XLA alone. From the
+# ops that the libraries of these versions register: `make test-servers` lists them.
 _SINCE = {
-    "2.18": ("CheckPinned", "GlobalShuffleDataset", "IndexFlatMapDataset", "WeightedFlatMapDataset"),
-    "2.20": ("DecodeWebP",),
-    "2.21": ("CheckPreemption", "DecodeJxl", "MlirPassthroughOp"),
+    "2.17": """
+        BatchFunction.mixed_priority_policy CalibrationStatisticsSaver CustomAggregator.num_bins
+        GatherNd.bad_indices_policy GlobalShuffleDataset IndexFlatMapDataset IteratorGetModelProto
+        StringToNumber.out_type=uint32 StringToNumber.out_type=uint64 UpdateTaskIdAndGlobalCoreArray
+        WeightedFlatMapDataset
+    """,
+    "2.18": """
+        BatchFunction.batch_padding_policy CheckPinned ExperimentalMapDataset.force_synchronous
+        MapDataset.force_synchronous ParallelMapDatasetV2.use_unbounded_threadpool
+        ResourceScatterNdAdd.bad_indices_policy ResourceScatterNdMax.bad_indices_policy
+        ResourceScatterNdMin.bad_indices_policy ResourceScatterNdSub.bad_indices_policy
+        ResourceScatterNdUpdate.bad_indices_policy ScatterNd.bad_indices_policy
+        ScatterNdAdd.bad_indices_policy ScatterNdMax.bad_indices_policy ScatterNdMin.bad_indices_policy
+        ScatterNdNonAliasingAdd.bad_indices_policy ScatterNdSub.bad_indices_policy
+        ScatterNdUpdate.bad_indices_policy TensorScatterAdd.bad_indices_policy
+        TensorScatterMax.bad_indices_policy TensorScatterMin.bad_indices_policy
+        TensorScatterSub.bad_indices_policy TensorScatterUpdate.bad_indices_policy
+    """,
+    "2.19": "BatchFunction.mixed_priority_policy=priority_merge",
+    "2.20": "DecodeWebP Range.Tidx=uint64 UniformDequantize.Tin=quint8 UniformQuantize.Tout=quint8",
+    "2.21": "DecodeJxl TensorListGetItem.Tshape",
 }
-_OLDEST = "2.16"
+# The oldest one that exports were tried in.
+OLDEST = "2.16"
 
 
 class UnservableOpError(ValueError):
@@ -61,16 +82,37 @@ def ops_of(graph_def):
     return {node.op for _, nodes in _bodies(graph_def) for node in nodes}
 
 
-def least_server_version(ops):
-    """The oldest TensorFlow Serving that knows all of some ops, of those from 2.16 on.
+def features_of(graph_def):
+    """What a graph asks of the libraries that run it: ops and their attributes, those inside functions too.
+
+    An attribute that has its default is not written in an export, and needs nothing.
 
     Args:
-        ops: names of ops.
+        graph_def: a `GraphDef` of a SavedModel.
+
+    Returns:
+        A set of `"Op"`, `"Op.attribute"` and, where the value is a dtype or a text, `"Op.attribute=value"`.
+    """
+    features = set()
+    for _, nodes in _bodies(graph_def):
+        for node in nodes:
+            features.add(node.op)
+            for name, attribute in node.attr.items():
+                features.add(f"{node.op}.{name}")
+                features.update(f"{node.op}.{name}={value}" for value in _values(attribute))
+    return features
+
+
+def least_server_version(features):
+    """The oldest TensorFlow Serving that knows all of some features, of those that exports were tried in.
+
+    Args:
+        features: of `features_of`.
 
     Returns:
         E.g. `"2.16"`.
     """
-    return max([version for version, names in _SINCE.items() if set(names) & set(ops)], default=_OLDEST)
+    return max([version for version, new in _SINCE.items() if features & {*new.split()}], default=OLDEST)
 
 
 def _bodies(graph_def):
@@ -102,3 +144,13 @@ def _reason(node):
             return reason
     known = node.op.startswith("_") or node.op in _TEXT_OPS.split() or hasattr(tf.raw_ops, node.op)
     return None if known else "TensorFlow Serving does not link it"
+
+
+def _values(attribute):
+    """The names of dtypes, and the texts, of an attribute that is one or a list of them."""
+    if attribute.HasField("type"):
+        yield tf.dtypes.as_dtype(attribute.type).name
+    if attribute.HasField("s"):
+        yield attribute.s.decode(errors="replace")
+    yield from (tf.dtypes.as_dtype(kind).name for kind in attribute.list.type)
+    yield from (text.decode(errors="replace") for text in attribute.list.s)

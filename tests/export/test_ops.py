@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn.export import UnservableOpError, check_ops
-from keras_attn.export.ops import least_server_version, ops_of
+from keras_attn.export.ops import features_of, least_server_version, ops_of
 
 
 def compiled(x):
@@ -110,10 +110,30 @@ def test_ops_of_the_core_and_of_tensorflow_text_pass(tmp_path):
     check_ops(written(tmp_path, "While", "BatchFunction", "SentencepieceTokenizeOp", "_FusedMatMul"))
 
 
-def test_the_least_server_version_is_that_of_the_newest_op():
-    assert least_server_version(["MatMul", "While"]) == "2.16"
-    assert least_server_version(["MatMul", "DecodeWebP"]) == "2.20"
-    assert least_server_version(["DecodeJxl", "DecodeWebP", "CheckPinned"]) == "2.21"
+def test_the_least_server_version_is_that_of_the_newest_feature():
+    assert least_server_version({"MatMul", "While", "ScatterNd"}) == "2.16"
+    assert least_server_version({"MatMul", "DecodeWebP"}) == "2.20"
+    assert least_server_version({"ScatterNd", "ScatterNd.bad_indices_policy"}) == "2.18"
+    assert least_server_version({"Range.Tidx", "Range.Tidx=int32"}) == "2.16"
+    assert least_server_version({"DecodeJxl", "DecodeWebP", "CheckPinned"}) == "2.21"
+
+
+def test_features_are_ops_and_the_attributes_that_are_no_defaults(tmp_path):
+    def scattered(x, policy):
+        arguments = {"indices": [[1]], "updates": x[:1], "shape": [3]}
+        return tf.raw_ops.ScatterNd(**arguments, bad_indices_policy=policy)
+
+    def features(policy, nested):
+        folder = saved(lambda x: scattered(x, policy), tmp_path / f"{policy}{nested}", nested)
+        content = (folder / "saved_model.pb").read_bytes()
+        return features_of(saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].graph_def)
+
+    for nested in (False, True):
+        usual, strict = features("", nested), features("ERROR", nested)
+        assert {"ScatterNd", "ScatterNd.T", "ScatterNd.T=float"} - usual == {"ScatterNd.T=float"}
+        assert "ScatterNd.T=float32" in usual
+        assert "ScatterNd.bad_indices_policy=ERROR" in strict
+        assert (least_server_version(usual), least_server_version(strict)) == ("2.16", "2.18")
 
 
 def test_ops_are_collected_from_functions_too(tmp_path):

@@ -2,8 +2,8 @@
 
 Usage: client.py EXPORTS ANSWERS NAME ...
 
-Every export has two tries: TensorFlow's C++ loader, which is the servers' own and refuses what it does not
-know, and a Session with XLA disabled, which answers the requests that lie beside the export. What one of
+Every export has two tries: TensorFlow's C++ loader, which is the servers' own and refuses ops that it does
+not know, and a Session with XLA disabled, which answers the requests that lie beside the export. What one of
 them raises is written instead of the answers. An export that ends the process leaves no file behind.
 """
 

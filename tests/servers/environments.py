@@ -59,6 +59,7 @@ def python_of(environment, folder):
     package, text = _packages(environment).split()
     _install(python, package)
     _install(python, text, "--no-deps")  # it asks for `tensorflow`, which `tensorflow-cpu` is, too
+    _run(f"{text} does not go with {package}", python, "-c", "import tensorflow_text")
     ready.write_text(_packages(environment))
     return python
 
@@ -80,9 +81,12 @@ def _base_python():
     raise NotInstallableError("there is no Python 3.11 or 3.12")
 
 
-def _install(python, *arguments):
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+def _install(python, requirement, *options):
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    _run(f"{requirement} cannot be installed", python, *pip, requirement, *options)
+
+
+def _run(problem, *command):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise NotInstallableError(f"{arguments[0]} cannot be installed: {'; '.join(errors)}")
+        raise NotInstallableError(f"{problem}: {done.stderr.strip().splitlines()[-1]}")

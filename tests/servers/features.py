@@ -1,6 +1,10 @@
-"""What a version of TensorFlow knows that the one before it does not: ops, attributes, and their values."""
+"""What a version of TensorFlow knows and another does not: ops, attributes, and their values."""
 
 import itertools
+
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_attn.export.ops import features_of
 
 
 def features_since(registries):
@@ -23,6 +27,32 @@ def features_since(registries):
         )
         for before, version in itertools.pairwise(versions)
     }
+
+
+def unknown_features(folder, ops):
+    """What an export has and a version does not know, in functions that nobody calls, too.
+
+    Args:
+        folder: of the export's version.
+        ops: of `client.registered_ops`.
+
+    Returns:
+        A sorted list.
+    """
+    content = (folder / "saved_model.pb").read_bytes()
+    (meta_graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    return sorted(x for x in features_of(meta_graph.graph_def) if not _is_known(x, ops))
+
+
+def _is_known(feature, ops):
+    name, _, value = feature.partition("=")
+    op, _, attribute = name.partition(".")
+    if op not in ops or not attribute or attribute.startswith("_"):
+        return op in ops
+    if attribute not in ops[op]:
+        return False
+    allowed = ops[op][attribute]
+    return not value or not allowed or value in allowed
 
 
 def _features(ops):

@@ -1,24 +1,23 @@
 """Asks exports of all families in TensorFlow of several versions: `make test-servers`.
 
 What TensorFlow Serving does to answer is in these libraries: the C++ loader, the kernels and a Session. The
-exports, the answers of each version, `result.json` and `result.md` are in `build/servers` afterwards.
+exports, the answers of each version and `tried.json` are in `build/servers` afterwards; beside this file lies
+the last `tried.json` of all versions.
 """
 
 import argparse
 import json
 import os
 import pickle
-import platform
 import shutil
 import subprocess
 import sys
-from datetime import date
 from importlib import metadata
 from pathlib import Path
 
 from comparing import problems_of
 from environments import ENVIRONMENTS, NotInstallableError, python_of
-from features import features_since
+from features import features_since, unknown_features
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -34,32 +33,39 @@ def main():
         shutil.rmtree(FOLDER, ignore_errors=True)
         _call([sys.executable, HERE / "exports.py", exports])
     names = sorted(path.name for path in exports.iterdir())
-    reference = answers_of(sys.executable, exports, FOLDER / "reference", names, "1")
-    registries, results = {}, {}
-    for version, python, reason in [*_pythons(arguments.version), (_own_version(), sys.executable, None)]:
-        for way, flag in ONE_DNN.items():
+    own = ".".join(metadata.version("tensorflow").split(".")[:2])
+    references = {
+        way: answers_of(sys.executable, exports, own, way, _compared_with(names, way)) for way in ONE_DNN
+    }
+    registries, verdicts = {}, {}
+    for version, python, reason in [*_pythons(arguments.version), (own, sys.executable, None)]:
+        for way in ONE_DNN:
             if reason is None:
-                folder = FOLDER / f"{version}-{flag}"
-                answers = answers_of(python, exports, folder, names, flag)
-                registries[version] = json.loads((folder / "ops.json").read_text())
-                outcome = {
-                    name: problems_of(exports / name, reference[name], answers[name]) for name in names
-                }
+                answers = answers_of(python, exports, version, way, names)
+                registries[version] = json.loads((_folder(version, way) / "ops.json").read_text())
+                verdict = _verdict(exports, _expected(references, way), answers, registries[version])
             else:
-                outcome = reason
-            results[f"{version}, {way}"] = outcome
-            print(_row(version, way, outcome), flush=True)
-    _write(results, registries, names)
-    return any(not isinstance(x, str) and any(x.values()) for x in results.values())
+                verdict = f"not tested: {reason}"
+            verdicts[f"{version}, {way}"] = verdict
+            print(f"| {version} | {way} | {verdict} |", flush=True)
+    _write(names, verdicts, registries)
+    return any(verdict.startswith("DIFFERENT") for verdict in verdicts.values())
 
 
-def answers_of(python, exports, folder, names, one_dnn):
-    """What a version answers: by the export's name a list of dictionaries of arrays, or a sentence."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": one_dnn, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    environment["CUDA_VISIBLE_DEVICES"] = "-1"
-    rest = list(names)
+def answers_of(python, exports, version, way, names):
+    """What a version answers: by the export's name a list of dictionaries of arrays, or a sentence.
+
+    Answers that are there are not asked for again.
+    """
+    folder = _folder(version, way)
+    folder.mkdir(exist_ok=True)
+    settings = {
+        "TF_ENABLE_ONEDNN_OPTS": ONE_DNN[way],
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    environment = os.environ | settings
+    rest = [name for name in names if not (folder / name).exists()]
     while rest:
         command = [python, HERE / "client.py", exports, folder, *rest]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -74,7 +80,7 @@ def _arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     versions = [environment.version for environment in ENVIRONMENTS]
     parser.add_argument("--version", action="append", choices=versions, help="may be repeated")
-    parser.add_argument("--keep", action="store_true", help="ask the exports that are there already")
+    parser.add_argument("--keep", action="store_true", help="go on where the last run ended")
     return parser.parse_args()
 
 
@@ -90,31 +96,35 @@ def _pythons(versions):
         yield environment.version, python, reason
 
 
-def _own_version():
-    return ".".join(metadata.version("tensorflow").split(".")[:2])
+def _compared_with(names, way):
+    """The exports whose answers of this version, in one way, are what others are compared with.
+
+    With oneDNN, those of all; without it bfloat16 alone, which rounds otherwise then.
+    """
+    return [name for name in names if way == "oneDNN" or "bfloat16" in name]
 
 
-def _row(version, way, outcome):
-    if isinstance(outcome, str):
-        return f"| {version} | {way} | not tested: {outcome} |"
-    wrong = {name: problems for name, problems in outcome.items() if problems}
-    lines = [f"{name}: {problems[0]}" for name, problems in wrong.items()]
-    verdict = "; ".join(lines) or "the same"
-    return f"| {version} | {way} | {len(outcome) - len(wrong)} of {len(outcome)}: {verdict} |"
+def _expected(references, way):
+    return references["oneDNN"] | references[way]
 
 
-def _write(results, registries, names):
-    rows = [_row(*key.split(", "), outcome) for key, outcome in results.items()]
-    head = ["| TensorFlow | | exports with the same answers |", "| --- | --- | --- |"]
-    (FOLDER / "result.md").write_text("\n".join([*head, *rows]) + "\n")
-    record = {
-        "date": date.today().isoformat(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "exports": names,
-        "results": results,
-        "features": features_since(registries),
-    }
-    (FOLDER / "result.json").write_text(json.dumps(record, indent=1) + "\n")
+def _folder(version, way):
+    return FOLDER / f"{version} {way}"
+
+
+def _verdict(exports, reference, answers, ops):
+    """One sentence on all exports; it names the first problem of each that has any."""
+    lines = []
+    for name, expected in reference.items():
+        unknown = [f"the version knows no {x}" for x in unknown_features(exports / name / "1", ops)]
+        problems = unknown + problems_of(exports / name, expected, answers[name])
+        lines += [f"{name}: {problems[0]}"] if problems else []
+    return f"DIFFERENT: {'; '.join(lines)}" if lines else "the same"
+
+
+def _write(names, verdicts, registries):
+    tried = {"exports": names, "verdicts": verdicts, "features": features_since(registries)}
+    (FOLDER / "tried.json").write_text(json.dumps(tried, indent=1) + "\n")
 
 
 def _call(command):
