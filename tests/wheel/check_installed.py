@@ -8,8 +8,8 @@ import pkgutil
 import subprocess
 import sys
 import tomllib
+from importlib import resources
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 import keras_attn
@@ -34,8 +34,9 @@ def main(has_serve):
     else:
         base_path = export_in_a_session()
     for kind in ("compose", "kubernetes", "kserve"):
-        run("deploy", base_path, "--kind", kind, "--output", "files")
-        assert (Path("files") / f"{kind}.yaml").exists()
+        files = Path(f"files-{base_path.name}")
+        run("deploy", base_path, "--kind", kind, "--output", files)
+        assert (files / f"{kind}.yaml").exists()
     print("installed package: fine")
 
 
@@ -56,8 +57,8 @@ def import_everything(has_serve):
 
 
 def check_files():
-    assert (files("keras_attn") / "py.typed").is_file()
-    recipes = list((files("keras_attn.training") / "recipes").iterdir())
+    assert (resources.files("keras_attn") / "py.typed").is_file()
+    recipes = list((resources.files("keras_attn.training") / "recipes").iterdir())
     assert {"dates.toml", "multi30k_de_en.toml"} <= {path.name for path in recipes}
     for path in recipes:
         tomllib.loads(path.read_text(encoding="utf-8"))
