@@ -64,6 +64,7 @@ class SavedModelLoader:
 
     def _load(self, name: str, version: int, directory: str) -> Servable:
         settings = self.settings
+        _log.info("Model %s version %d: loading %s.", name, version, directory)
         graph = self._graph(directory)
         session: Session = graph
         try:

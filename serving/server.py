@@ -66,6 +66,7 @@ def _serve(options: Options) -> int:
     has_rest = _has_rest(options)
     check_files_and_ports(options, has_rest)
     stop = stop_event()
+    _log.info("Importing TensorFlow.")
     import_tensorflow()
     from .running import Server
     from .session import disable_xla

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import logging
 import os
 import re
 import time
@@ -17,8 +20,10 @@ from .file_system import exists
 from .metric_definitions import WARMUP_LATENCY, WARMUP_RECORDS
 from .servable import Servable
 
+_log = logging.getLogger("keras_attn.serving")
 _FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
+_SECONDS_A_LINE = 1.0  # of the log, where the requests take long
 _DAMAGE = re.compile(r"(?:corrupted|truncated) record at \d+")
 _RUNS = {
     "predict_log": inference_messages.predict,
@@ -46,8 +51,10 @@ def warm_up(servable: Servable, directory: str, repeats: int = 1) -> int:
     if not exists(path):
         return 0
     begin, status, number = time.perf_counter(), Code.INTERNAL, 0
+    progress = _Progress(servable, path)
     try:
         for number, record in enumerate(_records(path), 1):
+            progress(number)
             if number > _MAX_RECORDS:
                 raise invalid(f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {path}")
             for _ in range(repeats):
@@ -61,6 +68,39 @@ def warm_up(servable: Servable, directory: str, repeats: int = 1) -> int:
         servable.metrics.observe(WARMUP_LATENCY, directory, status.name, value=microseconds)
         servable.metrics.increase(WARMUP_RECORDS, directory, status.name, by=number)
     return number
+
+
+class _Progress:
+    """Says which request is replayed, now and then: the first one as soon as it is its turn.
+
+    Args:
+        servable: the version.
+        path: of the records, which are counted when the first one is replayed.
+    """
+
+    def __init__(self, servable: Servable, path: str):
+        self._servable, self._path = servable, path
+        self._next = float("-inf")
+
+    def __call__(self, number: int) -> None:
+        """Says that request `number`, counted from 1, comes next."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        if number == 1:
+            self._total = _count(self._path)
+        self._next = now + _SECONDS_A_LINE
+        name, version = self._servable.name, self._servable.version
+        _log.info("Model %s version %d: warm-up request %d of %s.", name, version, number, self._total)
+
+
+def _count(path: str) -> int:
+    """The number of records up to the first that is damaged: whoever replays that one says so."""
+    count = 0
+    with contextlib.suppress(ServingError):
+        for _ in itertools.islice(_records(path), _MAX_RECORDS):
+            count += 1
+    return count
 
 
 def _records(path: str) -> Iterator[bytes]:

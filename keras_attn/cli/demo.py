@@ -33,6 +33,7 @@ def command(run_path, overrides, pairs, keep_serving):
     recipe = _recipe(run_path / "data", overrides)
     RunFolder(run_path).check(recipe)
     clock = _Clock()
+    _say("Importing TensorFlow")
     with clock("start TensorFlow"):
         import_tensorflow()
     with clock("train"):
@@ -114,6 +115,7 @@ def _export(run, text_to_text):
     from keras_attn.export import export
 
     base_path = (run.path / "export" / _MODEL).absolute()
+    _say("Exporting the model, and asking the export")
     path = export(text_to_text, base_path)
     _heading("3. Export", f"SavedModel {path}")
     return base_path
@@ -130,6 +132,7 @@ def _serve(run, text_to_text, base_path, test, keep_serving, clock):
         # Closed also after an interrupt: gRPC's threads must not outlive the interpreter.
         GrpcClient(server.grpc_address, _MODEL) as grpc,
     ):
+        _say(f"Waiting for the server, which loads and warms up the model; its log: {run.path}/server.log")
         with clock("start the server"):
             server.wait_until_available(rest)
         _heading("4. Serve", f"REST {server.rest_url}, gRPC {server.grpc_address}")
@@ -199,6 +202,11 @@ def _how_to_ask(server, question):
     body = shlex.quote(json.dumps({"instances": [question]}, ensure_ascii=False))
     click.echo(f"  curl {server.rest_url}/v1/models/{_MODEL}:predict -d {body}")
     click.echo(f"Stop it:\n  kill {server.pid}")
+
+
+def _say(what):
+    """Says what is waited for; on stderr, as it is no result."""
+    click.echo(f"{what} ...", err=True)
 
 
 def _heading(title, detail):

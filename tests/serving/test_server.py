@@ -78,13 +78,13 @@ def test_serve_upgrade_and_stop(models, tmp_path):
         _, err = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0
     assert logged(err) == [
-        f"INFO Model half version {version} {what}."
-        for version, what in (
-            (1, "is available"),
-            (7, "is available"),
-            (1, "was unloaded"),
-            (7, "was unloaded"),
-        )
+        "INFO Importing TensorFlow.",
+        f"INFO Model half version 1: loading {tmp_path / '1'}.",
+        "INFO Model half version 1 is available.",
+        f"INFO Model half version 7: loading {tmp_path / '7'}.",
+        "INFO Model half version 7 is available.",
+        "INFO Model half version 1 was unloaded.",
+        "INFO Model half version 7 was unloaded.",
     ]
 
 
@@ -107,7 +107,10 @@ def test_ctrl_c_and_xla_disabled_as_in_the_stock_server(tmp_path):
         out, err = process.communicate(timeout=TIMEOUT_S)
         assert (process.returncode, out) == (0, "")
         assert logged(err) == [
-            f"INFO Model default version 1 {what}." for what in ("is available", "was unloaded")
+            "INFO Importing TensorFlow.",
+            f"INFO Model default version 1: loading {tmp_path / '1'}.",
+            "INFO Model default version 1 is available.",
+            "INFO Model default version 1 was unloaded.",
         ]
 
 
@@ -115,6 +118,7 @@ def test_ctrl_c_and_xla_disabled_as_in_the_stock_server(tmp_path):
 def test_waiting_for_a_base_path_can_be_stopped(tmp_path):
     grpc_port, _ = free_ports()
     with running(f"--port={grpc_port}", f"--model_base_path={tmp_path}/nothing") as process:
+        assert "INFO Importing TensorFlow." in process.stderr.readline()
         line = process.stderr.readline()
         assert re.search(
             rf"WARNING Could not read the base path {tmp_path}/nothing of model default: No such", line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -137,3 +139,13 @@ def test_a_version_whose_warm_up_fails_does_not_load(models, tmp_path):
     assert f'load_attempt_count{{model_path="{nothing}",status="fail"}} 1' in page
     assert f'load_attempt_count{{model_path="{copy}",status="success"}} 2' in page
     assert f'model_warmup_records_read{{model_path="{copy}",status="INVALID_ARGUMENT"}} 1' in page
+
+
+def test_the_log_says_what_is_waited_for(models, tmp_path, loader, caplog):
+    shutil.copytree(models["half"] / "1", tmp_path / "1")
+    write(tmp_path / "1", *[predict_log(np.float32([number])) for number in range(3)])
+    with caplog.at_level("INFO", "keras_attn.serving"):
+        loader("m", 7, str(tmp_path / "1")).close()
+    assert f"Model m version 7: loading {tmp_path / '1'}." in caplog.text
+    assert "Model m version 7: warm-up request 1 of 3." in caplog.text
+    assert "Model m version 7: 3 warm-up requests were replayed." in caplog.text
