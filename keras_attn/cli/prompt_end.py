@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -36,11 +37,23 @@ def prompt_end(last_words, grace_s=_GRACE_S):
     watcher = threading.Thread(target=watch, name="interrupts", daemon=True)
     watcher.start()
     before = signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
+    hook, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         ended.set()
         signal.set_wakeup_fd(before)
         os.close(writing_end)  # which ends the thread
         watcher.join()
         os.close(reading_end)
+
+
+def _quiet(hook):
+    """The hook, but for an interrupt that met a callback, which cannot pass it on: the thread ends it all."""
+
+    def quiet(unraisable):
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            hook(unraisable)
+
+    return quiet

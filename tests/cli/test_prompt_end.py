@@ -45,3 +45,23 @@ def test_native_code_does_not_hold_it_up(number):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_what_ends_in_order_is_left_to_it(run_python, name):
     assert run_python(IN_ORDER.replace("{name}", name)) == "in order -1\n"
+
+
+SWALLOWED = """
+import gc, os, signal, threading
+from keras_attn.cli.prompt_end import prompt_end
+def interrupted(phase, details):
+    gc.callbacks.remove(interrupted)
+    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        pass
+with prompt_end(lambda: print("last words", flush=True), grace_s=0.01):
+    gc.callbacks.append(interrupted)
+    gc.collect()
+    threading.Event().wait()
+"""
+
+
+def test_an_interrupt_that_a_callback_swallows(run_python):
+    ran = run_python(SWALLOWED, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "last words\n", "")
