@@ -36,7 +36,6 @@ KINDS = {
     "target_shared": {"share_embeddings": "target", "output_bias": True},
     "all_shared": {"share_embeddings": "all"},
 }
-EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 SOME_KINDS = pytest.mark.parametrize("kind", few(["post_norm", "learned", "t5"], "learned"))
 # What several layers do one after the other; a layer on each side shows the rest.
 DEEP = ("post_norm",)
@@ -70,7 +69,9 @@ def assert_close(one, other):
     bounds.assert_close(one, other, TERMS)
 
 
-@EVERY_KIND
+@pytest.mark.parametrize(
+    "kind", few(KINDS, "post_norm", "pre_norm", "learned", "shaw", "t5", "grouped", "windowed", "all_shared")
+)
 def test_step_by_step_equals_the_full_pass(models, kind):
     model = models[kind]
     logits = call(model)
