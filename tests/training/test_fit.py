@@ -232,6 +232,7 @@ def test_learning_rate_warms_up_and_decays_to_zero(finished):
     assert rates[-1] == pytest.approx(0, abs=1e-8)
 
 
+@pytest.mark.exhaustive
 def test_sentencepiece_runs_train_too(quick_recipe_of, training, tmp_path):
     recipe = quick_recipe_of(
         tokenizer__kind="sentencepiece", tokenizer__vocabulary_size=53, training__epochs=1

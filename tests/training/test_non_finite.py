@@ -39,7 +39,12 @@ def gone(pairs):
 @pytest.mark.parametrize(
     ("kind", "lines_of", "lines"),
     [
-        ("loss", lambda pairs: [[len(text)] for text, _ in pairs], [[2], [2]]),
+        pytest.param(
+            "loss",
+            lambda pairs: [[len(text)] for text, _ in pairs],
+            [[2], [2]],
+            marks=pytest.mark.exhaustive,  # `test_a_training_that_explodes...` has a loss and lines too
+        ),
         ("gradient", gone, "`pairs.tsv` was not found."),
     ],
 )
