@@ -104,7 +104,9 @@ def test_what_is_reported(finished):
     assert finished.lines[1] == f"{vocabulary[0]} source ids, {vocabulary[1]} target ids"
     parameters = sum(weight.size for weight in weights(finished.run.best_path))
     assert [line.split(":")[0] for line in finished.lines[2:4]] == ["source", "target"]
-    assert finished.lines[4:] == [f"{parameters:,} parameters"]
+    assert finished.lines[4] == f"{parameters:,} parameters"
+    (waiting,) = finished.lines[5:]
+    assert waiting.startswith("The first step is traced and compiled")
 
 
 def test_another_seed_without_warm_up_and_long_pairs(finished, quick_recipe_of, training, tmp_path):

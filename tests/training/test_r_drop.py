@@ -55,6 +55,7 @@ def test_processes_get_whole_pairs(recipe_of):
     assert not together[5:].any()
 
 
+@pytest.mark.exhaustive
 def test_a_run(recipe_of, training, tmp_path):
     """With all that it has to go together with; what is saved answers as any other model does."""
     sizes = {"embedding_dim": 6, "num_heads": 2, "hidden_dim": 11, "layer_drop": 0.2}
