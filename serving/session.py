@@ -1,4 +1,4 @@
-"""One SavedModel in a session of its own: the only file that touches TensorFlow's private API.
+"""One SavedModel in a session of its own.
 
 A v1 session is what TensorFlow's own model server runs: a feed's shape is left to the kernels, any
 subset of the outputs may be fetched, and errors carry TensorFlow's own texts. The low-level call is
@@ -17,6 +17,7 @@ import numpy as np
 
 from .errors import Code, ServingError
 from .file_system import exists
+from .imported_graph import ImportedGraph
 from .metric_definitions import SESSION_RUNS
 from .metrics import Metrics
 from .quiet import import_tensorflow
@@ -25,7 +26,6 @@ from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
 tf = import_tensorflow()
 
 from tensorflow.python.client import pywrap_tf_session as _pywrap  # noqa: E402
-from tensorflow.python.saved_model.loader_impl import SavedModelLoader  # noqa: E402
 
 _DISABLE_XLA = "_ZN10tensorflow21DisableXlaCompilationEv"
 
@@ -76,28 +76,19 @@ class GraphSession:
         self._metrics = metrics or Metrics()
         directory = str(directory)
         _check_saved_model(directory)
-        settings = tf.compat.v1.ConfigProto.FromString(config)
-        settings.MergeFrom(
-            tf.compat.v1.ConfigProto(
-                intra_op_parallelism_threads=intra_op_threads,
-                inter_op_parallelism_threads=inter_op_threads,
-                use_per_session_threads=True,
-            )
-        )
-        self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=settings)
         self._endpoints: dict[str, object] = {}  # looking a tensor up by name costs half a run
+        self._session = None
         try:
-            with self._graph.as_default():
-                meta_graph = SavedModelLoader(directory).load(self._session, list(tags))
-            self._session._extend_graph()
-            # The session has its own; these keep the message that they were read from, with all of the graph.
-            self._graph._functions.clear()
+            self._graph = ImportedGraph(directory, tags)
+            settings = _settings(config, intra_op_threads, inter_op_threads, self._graph.is_optimized)
+            self._session = tf.compat.v1.Session(graph=self._graph.graph, config=settings)
+            _pywrap.ExtendSession(self._session._session)
+            self._graph.initialize(self._session)
         except Exception as error:
-            self._session.close()
+            if self._session is not None:
+                self._session.close()
             raise _load_error(directory, error) from error
-        # Copies: a message that is part of another one keeps all of it in memory, here the whole graph.
-        self.signature_defs = {key: _copy(value) for key, value in meta_graph.signature_def.items()}
+        self.signature_defs = self._graph.signature_defs
 
     def run(
         self,
@@ -148,7 +139,7 @@ class GraphSession:
         if name in self._endpoints:
             return self._endpoints[name]
         try:
-            endpoint = self._graph.get_tensor_by_name(name)._as_tf_output()
+            endpoint = self._graph.output(name)
         except (KeyError, ValueError) as error:
             # A ragged output, for one, has no single tensor: its signature entry names none.
             full_name = name if ":" in name else f"{name}:0"
@@ -161,10 +152,19 @@ class GraphSession:
         return endpoint
 
 
-def _copy(message: object) -> object:
-    copy = type(message)()
-    copy.CopyFrom(message)
-    return copy
+def _settings(config: bytes, intra_op_threads: int, inter_op_threads: int, is_optimized: bool) -> object:
+    settings = tf.compat.v1.ConfigProto.FromString(config)
+    if is_optimized and not settings.graph_options.HasField("rewrite_options"):
+        # The same passes at the first run of each signature would take most of the time of loading.
+        settings.graph_options.rewrite_options.disable_meta_optimizer = True
+    settings.MergeFrom(
+        tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=intra_op_threads,
+            inter_op_parallelism_threads=inter_op_threads,
+            use_per_session_threads=True,
+        )
+    )
+    return settings
 
 
 def _as_array(result: object) -> np.ndarray:
@@ -190,13 +190,6 @@ def _load_error(directory: str, error: Exception) -> ServingError:
         return error
     if isinstance(error, tf.errors.OpError):
         return ServingError(Code(error.error_code), error.message)
-    index = os.path.join(directory, "variables", "variables.index")
-    if isinstance(error, ValueError) and not exists(index):
-        return ServingError(
-            Code.FAILED_PRECONDITION,
-            f"SavedModel at {directory} has no variables/variables.index. Expected a complete copy. Copy a"
-            " version under another name first, then rename it to its number.",
-        )
     if isinstance(error, OSError) and "Cannot parse file" in str(error):
         return ServingError(Code.OUT_OF_RANGE, "Read less bytes than requested")
     text = " ".join(str(error).split()) or type(error).__name__

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_attn.export.extra_assets import write_extra_assets
+from keras_attn.export.flat_graph import flatten
 from keras_attn.export.ops import check_ops
 from keras_attn.export.packed_transformer import PackedTransformer
 from keras_attn.export.publish import check_format, next_version, published
@@ -94,6 +95,7 @@ def export(
         module = _servable(text_to_text, signatures.values())
         tf.saved_model.save(module, str(temporary), signatures=signatures)
         check_ops(temporary)  # before anything is run
+        flatten(temporary)
         _check_answers(temporary, service, unpacked, rough=packed == "bfloat16")
         notes = {"recipe": recipe, "packed": packed, "kernels": kernels_of(unpacked.model)}
         write_extra_assets(temporary, service, batching, notes)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_attn.export.encoder_states import has_encoder_states
 from keras_attn.export.in_graph_batching import batched
+from keras_attn.export.traced_decoder import with_traced_decoder
 
 _TEXT = tf.TensorSpec([None], tf.string)
 _INTEGER = tf.TensorSpec([None], tf.int32)
@@ -75,7 +76,7 @@ def signature_functions(service, batching=None):
     Returns:
         A dictionary of name to `tf.function`.
     """
-    functions = {}
+    service, functions = with_traced_decoder(service), {}
     for name in signature_names(service):
         answer = partial(service.answer, name)
         if batching is not None and name not in _NEVER_JOINED:

@@ -125,7 +125,6 @@ def test_nothing_but_the_version_is_left(exported):
     assert names == {
         "saved_model.pb",
         "variables",
-        "fingerprint.pb",
         "assets.extra",
         "batching_params.pbtxt",
     }

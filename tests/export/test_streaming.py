@@ -13,6 +13,7 @@ from keras_attn.export.events import Event, EventQueue
 from keras_attn.export.service import Service
 from keras_attn.export.stream_check import check_streams
 from keras_attn.export.text_events import text_events
+from keras_attn.export.tolerance import FixedTolerance
 from keras_attn.export.ways import SessionWay
 from keras_attn.text import ByteTokenizer, SentencePieceTokenizer
 
@@ -65,7 +66,7 @@ def test_events_lead_to_the_answer(session, request_of, name):
 
 def test_streamed_is_unstreamed(family, session):
     texts = [text.encode() for text in TEXTS]
-    check = check_streams(session, texts)
+    check = check_streams(session, texts, family.tolerance)
     assert (check.problems, check.count) == ((), 5)
 
 
@@ -196,7 +197,7 @@ class Way:
     ],
 )
 def test_the_check_finds_streams_that_are_not_the_answer(way, problem):
-    check = check_streams(way, [b"x"])
+    check = check_streams(way, [b"x"], FixedTolerance(1e-5))
     assert check.name == "way, streamed"
     assert check.passed == (problem is None)
     assert problem is None or check.problems[0].startswith(problem)

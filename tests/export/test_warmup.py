@@ -18,14 +18,13 @@ def requests(family):
     return [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
 
 
-def test_there_are_records_for_every_signature_and_several_lengths_and_batches(requests):
-    assert 0 < len(requests) <= 1000
+def test_there_are_records_for_every_signature_of_one_row_and_of_several(requests):
     counts = Counter(request.model_spec.signature_name for request in requests)
     assert counts.keys() == INPUTS.keys()
-    assert set(counts.values()) == {len(requests) / len(INPUTS)}
+    assert set(counts.values()) == {2}
     texts = [tf.make_ndarray(r.inputs["text"]) for r in requests if r.model_spec.signature_name == "encode"]
     assert {len(batch) for batch in texts} == {1, 3}
-    assert len({len(batch[0].decode()) for batch in texts}) >= 3
+    assert all(batch[0] for batch in texts)
 
 
 def test_every_record_gives_every_input_a_value_a_row(requests):
