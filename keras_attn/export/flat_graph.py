@@ -33,11 +33,9 @@ def flatten(folder):
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     (meta_graph,) = saved.meta_graphs
     endpoints = _endpoints(meta_graph)
-    graph = _optimized(meta_graph.graph_def, meta_graph.signature_def, endpoints, _INLINING, iterations=1)
+    graph = _optimized(meta_graph.graph_def, meta_graph.signature_def, endpoints, _INLINING)
     _free_constants(graph)
-    meta_graph.graph_def.CopyFrom(
-        _optimized(graph, meta_graph.signature_def, endpoints, _CLEANING, iterations=2)
-    )
+    meta_graph.graph_def.CopyFrom(_optimized(graph, meta_graph.signature_def, endpoints, _CLEANING))
     strip_graph_default_valued_attrs(meta_graph)  # an older server need not know what has its default
     # The objects refer to functions that are gone; the fingerprint is that of the graph before.
     meta_graph.ClearField("object_graph_def")
@@ -57,7 +55,7 @@ def _endpoints(meta_graph):
     return sorted(names - {""})
 
 
-def _optimized(graph, signatures, endpoints, passes, iterations):
+def _optimized(graph, signatures, endpoints, passes):
     # The signatures tell Grappler what is fed: it would take the default of an input for its value.
     work = meta_graph_pb2.MetaGraphDef(graph_def=graph, signature_def=signatures)
     # Grappler keeps the nodes of this collection.
@@ -65,7 +63,7 @@ def _optimized(graph, signatures, endpoints, passes, iterations):
     settings = config_pb2.ConfigProto()
     rewriting = settings.graph_options.rewrite_options
     rewriting.min_graph_nodes = -1  # small graphs too
-    rewriting.meta_optimizer_iterations = iterations  # the enumeration's numbers are those of iterations
+    rewriting.meta_optimizer_iterations = rewriting.ONE  # a second one takes as long and finds little
     rewriting.optimizers.extend(passes)
     return tf_optimizer.OptimizeGraph(settings, work)
 

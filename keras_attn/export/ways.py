@@ -60,14 +60,18 @@ class SessionWay:
     Args:
         folder: of the version.
         max_length: the largest length that the model decodes; needed to follow streams.
+        optimizes: whether the graph is optimised at the first run of a signature, as TensorFlow Serving does;
+            an export has been already.
     """
 
     name = "Session"
 
-    def __init__(self, folder, max_length=None):
+    def __init__(self, folder, max_length=None, optimizes=True):
         self._max_length = max_length
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
+        settings = tf.compat.v1.ConfigProto()
+        settings.graph_options.rewrite_options.disable_meta_optimizer = not optimizes
+        self._session = tf.compat.v1.Session(graph=graph, config=settings)
         with graph.as_default():
             # `tf.compat.v1.saved_model.load` is this and a line of warning.
             loaded = SavedModelLoader(str(folder)).load(self._session, ["serve"])
