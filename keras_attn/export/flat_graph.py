@@ -14,7 +14,8 @@ from tensorflow.python.grappler import tf_optimizer
 
 # Passes whose result every server runs. Fusing operations is left to the server: it depends on the processor.
 _INLINING = ("function",)
-_CLEANING = ("pruning", "common_subgraph_elimination", "shape", "constfold", "arithmetic", "dependency")
+_MERGING = "common_subgraph_elimination"
+_CLEANING = ("pruning", _MERGING, "shape", "constfold", "arithmetic", "dependency", _MERGING)
 # Tells a server of this library that the graph has been through these passes.
 OPTIMIZED = "keras_attn_optimized"
 _CONTROL_FLOW = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
