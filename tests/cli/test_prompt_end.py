@@ -21,7 +21,8 @@ with prompt_end(lambda: print("last words", flush=True), grace_s=0):
 IN_ORDER = """
 import os, signal
 from keras_attn.cli.prompt_end import prompt_end
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT may be ignored: a shell's background job inherits that
+    signal.signal(number, signal.default_int_handler)
 try:
     with prompt_end(lambda: print("last words", flush=True), grace_s=1000):
         os.kill(os.getpid(), signal.{name})
@@ -55,6 +56,7 @@ def interrupted(phase, details):
     os.kill(os.getpid(), signal.SIGINT)
     while True:
         pass
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with prompt_end(lambda: print("last words", flush=True), grace_s=0.01):
     gc.callbacks.append(interrupted)
     gc.collect()
