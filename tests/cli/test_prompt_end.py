@@ -21,7 +21,7 @@ with prompt_end(lambda: print("last words", flush=True), grace_s=0):
 IN_ORDER = """
 import os, signal
 from keras_attn.cli.prompt_end import prompt_end
-for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT may be ignored: a shell's background job inherits that
+for number in (signal.SIGINT, signal.SIGTERM):  # a background job of a shell ignores SIGINT
     signal.signal(number, signal.default_int_handler)
 try:
     with prompt_end(lambda: print("last words", flush=True), grace_s=1000):
