@@ -22,7 +22,12 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+def of_a_test(code):
+    """A block as a parameter: one that trains takes as long as fifty other tests."""
+    return pytest.param(code, marks=pytest.mark.exhaustive if ".fit(" in code else ())
+
+
+@pytest.mark.parametrize("code", [of_a_test(code) for code in blocks("python")])
 def test_python_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})

@@ -17,6 +17,7 @@ def kept(tiny_run, tmp_path_factory):
     return path
 
 
+@pytest.mark.exhaustive
 def test_average_and_evaluate_it(keras_attn, kept, tiny_run, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(kept, path)

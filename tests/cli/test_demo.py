@@ -109,6 +109,7 @@ def assert_interrupted(demo, run_path):
     assert unfinished_exports(run_path) == []
 
 
+@pytest.mark.exhaustive
 def test_demo_shows_the_whole_road(finished):
     # What is waited for, and nothing of TensorFlow.
     assert [line.split()[0] for line in finished.err.splitlines()] == ["Importing", "Exporting", "Waiting"]
@@ -121,6 +122,7 @@ def test_demo_shows_the_whole_road(finished):
     assert (finished.run_path / "export" / "dates" / "1" / "saved_model.pb").exists()
 
 
+@pytest.mark.exhaustive
 def test_keep_serving_leaves_a_server_and_says_how_to_ask_it(finished):
     assert b"predictions" in finished.answer
     assert len(finished.processes) == 1

@@ -47,7 +47,7 @@ def packed_path(text_to_text, tmp_path_factory, few_signatures):
     return cache(export)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.exhaustive)])
 def test_a_packed_export_answers_as_its_model(text_to_text, request_of, packed_path, dtype):
     from keras_attn.export.saved_model import packed_text_to_text
     from keras_attn.export.service import Service

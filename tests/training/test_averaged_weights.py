@@ -54,6 +54,7 @@ def test_nothing_happens_without_one(optimizer):
         np.testing.assert_array_equal(model.get_weights()[0], before[0])
 
 
+@pytest.mark.exhaustive
 def test_a_run_keeps_the_average(averaged_run):
     """`best` and `last` are averages; the checkpoint has both, so that training goes on."""
     run = averaged_run.run
