@@ -6,6 +6,7 @@ from keras import ops
 from keras_attn.models.convolutional_parts import make_parts, plain_settings
 from keras_attn.models.fitting import fitting
 from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
+from keras_attn.models.known_arguments import check_known
 from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.protocols import Step
 
@@ -97,6 +98,7 @@ class ConvolutionalSeq2Seq(keras.Model):
         dtype=None,
         **kwargs,
     ):
+        check_known(type(self), kwargs)
         settings = plain_settings(locals())
         parts = make_parts(settings)
         source = keras.Input((None,), dtype="int32", name="source")

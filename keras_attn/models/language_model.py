@@ -6,6 +6,7 @@ from keras import ops
 from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.models.fitting import fitting
 from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
+from keras_attn.models.known_arguments import check_known
 from keras_attn.models.prompt import (
     AfterPrompt,
     PromptedSequence,
@@ -126,6 +127,7 @@ class TransformerLanguageModel(keras.Model):
         dtype=None,
         **kwargs,
     ):
+        check_known(type(self), kwargs)
         settings = plain_settings(locals())
         _check(settings)
         parts = _make_parts(settings)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
+from keras_attn.models.known_arguments import check_known
 from keras_attn.models.recurrent_parts import encode, make_parts
 from keras_attn.protocols import Step
 
@@ -119,6 +120,7 @@ class RecurrentSeq2Seq(keras.Model):
         dtype=None,
         **kwargs,
     ):
+        check_known(type(self), kwargs)
         settings = _settings_among(locals())
         parts = make_parts(settings)
         source = keras.Input((None,), dtype="int32", name="source")

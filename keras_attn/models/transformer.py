@@ -6,6 +6,7 @@ from keras import ops
 from keras_attn.layers import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_attn.models.fitting import fitting
 from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
+from keras_attn.models.known_arguments import check_known
 from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.models.transformer_parts import (
     alignment_of,
@@ -122,6 +123,7 @@ class TransformerSeq2Seq(keras.Model):
         dtype=None,
         **kwargs,
     ):
+        check_known(type(self), kwargs)
         settings = plain_settings(locals())
         _check(settings)
         parts = _make_parts(settings)
