@@ -7,9 +7,9 @@ from .bounds import assert_close, rounding
 
 
 def test_it_grows_with_what_is_added_up():
-    assert rounding(1) == 2.0**-22
-    assert rounding(18, size=5.0, layers=2) == 30 * rounding(1)
-    assert rounding(1, dtype="bfloat16") == 2.0**-7
+    assert rounding(1) == 2.0**-23
+    assert rounding(18, size=5.0, layers=2) == 180 * rounding(1)
+    assert rounding(1, dtype="bfloat16") == 2.0**-8
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
