@@ -50,7 +50,7 @@ def test_the_format_of_today_is_among_them():
 @pytest.mark.parametrize("way", [pytest.param(LoadedWay, marks=pytest.mark.exhaustive), SessionWay])
 def test_the_answers_are_those_of_the_day_it_was_made(released, way):
     folder, requests = released
-    assert len(requests) == 7
+    assert len(requests) >= 7
     asked = way(folder)
     for signature, inputs, answer in requests:
         assert differences(answer, as_arrays(asked.ask(signature, inputs)), 1e-4) == [], signature
