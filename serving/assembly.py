@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from .access_log import AccessLog
-from .batching import Batching
-from .batching_parameters import BatchingParameters, read_batching_parameters
-from .config_file import read_models
-from .errors import Code, ServingError
-from .grpc_server import GrpcSettings
-from .limits import Limits
-from .loading import SavedModelLoader
-from .metrics import Metrics
-from .model_manager import ModelManager
-from .model_settings import ModelSettings
-from .options import Options
-from .rest_server import RestSettings
-from .servable import SessionSettings
-from .text_protos import read_text_proto
-from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
-from .tls import server_credentials
-from .version_table import Retries
+from keras_attn.serving.access_log import AccessLog
+from keras_attn.serving.batching import Batching
+from keras_attn.serving.batching_parameters import BatchingParameters, read_batching_parameters
+from keras_attn.serving.config_file import read_models
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.grpc_server import GrpcSettings
+from keras_attn.serving.limits import Limits
+from keras_attn.serving.loading import SavedModelLoader
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.model_manager import ModelManager
+from keras_attn.serving.model_settings import ModelSettings
+from keras_attn.serving.options import Options
+from keras_attn.serving.rest_server import RestSettings
+from keras_attn.serving.servable import SessionSettings
+from keras_attn.serving.text_protos import read_text_proto
+from keras_attn.serving.threads import INTER_OP_THREADS, INTRA_OP_THREADS
+from keras_attn.serving.tls import server_credentials
+from keras_attn.serving.version_table import Retries
 
 
 def session_settings(options: Options) -> SessionSettings:

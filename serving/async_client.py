@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from .client import Client
-from .client_stream import StreamEvent
+from keras_attn.serving.client import Client
+from keras_attn.serving.client_stream import StreamEvent
 
 
 class AsyncClient:

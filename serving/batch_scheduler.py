@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .batching_parameters import BatchingParameters
-from .batching_tasks import Process, Task, run_tasks
-from .errors import Code, ServingError, invalid
+from keras_attn.serving.batching_parameters import BatchingParameters
+from keras_attn.serving.batching_tasks import Process, Task, run_tasks
+from keras_attn.serving.errors import Code, ServingError, invalid
 
 
 @dataclass

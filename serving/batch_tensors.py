@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .errors import Code, ServingError, invalid
+from keras_attn.serving.errors import Code, ServingError, invalid
 
 Feeds = Mapping[str, np.ndarray]
 _MAX_RANK = 6

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 
-from .batch_scheduler import BatchScheduler
-from .batching_parameters import BatchingParameters, read_batching_parameters
-from .batching_session import BatchingSession
-from .file_system import exists
-from .metrics import Metrics
-from .servable import Session
+from keras_attn.serving.batch_scheduler import BatchScheduler
+from keras_attn.serving.batching_parameters import BatchingParameters, read_batching_parameters
+from keras_attn.serving.batching_session import BatchingSession
+from keras_attn.serving.file_system import exists
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.servable import Session
 
 _PER_MODEL_FILE = "batching_params.pbtxt"
 _log = logging.getLogger("keras_attn.serving")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .batch_tensors import num_rows
-from .signatures import Signature
+from keras_attn.serving.batch_tensors import num_rows
+from keras_attn.serving.signatures import Signature
 
 
 def rows_of(signature: Signature, inputs: Mapping[str, np.ndarray]) -> int | None:

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .errors import invalid
-from .text_protos import message_type, read_text_proto
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.text_protos import message_type, read_text_proto
 
 
 @dataclass(frozen=True)

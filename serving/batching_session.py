@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .batch_scheduler import BatchQueue, BatchScheduler
-from .batch_tensors import Feeds, join_parts, merge, num_rows, split
-from .batching_parameters import BatchingParameters
-from .batching_tasks import Task
-from .errors import Code, ServingError, invalid
-from .metric_definitions import (
+from keras_attn.serving.batch_scheduler import BatchQueue, BatchScheduler
+from keras_attn.serving.batch_tensors import Feeds, join_parts, merge, num_rows, split
+from keras_attn.serving.batching_parameters import BatchingParameters
+from keras_attn.serving.batching_tasks import Task
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.metric_definitions import (
     INPUT_BATCH_SIZE,
     PADDING_SIZE,
     PROCESSED_BATCH_SIZE,
     QUEUING_LATENCY,
     WRAPPED_RUNS,
 )
-from .metrics import Metrics
-from .servable import Session
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.servable import Session
 
 _Key = tuple[tuple[tuple[str, object, int], ...], tuple[str, ...]]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .batch_tensors import Feeds
-from .caller import Caller, current_caller
-from .errors import Code, ServingError
+from keras_attn.serving.batch_tensors import Feeds
+from keras_attn.serving.caller import Caller, current_caller
+from keras_attn.serving.errors import Code, ServingError
 
 # What one request can bring upon a whole batch. Other codes tell of the server or of time: to run again would
 # not help, or make it worse.

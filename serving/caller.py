@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from .errors import Code, ServingError
+from keras_attn.serving.errors import Code, ServingError
 
 
 class Caller:

@@ -10,8 +10,8 @@ from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from .data_types import data_type
-from .errors import Code, ServingError, invalid
+from keras_attn.serving.data_types import data_type
+from keras_attn.serving.errors import Code, ServingError, invalid
 
 METHOD = "tensorflow/serving/classify"
 _LABELS, _SCORES = "classes", "scores"

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
-from .client_connection import Connection
-from .client_errors import ServerError, error_text
-from .client_inputs import check_rows
-from .client_json import from_json, to_json
-from .client_stream import StreamEvent, stream_events
+from keras_attn.serving.client_connection import Connection
+from keras_attn.serving.client_errors import ServerError, error_text
+from keras_attn.serving.client_inputs import check_rows
+from keras_attn.serving.client_json import from_json, to_json
+from keras_attn.serving.client_stream import StreamEvent, stream_events
 
 _POLL_S = 0.1
 
@@ -54,7 +54,7 @@ class Client:
         self._prefix = prefix
         self._grpc = None
         if parts.scheme == "grpc":
-            from .grpc_client import GrpcClient
+            from keras_attn.serving.grpc_client import GrpcClient
 
             self._grpc = GrpcClient(parts.netloc, self.model_name, timeout_s, retries)
             return

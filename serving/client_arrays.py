@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import ml_dtypes
 import numpy as np
 
-from .data_types import numpy_type, types_pb2
-from .generated_messages import generated
+from keras_attn.serving.data_types import numpy_type, types_pb2
+from keras_attn.serving.generated_messages import generated
 
 meta_graph_pb2 = generated("tensorflow.core.protobuf.meta_graph_pb2")
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .client_connection import Connection
-from .client_errors import ServerError, error_text
-from .client_json import from_json
+from keras_attn.serving.client_connection import Connection
+from keras_attn.serving.client_errors import ServerError, error_text
+from keras_attn.serving.client_json import from_json
 
 
 @dataclass(frozen=True)

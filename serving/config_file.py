@@ -7,10 +7,10 @@ import threading
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from .errors import Code, ServingError
-from .model_manager import ModelManager
-from .model_settings import ModelSettings, settings_of
-from .text_protos import read_text_proto
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.model_manager import ModelManager
+from keras_attn.serving.model_settings import ModelSettings, settings_of
+from keras_attn.serving.text_protos import read_text_proto
 
 _log = logging.getLogger("keras_attn.serving")
 

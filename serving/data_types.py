@@ -7,7 +7,7 @@ from functools import cache
 import ml_dtypes
 import numpy as np
 
-from .generated_messages import generated
+from keras_attn.serving.generated_messages import generated
 
 types_pb2 = generated("tensorflow.core.framework.types_pb2")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .file_system import is_url
-from .listening import bind_rest, check_grpc
-from .options import Options
+from keras_attn.serving.file_system import is_url
+from keras_attn.serving.listening import bind_rest, check_grpc
+from keras_attn.serving.options import Options
 
 
 def check_files_and_ports(options: Options, has_rest: bool) -> None:
@@ -28,10 +28,10 @@ def check_files_and_ports(options: Options, has_rest: bool) -> None:
 
 def _settings_files(options: Options) -> list:
     # In the order in which the server reads them. Imported here: they need packages that may be missing.
-    from .batching_parameters import read_batching_parameters
-    from .config_file import read_models
-    from .side_pages import metrics_path
-    from .tls import server_credentials
+    from keras_attn.serving.batching_parameters import read_batching_parameters
+    from keras_attn.serving.config_file import read_models
+    from keras_attn.serving.side_pages import metrics_path
+    from keras_attn.serving.tls import server_credentials
 
     batching = options.batching_parameters_file if options.enable_batching else ""
     return [

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .json_text import one_line
-from .rest_reply import Reply
+from keras_attn.serving.json_text import one_line
+from keras_attn.serving.rest_reply import Reply
 
 _SILENCE_S = 75.0  # after which a client that takes nothing is given up
 _HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))

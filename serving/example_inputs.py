@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tensorflow_serving.apis import input_pb2
 
-from .errors import invalid
+from keras_attn.serving.errors import invalid
 
 
 def serialized_examples(message: input_pb2.Input) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from .errors import Code, ServingError, invalid
-from .options import Options
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.options import Options
 
 _FIELDS = {option.name: option for option in dataclasses.fields(Options)}
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import grpc
 
-from .metric_definitions import REFUSALS, RUNNING
-from .metrics import Metrics
-from .retry_hints import retry_metadata
+from keras_attn.serving.metric_definitions import REFUSALS, RUNNING
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.retry_hints import retry_metadata
 
 
 class CountingExecutor(ThreadPoolExecutor):

@@ -11,7 +11,7 @@ import numpy as np
 try:
     import grpc
 
-    from .generated_messages import generated
+    from keras_attn.serving.generated_messages import generated
 
     classification_pb2, get_model_metadata_pb2, get_model_status_pb2, predict_pb2, regression_pb2 = (
         generated(f"tensorflow_serving.apis.{name}_pb2")
@@ -30,14 +30,14 @@ except ModuleNotFoundError as error:
 
 from google.protobuf import json_format, message_factory
 
-from .client_arrays import only_input, to_array
-from .client_errors import ServerError
-from .client_inputs import check_rows
-from .client_json import to_json
-from .json_examples import read_examples
-from .retry_hints import seconds_to_wait
-from .signatures import DEFAULT_SIGNATURE, meta_graph_pb2
-from .tensor_protos import from_proto, to_proto
+from keras_attn.serving.client_arrays import only_input, to_array
+from keras_attn.serving.client_errors import ServerError
+from keras_attn.serving.client_inputs import check_rows
+from keras_attn.serving.client_json import to_json
+from keras_attn.serving.json_examples import read_examples
+from keras_attn.serving.retry_hints import seconds_to_wait
+from keras_attn.serving.signatures import DEFAULT_SIGNATURE, meta_graph_pb2
+from keras_attn.serving.tensor_protos import from_proto, to_proto
 
 _LONGEST_PAUSE_S = 5.0
 

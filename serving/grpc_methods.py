@@ -12,11 +12,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
-from .access_log import AccessLog
-from .caller import Caller, working_for
-from .errors import Code, ServingError
-from .retry_hints import retry_metadata
-from .signatures import DEFAULT_SIGNATURE
+from keras_attn.serving.access_log import AccessLog
+from keras_attn.serving.caller import Caller, working_for
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.retry_hints import retry_metadata
+from keras_attn.serving.signatures import DEFAULT_SIGNATURE
 
 _log = logging.getLogger("keras_attn.serving")
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}

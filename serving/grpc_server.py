@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import grpc
 
-from .access_log import AccessLog
-from .grpc_admission import Admission, CountingExecutor
-from .grpc_extras import Health, add_reflection
-from .grpc_methods import SERVICE_FILES, Method, method_handlers
-from .listening import PortInUse, port_in_use
-from .metrics import Metrics
-from .profiler_service import profiler_file, profiler_handler
+from keras_attn.serving.access_log import AccessLog
+from keras_attn.serving.grpc_admission import Admission, CountingExecutor
+from keras_attn.serving.grpc_extras import Health, add_reflection
+from keras_attn.serving.grpc_methods import SERVICE_FILES, Method, method_handlers
+from keras_attn.serving.listening import PortInUse, port_in_use
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.profiler_service import profiler_file, profiler_handler
 
 _INT32_MAX = 2**31 - 1
 

@@ -15,13 +15,13 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from . import inference_messages
-from .errors import Code, ServingError, invalid
-from .metric_definitions import REQUEST_LATENCY, REQUESTS
-from .metrics import Metrics
-from .model_info import signature_map, spec_message, status_message, to_spec
-from .registry import ModelSpec, Registry
-from .servable import Servable
+from keras_attn.serving import inference_messages
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.metric_definitions import REQUEST_LATENCY, REQUESTS
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.model_info import signature_map, spec_message, status_message, to_spec
+from keras_attn.serving.registry import ModelSpec, Registry
+from keras_attn.serving.servable import Servable
 
 
 class Services:

@@ -8,13 +8,13 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import inference_pb2, input_pb2
 
-from . import classify, regress
-from .classify import Classification, classification_of, classification_tensors
-from .errors import Code, ServingError, invalid
-from .example_inputs import serialized_examples
-from .regress import regression_of, regression_tensors
-from .servable import Servable
-from .signatures import DEFAULT_SIGNATURE
+from keras_attn.serving import classify, regress
+from keras_attn.serving.classify import Classification, classification_of, classification_tensors
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.example_inputs import serialized_examples
+from keras_attn.serving.regress import regression_of, regression_tensors
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.signatures import DEFAULT_SIGNATURE
 
 _KIND = {classify.METHOD: "classification", regress.METHOD: "regression"}
 

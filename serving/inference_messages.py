@@ -14,12 +14,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from .classify import Classification
-from .inference import run_classify, run_regress, run_tasks
-from .predict import check_inputs, find_signature, run_predict
-from .servable import Servable
-from .signatures import DEFAULT_SIGNATURE
-from .tensor_protos import from_proto, to_proto
+from keras_attn.serving.classify import Classification
+from keras_attn.serving.inference import run_classify, run_regress, run_tasks
+from keras_attn.serving.predict import check_inputs, find_signature, run_predict
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.signatures import DEFAULT_SIGNATURE
+from keras_attn.serving.tensor_protos import from_proto, to_proto
 
 
 def predict(

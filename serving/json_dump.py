@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from .json_text import string_text
+from keras_attn.serving.json_text import string_text
 
 LIMIT_BYTES = 256
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import invalid
-from .generated_messages import generated
-from .json_dump import dump_json
-from .json_tensor import is_base64, to_bytes, type_name
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.generated_messages import generated
+from keras_attn.serving.json_dump import dump_json
+from keras_attn.serving.json_tensor import is_base64, to_bytes, type_name
 
 example_pb2 = generated("tensorflow.core.example.example_pb2")
 feature_pb2 = generated("tensorflow.core.example.feature_pb2")

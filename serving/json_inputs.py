@@ -7,10 +7,10 @@ from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 
-from .errors import ServingError, invalid
-from .json_dump import dump_json
-from .json_tensor import is_base64, to_array
-from .signatures import Signature, TensorInfo
+from keras_attn.serving.errors import ServingError, invalid
+from keras_attn.serving.json_dump import dump_json
+from keras_attn.serving.json_tensor import is_base64, to_array
+from keras_attn.serving.signatures import Signature, TensorInfo
 
 _MOST_NAMED = 7
 

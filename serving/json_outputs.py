@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .data_types import data_type, dtype_name
-from .errors import invalid
-from .json_parser import decode_text, encode_text
-from .json_text import Raw, decimal_texts, string_text, write_expanded, write_inline
+from keras_attn.serving.data_types import data_type, dtype_name
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.json_parser import decode_text, encode_text
+from keras_attn.serving.json_text import Raw, decimal_texts, string_text, write_expanded, write_inline
 
 
 def write_predictions(outputs: Mapping[str, np.ndarray]) -> bytes:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import re
 
-from .errors import invalid
-from .json_dump import dump_json
-from .json_members import members_of
-from .json_strict import BYTE_ORDER_MARK, JsonSyntaxError, parse_strict
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.json_dump import dump_json
+from keras_attn.serving.json_members import members_of
+from keras_attn.serving.json_strict import BYTE_ORDER_MARK, JsonSyntaxError, parse_strict
 
 # What Python's scanner reads differently: escaped surrogates, which it does not pair up by the same
 # rules, and numbers that overflow a double, which it turns into infinity.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .classify import Classification
-from .errors import invalid
-from .json_parser import decode_text, encode_text
-from .json_text import decimal_texts, string_text
+from keras_attn.serving.classify import Classification
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.json_parser import decode_text, encode_text
+from keras_attn.serving.json_text import decimal_texts, string_text
 
 
 def write_classifications(result: Classification) -> bytes:

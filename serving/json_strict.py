@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 
-from .json_members import members_of
+from keras_attn.serving.json_members import members_of
 
 BYTE_ORDER_MARK = re.compile(rb"\xef?\xbb?\xbf?")  # a part of one is skipped, too
 _BLANK = re.compile(rb"[ \t\n\r]*")

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .data_types import numpy_type, types_pb2
-from .errors import Code, ServingError, invalid
-from .json_dump import dump_json
-from .json_parser import encode_text
-from .signatures import TensorInfo
+from keras_attn.serving.data_types import numpy_type, types_pb2
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.json_dump import dump_json
+from keras_attn.serving.json_parser import encode_text
+from keras_attn.serving.signatures import TensorInfo
 
 _INT32 = (-(2**31), 2**31 - 1)
 # Range a literal must lie in, and the array's type. The narrow types are read as int32 and wrap.

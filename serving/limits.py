@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import Code, ServingError, invalid
+from keras_attn.serving.errors import Code, ServingError, invalid
 
 
 @dataclass(frozen=True)

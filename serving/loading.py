@@ -9,14 +9,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from .errors import Code, ServingError
-from .limits import Limits
-from .memory import give_back
-from .metric_definitions import LOAD_ATTEMPTS, LOAD_LATENCY
-from .metrics import Metrics
-from .servable import Servable, Session, SessionSettings
-from .session import GraphSession
-from .warmup import warm_up
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.limits import Limits
+from keras_attn.serving.memory import give_back
+from keras_attn.serving.metric_definitions import LOAD_ATTEMPTS, LOAD_LATENCY
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.servable import Servable, Session, SessionSettings
+from keras_attn.serving.session import GraphSession
+from keras_attn.serving.warmup import warm_up
 
 _log = logging.getLogger("keras_attn.serving")
 

@@ -7,8 +7,8 @@ import threading
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from . import metric_definitions as names
-from .metric_definitions import DEFINITIONS, Definition
+from keras_attn.serving import metric_definitions as names
+from keras_attn.serving.metric_definitions import DEFINITIONS, Definition
 
 _MOST_CELLS = 10_000
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")

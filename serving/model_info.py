@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from .registry import ModelSpec
-from .servable import Servable
-from .version_state import VersionStatus
+from keras_attn.serving.registry import ModelSpec
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.version_state import VersionStatus
 
 
 def to_spec(message: model_pb2.ModelSpec) -> ModelSpec:

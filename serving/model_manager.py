@@ -7,15 +7,15 @@ import threading
 import time
 from collections.abc import Iterable
 
-from .caller import current_caller
-from .errors import Code, ServingError
-from .model_settings import ModelSettings, check_models
-from .registry import Registry
-from .servable import Loader
-from .served_model import ServedModel
-from .version_state import State
-from .version_table import Retries
-from .watcher import Watcher
+from keras_attn.serving.caller import current_caller
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.model_settings import ModelSettings, check_models
+from keras_attn.serving.registry import Registry
+from keras_attn.serving.servable import Loader
+from keras_attn.serving.served_model import ServedModel
+from keras_attn.serving.version_state import State
+from keras_attn.serving.version_table import Retries
+from keras_attn.serving.watcher import Watcher
 
 _TICK_S = 0.1
 

@@ -6,10 +6,10 @@ import math
 
 from tensorflow_serving.apis import model_management_pb2
 
-from .errors import Code, ServingError, invalid
-from .metrics import Metrics
-from .model_manager import ModelManager
-from .model_settings import settings_of
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.model_manager import ModelManager
+from keras_attn.serving.model_settings import settings_of
 
 
 class ReloadService:

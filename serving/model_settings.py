@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
-from .errors import invalid
-from .version_policy import AllVersions, LatestVersions, SpecificVersions, VersionPolicy
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.version_policy import AllVersions, LatestVersions, SpecificVersions, VersionPolicy
 
 PLATFORM = "tensorflow"
 _Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy

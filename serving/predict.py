@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from .errors import Code, ServingError, invalid
-from .servable import Servable
-from .signatures import DEFAULT_SIGNATURE, Signature
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.signatures import DEFAULT_SIGNATURE, Signature
 
 _METHODS = tuple(f"tensorflow/serving/{call}" for call in ("predict", "classify", "regress"))
 

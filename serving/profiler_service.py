@@ -18,11 +18,11 @@ import tensorflow as tf
 from google.protobuf import message
 from google.protobuf.descriptor import FileDescriptor
 
-from .access_log import AccessLog
-from .built_messages import build_messages
-from .caller import current_caller
-from .errors import Code, ServingError, invalid
-from .grpc_methods import unary_handler
+from keras_attn.serving.access_log import AccessLog
+from keras_attn.serving.built_messages import build_messages
+from keras_attn.serving.caller import current_caller
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.grpc_methods import unary_handler
 
 _TICK_S = 0.01
 _MOST_STOPPED = 1000

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from .errors import Code, ServingError, invalid
-from .servable import Servable
-from .served_model import ServedModel
-from .version_state import VersionStatus
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.served_model import ServedModel
+from keras_attn.serving.version_state import VersionStatus
 
 
 @dataclass(frozen=True)

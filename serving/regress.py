@@ -7,9 +7,9 @@ from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from .classify import shape_text
-from .data_types import data_type
-from .errors import Code, ServingError, invalid
+from keras_attn.serving.classify import shape_text
+from keras_attn.serving.data_types import data_type
+from keras_attn.serving.errors import Code, ServingError, invalid
 
 METHOD = "tensorflow/serving/regress"
 

@@ -11,18 +11,18 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .access_log import AccessLog
-from .caller import working_for
-from .errors import Code, ServingError
-from .event_stream import EventStream, Mailbox, relay
-from .limits import too_large
-from .metric_definitions import REFUSALS, RUNNING
-from .metrics import Metrics
-from .rest_handler import RestHandler
-from .rest_reply import Reply, error_reply, page_reply
-from .rest_routes import is_stream_path
-from .side_pages import SidePages
-from .stream_reader import Listener
+from keras_attn.serving.access_log import AccessLog
+from keras_attn.serving.caller import working_for
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.event_stream import EventStream, Mailbox, relay
+from keras_attn.serving.limits import too_large
+from keras_attn.serving.metric_definitions import REFUSALS, RUNNING
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.rest_handler import RestHandler
+from keras_attn.serving.rest_reply import Reply, error_reply, page_reply
+from keras_attn.serving.rest_routes import is_stream_path
+from keras_attn.serving.side_pages import SidePages
+from keras_attn.serving.stream_reader import Listener
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -7,25 +7,25 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from .caller import current_caller
-from .errors import Code, ServingError, invalid
-from .inference import run_classify, run_regress
-from .json_examples import read_examples
-from .json_inputs import read_inputs, signature_name
-from .json_outputs import write_outputs, write_predictions
-from .json_parser import encode_text, parse_object
-from .json_results import write_classifications, write_regressions
-from .metric_definitions import REQUEST_LATENCY, REQUESTS
-from .metrics import Metrics
-from .model_info import metadata_json, status_json
-from .predict import find_signature, run_predict
-from .registry import ModelSpec, Registry
-from .rest_reply import Reply, error_reply, page_reply
-from .rest_routes import Route, VersionTooLarge, find_route, is_api_path
-from .servable import Servable
-from .signatures import DEFAULT_SIGNATURE, Signature
-from .stream_call import run_stream
-from .stream_reader import Listener
+from keras_attn.serving.caller import current_caller
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.inference import run_classify, run_regress
+from keras_attn.serving.json_examples import read_examples
+from keras_attn.serving.json_inputs import read_inputs, signature_name
+from keras_attn.serving.json_outputs import write_outputs, write_predictions
+from keras_attn.serving.json_parser import encode_text, parse_object
+from keras_attn.serving.json_results import write_classifications, write_regressions
+from keras_attn.serving.metric_definitions import REQUEST_LATENCY, REQUESTS
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.model_info import metadata_json, status_json
+from keras_attn.serving.predict import find_signature, run_predict
+from keras_attn.serving.registry import ModelSpec, Registry
+from keras_attn.serving.rest_reply import Reply, error_reply, page_reply
+from keras_attn.serving.rest_routes import Route, VersionTooLarge, find_route, is_api_path
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.signatures import DEFAULT_SIGNATURE, Signature
+from keras_attn.serving.stream_call import run_stream
+from keras_attn.serving.stream_reader import Listener
 
 _log = logging.getLogger("keras_attn.serving")
 _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")

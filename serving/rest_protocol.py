@@ -9,8 +9,8 @@ from typing import Protocol
 from httptools import HttpParserError, HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .caller import Caller
-from .html_pages import html_page
+from keras_attn.serving.caller import Caller
+from keras_attn.serving.html_pages import html_page
 
 _REQUEST_LINE = re.compile(rb"\w+ \S+ HTTP/\d")
 

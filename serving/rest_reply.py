@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import Code, ServingError
-from .html_pages import html_page
-from .json_text import string_text
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.html_pages import html_page
+from keras_attn.serving.json_text import string_text
 
 HTTP_STATUS = {
     Code.OK: 200,

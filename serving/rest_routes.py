@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from .errors import invalid
-from .registry import ModelSpec
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.registry import ModelSpec
 
 _MAX_DIGITS = 19  # of a 64-bit integer
 _VERSION_OR_LABEL = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from .access_log import AccessLog
-from .metrics import Metrics
-from .rest_app import RestApp, RestLimits
-from .rest_handler import RestHandler
-from .rest_protocol import RestProtocol
-from .side_pages import SidePages
+from keras_attn.serving.access_log import AccessLog
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.rest_app import RestApp, RestLimits
+from keras_attn.serving.rest_handler import RestHandler
+from keras_attn.serving.rest_protocol import RestProtocol
+from keras_attn.serving.side_pages import SidePages
 
 _START_TIMEOUT_S = 30.0
 _KEEP_ALIVE_S = 75  # longer than the idle time after which common proxies give up a connection

@@ -7,7 +7,7 @@ from functools import cache
 import grpc
 from google.protobuf import message
 
-from .built_messages import build_messages
+from keras_attn.serving.built_messages import build_messages
 
 RETRY_AFTER_S = 1
 _NAME, _PUSHBACK, _DETAILS = "retry-after", "grpc-retry-pushback-ms", "grpc-status-details-bin"

@@ -5,18 +5,25 @@ from __future__ import annotations
 import threading
 import time
 
-from .assembly import access_log_of, batching_of, first_models, grpc_settings, model_manager, rest_settings
-from .config_file import ConfigFilePoller
-from .grpc_server import GrpcServer
-from .grpc_services import Services
-from .listening import bind_rest, check_grpc, port_in_use
-from .metrics import Metrics
-from .model_service import ReloadService
-from .options import Options
-from .registry import Registry
-from .rest_handler import RestHandler
-from .rest_server import RestServer
-from .side_pages import SidePages, metrics_path
+from keras_attn.serving.assembly import (
+    access_log_of,
+    batching_of,
+    first_models,
+    grpc_settings,
+    model_manager,
+    rest_settings,
+)
+from keras_attn.serving.config_file import ConfigFilePoller
+from keras_attn.serving.grpc_server import GrpcServer
+from keras_attn.serving.grpc_services import Services
+from keras_attn.serving.listening import bind_rest, check_grpc, port_in_use
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.model_service import ReloadService
+from keras_attn.serving.options import Options
+from keras_attn.serving.registry import Registry
+from keras_attn.serving.rest_handler import RestHandler
+from keras_attn.serving.rest_server import RestServer
+from keras_attn.serving.side_pages import SidePages, metrics_path
 
 
 class Server:

@@ -9,14 +9,14 @@ from typing import Protocol
 
 import numpy as np
 
-from .batching_options import with_value_each_row
-from .caller import current_caller
-from .limits import Limits
-from .metric_definitions import RUNTIME_LATENCY
-from .metrics import Metrics
-from .signatures import Signature, read_signature
-from .stream_reader import refuse_to_wait, stream_reader
-from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
+from keras_attn.serving.batching_options import with_value_each_row
+from keras_attn.serving.caller import current_caller
+from keras_attn.serving.limits import Limits
+from keras_attn.serving.metric_definitions import RUNTIME_LATENCY
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.signatures import Signature, read_signature
+from keras_attn.serving.stream_reader import refuse_to_wait, stream_reader
+from keras_attn.serving.threads import INTER_OP_THREADS, INTRA_OP_THREADS
 
 
 @dataclass(frozen=True)

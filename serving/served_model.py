@@ -7,12 +7,12 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from .errors import ServingError
-from .servable import Loader, Servable
-from .version_dirs import fingerprint, list_versions, real_directory
-from .version_policy import LatestVersions, VersionPolicy
-from .version_state import State, VersionStatus
-from .version_table import Retries, VersionTable
+from keras_attn.serving.errors import ServingError
+from keras_attn.serving.servable import Loader, Servable
+from keras_attn.serving.version_dirs import fingerprint, list_versions, real_directory
+from keras_attn.serving.version_policy import LatestVersions, VersionPolicy
+from keras_attn.serving.version_state import State, VersionStatus
+from keras_attn.serving.version_table import Retries, VersionTable
 
 _log = logging.getLogger("keras_attn.serving")
 

@@ -7,13 +7,13 @@ import os
 import sys
 from urllib.parse import quote
 
-from .early_checks import check_files_and_ports
-from .errors import ServingError
-from .flags import FlagError, check_options, parse_flags, usage
-from .listening import PortInUse
-from .options import Options, ignored_options
-from .quiet import import_tensorflow
-from .signals import stop_event
+from keras_attn.serving.early_checks import check_files_and_ports
+from keras_attn.serving.errors import ServingError
+from keras_attn.serving.flags import FlagError, check_options, parse_flags, usage
+from keras_attn.serving.listening import PortInUse
+from keras_attn.serving.options import Options, ignored_options
+from keras_attn.serving.quiet import import_tensorflow
+from keras_attn.serving.signals import stop_event
 
 _FAILED = 255
 _log = logging.getLogger("keras_attn.serving")
@@ -68,8 +68,8 @@ def _serve(options: Options) -> int:
     stop = stop_event()
     _log.info("Importing TensorFlow.")
     import_tensorflow()
-    from .running import Server
-    from .session import disable_xla
+    from keras_attn.serving.running import Server
+    from keras_attn.serving.session import disable_xla
 
     if not options.xla_cpu_compilation_enabled:
         disable_xla()

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import Code, ServingError
-from .file_system import exists
-from .imported_graph import ImportedGraph
-from .metric_definitions import SESSION_RUNS
-from .metrics import Metrics
-from .quiet import import_tensorflow
-from .threads import INTER_OP_THREADS, INTRA_OP_THREADS
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.file_system import exists
+from keras_attn.serving.imported_graph import ImportedGraph
+from keras_attn.serving.metric_definitions import SESSION_RUNS
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.quiet import import_tensorflow
+from keras_attn.serving.threads import INTER_OP_THREADS, INTRA_OP_THREADS
 
 tf = import_tensorflow()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from .errors import ServingError, invalid
-from .metrics import Metrics
-from .rest_reply import Reply, error_reply
-from .text_protos import message_type, read_text_proto
+from keras_attn.serving.errors import ServingError, invalid
+from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.rest_reply import Reply, error_reply
+from keras_attn.serving.text_protos import message_type, read_text_proto
 
 _DEFAULT_PATH = "/monitoring/prometheus/metrics"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .data_types import dtype_name
-from .generated_messages import generated
-from .tensor_protos import from_proto
+from keras_attn.serving.data_types import dtype_name
+from keras_attn.serving.generated_messages import generated
+from keras_attn.serving.tensor_protos import from_proto
 
 meta_graph_pb2 = generated("tensorflow.core.protobuf.meta_graph_pb2")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .batching_options import rows_of
-from .errors import Code, ServingError, invalid
-from .json_inputs import read_inputs, signature_name
-from .json_outputs import write_outputs, write_predictions
-from .predict import run_predict
-from .servable import Servable
-from .signatures import Signature
-from .stream_reader import EVENTS, STREAM, Listener, can_stream
+from keras_attn.serving.batching_options import rows_of
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.json_inputs import read_inputs, signature_name
+from keras_attn.serving.json_outputs import write_outputs, write_predictions
+from keras_attn.serving.predict import run_predict
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.signatures import Signature
+from keras_attn.serving.stream_reader import EVENTS, STREAM, Listener, can_stream
 
 
 def run_stream(servable: Servable, document: dict, listener: Listener, timeout_ms: int) -> bytes:

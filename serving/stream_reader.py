@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .errors import Code, ServingError
-from .signatures import Signature
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.signatures import Signature
 
 STREAM = "stream"  # a signature, and the input by which it is told what to call its events
 EVENTS = "stream_events"

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from .data_types import data_type, numpy_type, types_pb2
-from .errors import invalid
-from .generated_messages import generated
+from keras_attn.serving.data_types import data_type, numpy_type, types_pb2
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.generated_messages import generated
 
 tensor_pb2 = generated("tensorflow.core.framework.tensor_pb2")
 

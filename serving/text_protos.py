@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from google.protobuf import message, text_format
 
-from .built_messages import build_messages
-from .errors import Code, ServingError
-from .file_system import read_text
+from keras_attn.serving.built_messages import build_messages
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.file_system import read_text
 
 _log = logging.getLogger("keras_attn.serving")
 _Message = TypeVar("_Message", bound=message.Message)

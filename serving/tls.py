@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import grpc
 
-from .errors import invalid
-from .text_protos import message_type, read_text_proto
+from keras_attn.serving.errors import invalid
+from keras_attn.serving.text_protos import message_type, read_text_proto
 
 
 def server_credentials(path: str) -> grpc.ServerCredentials:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 
-from .file_system import is_directory, is_url, list_names, stamps
+from keras_attn.serving.file_system import is_directory, is_url, list_names, stamps
 
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 

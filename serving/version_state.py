@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from .errors import Code, ServingError
-from .servable import Servable
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.servable import Servable
 
 
 class State(enum.IntEnum):

@@ -9,10 +9,10 @@ import time
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from .errors import Code, ServingError
-from .memory import give_back
-from .servable import Servable
-from .version_state import State, VersionEntry, VersionStatus
+from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.memory import give_back
+from keras_attn.serving.servable import Servable
+from keras_attn.serving.version_state import State, VersionEntry, VersionStatus
 
 _log = logging.getLogger("keras_attn.serving")
 

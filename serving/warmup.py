@@ -14,11 +14,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from . import inference_messages
-from .errors import Code, ServingError, invalid
-from .file_system import exists
-from .metric_definitions import WARMUP_LATENCY, WARMUP_RECORDS
-from .servable import Servable
+from keras_attn.serving import inference_messages
+from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.file_system import exists
+from keras_attn.serving.metric_definitions import WARMUP_LATENCY, WARMUP_RECORDS
+from keras_attn.serving.servable import Servable
 
 _log = logging.getLogger("keras_attn.serving")
 _FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from .served_model import ServedModel
+from keras_attn.serving.served_model import ServedModel
 
 _log = logging.getLogger("keras_attn.serving")
 

@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from .half_written import removed_on_failure
-from .monitors import ranked
-from .run_error import RunError
+from keras_attn.training.half_written import removed_on_failure
+from keras_attn.training.monitors import ranked
+from keras_attn.training.run_error import RunError
 
 
 def average_epochs(run, last=None, best=None):

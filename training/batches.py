@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from .padded_rows import PaddedRows
+from keras_attn.training.padded_rows import PaddedRows
 
 # Sorting by length happens within this many batches: enough for little padding, few enough to stay random.
 _POOL_BATCHES = 32

@@ -6,10 +6,10 @@ import time
 
 import keras
 
-from .backends import synchronized
-from .history_picture import history_picture
-from .interrupted_epoch import batches_before, captured
-from .monitors import is_exhausted, ranked
+from keras_attn.training.backends import synchronized
+from keras_attn.training.history_picture import history_picture
+from keras_attn.training.interrupted_epoch import batches_before, captured
+from keras_attn.training.monitors import is_exhausted, ranked
 
 # `ru_maxrss` counts kilobytes on Linux, bytes on macOS.
 _MAXRSS_PER_MB = 1024 * 1024 if sys.platform == "darwin" else 1024

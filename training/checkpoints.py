@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .half_written import removed_on_failure
+from keras_attn.training.half_written import removed_on_failure
 
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.keras")
 

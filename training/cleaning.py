@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from .pairs import Pair
-from .recipe import Cleaning
+from keras_attn.training.pairs import Pair
+from keras_attn.training.recipe import Cleaning
 
 
 def clean_pairs(pairs: Iterable[Pair], options: Cleaning) -> tuple[list[Pair], dict[str, int]]:

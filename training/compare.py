@@ -5,8 +5,8 @@ from typing import NamedTuple
 import sacrebleu
 from sacrebleu.significance import PairedTest
 
-from .evaluate import bleu_metric
-from .run_error import RunError
+from keras_attn.training.evaluate import bleu_metric
+from keras_attn.training.run_error import RunError
 
 
 class Comparison(NamedTuple):

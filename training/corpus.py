@@ -1,9 +1,9 @@
 """The three sets of pairs that a recipe describes, as text."""
 
-from .cleaning import clean_pairs, cleaning_account
-from .pairs import read_pairs
-from .split import split_pairs
-from .text_files import DataError
+from keras_attn.training.cleaning import clean_pairs, cleaning_account
+from keras_attn.training.pairs import read_pairs
+from keras_attn.training.split import split_pairs
+from keras_attn.training.text_files import DataError
 
 
 def load_corpus(recipe, report=lambda line: None):

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .named_columns import text_of
-from .recipe import PairsSpec
-from .text_files import DataError, Row
+from keras_attn.training.named_columns import text_of
+from keras_attn.training.recipe import PairsSpec
+from keras_attn.training.text_files import DataError, Row
 
 
 def tfds_rows(spec: PairsSpec) -> Iterator[Row]:

@@ -5,10 +5,10 @@ import time
 import keras
 import numpy as np
 
-from .averaged_weights import averaged_weights
-from .evaluate import corpus_scores
-from .translation import translate_all
-from .translator import copy_weights, in_float32, make_translator
+from keras_attn.training.averaged_weights import averaged_weights
+from keras_attn.training.evaluate import corpus_scores
+from keras_attn.training.translation import translate_all
+from keras_attn.training.translator import copy_weights, in_float32, make_translator
 
 
 class DecodingMetrics(keras.callbacks.Callback):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .run_error import RunError
+from keras_attn.training.run_error import RunError
 
 
 def device_scope(devices):

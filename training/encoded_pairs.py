@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from .text_files import DataError, shown
+from keras_attn.training.text_files import DataError, shown
 
 _ENCODE_AT_ONCE = 4096
 

@@ -4,7 +4,7 @@ import time
 
 import sacrebleu
 
-from .translation import translate_all
+from keras_attn.training.translation import translate_all
 
 
 def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):

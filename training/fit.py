@@ -7,27 +7,26 @@ import keras
 
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.r_drop_loss import RDropCrossentropy
-
-from .averaging import average_epochs
-from .backends import compiles
-from .checkpoint_keeper import CheckpointKeeper
-from .decoding_metrics import DecodingMetrics
-from .devices import data_parallel, device_scope, loss_weight, num_replicas, scope_of
-from .encoded_pairs import check_lengths, encode_pairs
-from .interrupted_epoch import InterruptedEpoch
-from .models import build_model
-from .monitors import is_exhausted
-from .non_finite import NonFiniteStop
-from .optimizer import make_optimizer
-from .pairs import line_numbers
-from .processes import ALONE
-from .random_states import RepeatableEpochs
-from .recipe_batches import make_batches
-from .run_tokenizers import tokenizers_of_run
-from .section import RecipeError
-from .tensorboard_log import TensorBoardLog
-from .validation import Validation
-from .vocabulary import report_vocabularies
+from keras_attn.training.averaging import average_epochs
+from keras_attn.training.backends import compiles
+from keras_attn.training.checkpoint_keeper import CheckpointKeeper
+from keras_attn.training.decoding_metrics import DecodingMetrics
+from keras_attn.training.devices import data_parallel, device_scope, loss_weight, num_replicas, scope_of
+from keras_attn.training.encoded_pairs import check_lengths, encode_pairs
+from keras_attn.training.interrupted_epoch import InterruptedEpoch
+from keras_attn.training.models import build_model
+from keras_attn.training.monitors import is_exhausted
+from keras_attn.training.non_finite import NonFiniteStop
+from keras_attn.training.optimizer import make_optimizer
+from keras_attn.training.pairs import line_numbers
+from keras_attn.training.processes import ALONE
+from keras_attn.training.random_states import RepeatableEpochs
+from keras_attn.training.recipe_batches import make_batches
+from keras_attn.training.run_tokenizers import tokenizers_of_run
+from keras_attn.training.section import RecipeError
+from keras_attn.training.tensorboard_log import TensorBoardLog
+from keras_attn.training.validation import Validation
+from keras_attn.training.vocabulary import report_vocabularies
 
 
 def train(recipe, corpus, run, report=print, processes=ALONE):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from .run_error import RunError
+from keras_attn.training.run_error import RunError
 
 _NAME = "pairs.json"
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from .random_states import generator_states
+from keras_attn.training.random_states import generator_states
 
 
 class InterruptedEpoch:

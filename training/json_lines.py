@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from .named_columns import text_of
-from .recipe import PairsSpec
-from .text_files import DataError, Row, read_lines, shown
+from keras_attn.training.named_columns import text_of
+from keras_attn.training.recipe import PairsSpec
+from keras_attn.training.text_files import DataError, Row, read_lines, shown
 
 
 def json_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """Scores by the length of the source: where long texts fail, a mean hides it."""
 
-from .evaluate import corpus_scores
+from keras_attn.training.evaluate import corpus_scores
 
 _CHARACTER_TOKENIZERS = ("char", "zh")
 

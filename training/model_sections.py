@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .section import RecipeError, Section, option, value_text
+from keras_attn.training.section import RecipeError, Section, option, value_text
 
 NONE = "none"  # TOML has no null
 

@@ -2,8 +2,7 @@
 
 from keras_attn.models import TransformerLanguageModel
 from keras_attn.models.presets import FAMILIES
-
-from .model_sections import ModelSection
+from keras_attn.training.model_sections import ModelSection
 
 _FAMILIES = {**FAMILIES, "language_model": TransformerLanguageModel}
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from .text_files import DataError, shown
+from keras_attn.training.text_files import DataError, shown
 
 
 def text_of(record: Any, column: int | str, option: str, where: str) -> str:

@@ -5,9 +5,9 @@ import math
 
 import keras
 
-from .backends import synchronized
-from .interrupted_epoch import batches_before
-from .text_files import DataError
+from keras_attn.training.backends import synchronized
+from keras_attn.training.interrupted_epoch import batches_before
+from keras_attn.training.text_files import DataError
 
 
 class NonFiniteError(ArithmeticError):

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from .schedules import WarmupSchedule
-from .section import RecipeError
+from keras_attn.training.schedules import WarmupSchedule
+from keras_attn.training.section import RecipeError
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

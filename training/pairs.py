@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .dataset_libraries import hugging_face_rows, tfds_rows
-from .json_lines import json_rows
-from .recipe import PairsSpec
-from .table_files import aligned_rows, csv_rows, tsv_rows
-from .text_files import DataError, Row, find_file, shown
+from keras_attn.training.dataset_libraries import hugging_face_rows, tfds_rows
+from keras_attn.training.json_lines import json_rows
+from keras_attn.training.recipe import PairsSpec
+from keras_attn.training.table_files import aligned_rows, csv_rows, tsv_rows
+from keras_attn.training.text_files import DataError, Row, find_file, shown
 
 Pair = tuple[str, str]
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .recipe_file import dump_recipe
-from .run_error import RunError
-from .run_folder import RunFolder
+from keras_attn.training.recipe_file import dump_recipe
+from keras_attn.training.run_error import RunError
+from keras_attn.training.run_folder import RunFolder
 
 _PREFIX = "KERAS_DISTRIBUTION_"
 _VARIABLES = tuple(_PREFIX + name for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))

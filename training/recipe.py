@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .model_sections import AnyModel, RecurrentModel, with_preset
-from .monitors import DECODED, MONITORS
-from .section import RecipeError, Section, option
+from keras_attn.training.model_sections import AnyModel, RecurrentModel, with_preset
+from keras_attn.training.monitors import DECODED, MONITORS
+from keras_attn.training.section import RecipeError, Section, option
 
 
 @dataclass(frozen=True, kw_only=True)

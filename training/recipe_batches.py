@@ -1,13 +1,13 @@
 """From the pairs and the `[training]` section of a recipe to the batches of its training."""
 
-from .backends import compiles
-from .batches import Batches, FewShapesBatches
-from .devices import with_rows_of_process
-from .repeated_rows import with_every_row_twice
-from .sampled_texts import SampledTexts
-from .subword_sampling import with_subword_sampling
-from .token_batches import TokenBatches
-from .word_dropout import with_word_dropout
+from keras_attn.training.backends import compiles
+from keras_attn.training.batches import Batches, FewShapesBatches
+from keras_attn.training.devices import with_rows_of_process
+from keras_attn.training.repeated_rows import with_every_row_twice
+from keras_attn.training.sampled_texts import SampledTexts
+from keras_attn.training.subword_sampling import with_subword_sampling
+from keras_attn.training.token_batches import TokenBatches
+from keras_attn.training.word_dropout import with_word_dropout
 
 
 def make_batches(recipe, tokenizers, train, validation, processes, num_devices, num_replicas=1):

@@ -9,8 +9,8 @@ from typing import Any
 
 import tomli_w
 
-from .recipe import Recipe
-from .section import RecipeError, Section, value_text
+from keras_attn.training.recipe import Recipe
+from keras_attn.training.section import RecipeError, Section, value_text
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

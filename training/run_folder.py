@@ -6,12 +6,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from .checkpoints import Checkpoints
-from .half_written import removed_on_failure
-from .monitors import ranked
-from .recipe_file import differences, dump_recipe, load_recipe
-from .run_error import RunError
-from .run_lock import locked
+from keras_attn.training.checkpoints import Checkpoints
+from keras_attn.training.half_written import removed_on_failure
+from keras_attn.training.monitors import ranked
+from keras_attn.training.recipe_file import differences, dump_recipe, load_recipe
+from keras_attn.training.run_error import RunError
+from keras_attn.training.run_lock import locked
 
 _NAMED = ("best", "last", "averaged")
 
@@ -164,7 +164,7 @@ class RunFolder:
             monitor: the value that decides, e.g. `"val_loss"`.
             averaged_epochs: the epochs whose weights are kept, to be averaged.
         """
-        from .averaged_weights import averaged_weights
+        from keras_attn.training.averaged_weights import averaged_weights
 
         temporary = self.checkpoints.write(model)
         with removed_on_failure(temporary):
@@ -176,7 +176,7 @@ class RunFolder:
             self.checkpoints.publish(temporary, epoch)
 
     def _save_best(self, model, saved):
-        from .averaged_weights import averaged_weights
+        from keras_attn.training.averaged_weights import averaged_weights
 
         copy = self.path / ".best.keras"
         with removed_on_failure(copy):
@@ -200,7 +200,7 @@ class RunFolder:
         Raises:
             RunError: if there is no checkpoint yet.
         """
-        from .run_models import load_last
+        from keras_attn.training.run_models import load_last
 
         return load_last(self.model_path("last"))
 
@@ -214,7 +214,7 @@ class RunFolder:
             RunError: if it is not there.
         """
         path = self.model_path(checkpoint)
-        from .run_models import load_last, load_to_decode
+        from keras_attn.training.run_models import load_last, load_to_decode
 
         return load_last(path, is_to_decode=True) if self._is_last(checkpoint) else load_to_decode(path)
 
@@ -262,7 +262,7 @@ class RunFolder:
         """
         recipe = self.recipe()
         model, tokenizers = self.model(checkpoint), self.tokenizers()
-        from .translator import make_translator
+        from keras_attn.training.translator import make_translator
 
         given = {name: value for name, value in options.items() if value is not None}
         return make_translator(model, tokenizers, replace(recipe.decoding, **given))

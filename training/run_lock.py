@@ -4,7 +4,7 @@ import fcntl
 import os
 from contextlib import contextmanager
 
-from .run_error import RunError
+from keras_attn.training.run_error import RunError
 
 
 @contextmanager

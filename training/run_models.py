@@ -10,9 +10,8 @@ import keras_attn.losses
 import keras_attn.metrics
 import keras_attn.models
 import keras_attn.r_drop_loss  # noqa: F401
-
-from . import optimizer  # noqa: F401
-from .translator import in_float32
+from keras_attn.training import optimizer  # noqa: F401
+from keras_attn.training.translator import in_float32
 
 
 def load_last(path, is_to_decode=False):

@@ -1,8 +1,7 @@
 """The tokenizers of a run: trained on its pairs, and kept in its folder."""
 
 from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
-
-from .section import RecipeError
+from keras_attn.training.section import RecipeError
 
 
 def train_tokenizers(recipe, pairs):

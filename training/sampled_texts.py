@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import sentencepiece
 
-from .segmentations import WordSegmenter
+from keras_attn.training.segmentations import WordSegmenter
 
 # Cuts that are drawn of a word: most words have fewer that come up at all.
 _DRAWS = 32

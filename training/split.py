@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .pairs import Pair
-from .text_files import DataError
+from keras_attn.training.pairs import Pair
+from keras_attn.training.text_files import DataError
 
 
 class PairsSplit(NamedTuple):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .batches import rounded
-from .padded_rows import PaddedRows
+from keras_attn.training.batches import rounded
+from keras_attn.training.padded_rows import PaddedRows
 
 
 def with_subword_sampling(kind, sources, targets, width_step=1, epochs=0):

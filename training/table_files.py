@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from .recipe import PairsSpec
-from .text_files import DataError, Row, read_lines, read_text, shown
+from keras_attn.training.recipe import PairsSpec
+from keras_attn.training.text_files import DataError, Row, read_lines, read_text, shown
 
 
 def aligned_rows(source: Path, target: Path) -> Iterator[Row]:

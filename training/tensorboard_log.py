@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .averaged_weights import averaged_weights
-from .translator import copy_weights, in_float32, make_translator
+from keras_attn.training.averaged_weights import averaged_weights
+from keras_attn.training.translator import copy_weights, in_float32, make_translator
 
 _PIXELS = 16  # a weight is a square of so many
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .batches import Batches
-from .buckets import plan_buckets
+from keras_attn.training.batches import Batches
+from keras_attn.training.buckets import plan_buckets
 
 # A bucket of fewer batches would bring the same pairs together again and again.
 _LEAST_BATCHES = 4

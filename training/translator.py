@@ -4,8 +4,7 @@ import keras
 
 from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
 from keras_attn.text_to_text import TextToText
-
-from .run_error import RunError
+from keras_attn.training.run_error import RunError
 
 
 def make_translator(model, tokenizers, options):

@@ -4,10 +4,9 @@ import keras
 
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.metrics import Perplexity, TokenAccuracy, TokenCrossentropy
-
-from .averaged_weights import averaged_weights
-from .backends import compiles
-from .devices import loss_weight, scope_of
+from keras_attn.training.averaged_weights import averaged_weights
+from keras_attn.training.backends import compiles
+from keras_attn.training.devices import loss_weight, scope_of
 
 
 class Validation(keras.callbacks.Callback):

@@ -4,13 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_attn.decoding.arguments import (
-    check_decoder,
-    check_state,
-    check_step,
-    check_strategy,
-    source_ids,
-)
+from keras_attn.decoding.arguments import check_decoder, check_state, check_step, check_strategy, source_ids
 from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.processors import checked_processors, choices_of

@@ -6,12 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.export.packed_layers import (
-    PackedDense,
-    PackedProjections,
-    attend,
-    routed,
-)
+from keras_attn.export.packed_layers import PackedDense, PackedProjections, attend, routed
 from keras_attn.export.packed_residual import PackedResidual, weights_of
 
 

@@ -12,12 +12,7 @@ from keras_attn.export.service import Service
 from keras_attn.export.signatures import signature_functions
 from keras_attn.export.stream_check import check_streams
 from keras_attn.export.tolerance import FixedTolerance, kernels_of, tolerance_of
-from keras_attn.export.verification import (
-    VerificationError,
-    check_graph,
-    check_ways,
-    signature_definitions,
-)
+from keras_attn.export.verification import VerificationError, check_graph, check_ways, signature_definitions
 from keras_attn.export.ways import EagerWay, SessionWay
 from keras_attn.text_to_text import TextToText
 

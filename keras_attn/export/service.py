@@ -13,12 +13,7 @@ from keras_attn.decoding import (
 from keras_attn.empty_batch import answer_any_batch
 from keras_attn.export.encoder_states import encoder_states
 from keras_attn.export.events import NO_STREAM, EventQueue
-from keras_attn.export.row_options import (
-    checked_option,
-    given_lengths,
-    masked_ids,
-    of_each_row,
-)
+from keras_attn.export.row_options import checked_option, given_lengths, masked_ids, of_each_row
 from keras_attn.export.text_events import put_last, text_events
 from keras_attn.text import special_ids
 from keras_attn.text_to_text import is_empty

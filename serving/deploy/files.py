@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from string import Template
 
-from .target import Target
+from keras_attn.serving.deploy.target import Target
 
 KINDS = ("compose", "kubernetes", "kserve")
 _METRICS_PATH = "/monitoring/prometheus/metrics"

@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-from keras_attn.serving.metric_definitions import (
-    EXAMPLES,
-    REQUEST_LATENCY,
-    REQUESTS,
-    RUNNING,
-    exponential,
-)
+from keras_attn.serving.metric_definitions import EXAMPLES, REQUEST_LATENCY, REQUESTS, RUNNING, exponential
 from keras_attn.serving.metrics import Metrics, prometheus_name
 
 

@@ -6,15 +6,7 @@ import tomllib
 import pytest
 
 from keras_attn.training.model_sections import ConvolutionalModel, RecurrentModel, TransformerModel
-from keras_attn.training.recipe import (
-    Data,
-    Decoding,
-    Evaluation,
-    PairsSpec,
-    Recipe,
-    Tokenizer,
-    Training,
-)
+from keras_attn.training.recipe import Data, Decoding, Evaluation, PairsSpec, Recipe, Tokenizer, Training
 from keras_attn.training.section import RecipeError
 
 MINIMAL = '[data.train]\npath = "train.tsv"\n'
