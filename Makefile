@@ -24,8 +24,8 @@ peers: $(READY)
 
 # All of the layers, the pure functions below them, and every family of models step by step. Almost all of the time goes into compiling what runs
 # once: XLA finds again here what it has compiled before.
-JAX_TESTS := tests/layers tests/models/test_steps.py tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
-  masks scores positions relative_positions blockwise windowed monotonic recurrence padding_invariance \
+JAX_TESTS := tests/ops tests/layers tests/models/test_steps.py tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
+  relative_positions padding_invariance \
   losses coverage_loss r_drop_loss lost_masks attention_inputs))
 
 test-jax: peers

@@ -19,7 +19,7 @@ from keras_attn.export.packed_residual import PackedNorm, centred, nothing, weig
 from keras_attn.export.packed_rotary import PackedRotary
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.models.token_embedding import PAD_ID
-from keras_attn.positions import sinusoids
+from keras_attn.ops.sinusoids import sinusoids
 from keras_attn.protocols import Step
 
 DTYPES = ("float32", "bfloat16")

@@ -15,7 +15,7 @@ from keras_attn.layers.cell_steps import (
     step_cell,
     zero_state,
 )
-from keras_attn.recurrence import rowwise
+from keras_attn.ops.step_loop import rowwise
 
 ORDERS = ("bahdanau", "luong")
 OUTPUTS = ("both", "attention", "hidden")

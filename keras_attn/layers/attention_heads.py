@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_attn.attention_inputs import check_sequences
-from keras_attn.heads import split_heads, zero_unseen
 from keras_attn.implementations import check_options
 from keras_attn.layers.output_shape import OutputShape
+from keras_attn.ops.heads import split_heads, zero_unseen
 from keras_attn.relative_positions import RelativePositions, serialized_positions
 from keras_attn.shapes import check_count
 

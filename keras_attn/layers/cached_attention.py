@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_attn.heads import both_masks, four_axes, merge_hypotheses, zero_unseen
 from keras_attn.layers.attention_heads import AttentionHeads
-from keras_attn.masks import causal_mask, seen_queries
-from keras_attn.scores import grouped_dot_logits, grouped_weighted_sum, softmax_of_kept
+from keras_attn.ops.heads import both_masks, four_axes, merge_hypotheses, zero_unseen
+from keras_attn.ops.masks import causal_mask, seen_queries
+from keras_attn.ops.scores import grouped_dot_logits, grouped_weighted_sum, softmax_of_kept
 
 
 class CachedAttention(AttentionHeads):

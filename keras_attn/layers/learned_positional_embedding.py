@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers.output_shape import OutputShape
-from keras_attn.positions import position_range
+from keras_attn.ops.sinusoids import position_range
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

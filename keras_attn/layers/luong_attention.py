@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_attn.layers.step_attention import StepAttention
-from keras_attn.recurrence import rowwise
-from keras_attn.scores import additive_logits, dot_logits
+from keras_attn.ops.scores import additive_logits, dot_logits
+from keras_attn.ops.step_loop import rowwise
 
 SCORES = ("dot", "general", "concat")
 

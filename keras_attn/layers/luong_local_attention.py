@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_attn.layers.luong_attention import LuongAttention
-from keras_attn.recurrence import rowwise
-from keras_attn.scores import masked_softmax
+from keras_attn.ops.scores import masked_softmax
+from keras_attn.ops.step_loop import rowwise
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers.step_attention import StepAttention
-from keras_attn.monotonic import hard_alignment, parallel_alignment, recursive_alignment
+from keras_attn.ops.monotonic import hard_alignment, parallel_alignment, recursive_alignment
 
 MODES = ("parallel", "recursive", "hard")
 

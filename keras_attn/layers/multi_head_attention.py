@@ -4,13 +4,13 @@ import keras
 from keras import ops
 
 from keras_attn.attention_inputs import check_attention_inputs
-from keras_attn.blockwise import blockwise_attention
-from keras_attn.heads import aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
 from keras_attn.implementations import check_call
 from keras_attn.layers.cached_attention import CachedAttention
 from keras_attn.lost_masks import require_mask
-from keras_attn.masks import seen_queries, seen_under_padding
-from keras_attn.windowed import windowed_attention
+from keras_attn.ops.blockwise import blockwise_attention
+from keras_attn.ops.heads import aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
+from keras_attn.ops.masks import seen_queries, seen_under_padding
+from keras_attn.ops.windowed import windowed_attention
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers.output_shape import OutputShape
-from keras_attn.positions import LAYOUTS, position_range, sinusoids
+from keras_attn.ops.sinusoids import LAYOUTS, position_range, sinusoids
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

@@ -6,9 +6,9 @@ from keras import ops
 from keras_attn.attention_inputs import check_attention_inputs
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.lost_masks import require_mask
-from keras_attn.masks import combine_masks
-from keras_attn.recurrence import run_steps
-from keras_attn.scores import masked_softmax, weighted_sum
+from keras_attn.ops.masks import combine_masks
+from keras_attn.ops.scores import masked_softmax, weighted_sum
+from keras_attn.ops.step_loop import run_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

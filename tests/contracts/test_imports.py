@@ -15,28 +15,18 @@ FOLDERS = {
 }
 PURE = (
     "attention_inputs",
-    "blocks",
-    "blockwise",
     "coverage_loss",
-    "distance_terms",
-    "heads",
     "implementations",
     "layers",
     "losses",
     "lost_masks",
-    "masks",
     "metrics",
     "models",
-    "monotonic",
+    "ops",
     "padding_invariance",
-    "positions",
     "r_drop_loss",
-    "recurrence",
     "relative_positions",
-    "scores",
     "shapes",
-    "tiles",
-    "windowed",
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attn.layers import SinusoidalPositionalEncoding
-from keras_attn.positions import LAYOUTS, sinusoids
+from keras_attn.ops.sinusoids import LAYOUTS, sinusoids
 
 B, T, D = 2, 5, 7
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_attn.blocks import Blocks
-from keras_attn.masks import causal_mask
+from keras_attn.ops.blockwise_blocks import Blocks
+from keras_attn.ops.masks import causal_mask
 
 B, HEADS, E = 2, 3, 5
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.recurrence import rowwise, run_steps
+from keras_attn.ops.step_loop import rowwise, run_steps
 
 N, T, X, Y = 2, 5, 3, 7
 

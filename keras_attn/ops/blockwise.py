@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from keras_attn.blocks import Blocks
-from keras_attn.heads import four_axes
-from keras_attn.tiles import NO_MAXIMUM, Tiles, after, put
+from keras_attn.ops.blockwise_blocks import Blocks
+from keras_attn.ops.blockwise_tiles import NO_MAXIMUM, Tiles, after, put
+from keras_attn.ops.heads import four_axes
 
 
 def blockwise_attention(

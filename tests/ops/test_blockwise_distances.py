@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_attn.blocks import Blocks
-from keras_attn.distance_terms import DistanceTerms, skew, unskew
+from keras_attn.ops.blockwise_blocks import Blocks
+from keras_attn.ops.blockwise_distances import DistanceTerms, skew, unskew
 
 B, HEADS, T, S, E = 2, 3, 7, 11, 5
 

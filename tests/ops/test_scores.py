@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.scores import (
+from keras_attn.ops.scores import (
     additive_logits,
     dot_logits,
     grouped_dot_logits,
@@ -13,7 +13,7 @@ from keras_attn.scores import (
     weighted_sum,
 )
 
-from .bounds import assert_close
+from ..bounds import assert_close
 
 DTYPES = ["float32", "bfloat16", "float16"]
 

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_attn.masks import combine_masks
+from keras_attn.ops.masks import combine_masks
 
 
 def keep_of_heads(query, key, query_mask, key_mask, attention_mask, use_causal_mask):

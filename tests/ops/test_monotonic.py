@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.monotonic import hard_alignment, parallel_alignment, recursive_alignment
+from keras_attn.ops.monotonic import hard_alignment, parallel_alignment, recursive_alignment
 
 SOFT = [recursive_alignment, parallel_alignment]
 

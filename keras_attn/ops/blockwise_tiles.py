@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_attn.distance_terms import DistanceTerms
-from keras_attn.scores import grouped_dot_logits, grouped_weighted_sum
+from keras_attn.ops.blockwise_distances import DistanceTerms
+from keras_attn.ops.scores import grouped_dot_logits, grouped_weighted_sum
 
 # What a masked place has, and what a row without keys has as its maximum: so far apart that the exponential
 # of their difference is exactly 0, and no masked place needs to be looked at again.

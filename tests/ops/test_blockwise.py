@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.blockwise import blockwise_attention
-from keras_attn.masks import causal_mask
-from keras_attn.scores import grouped_dot_logits, grouped_weighted_sum, masked_softmax
+from keras_attn.ops.blockwise import blockwise_attention
+from keras_attn.ops.masks import causal_mask
+from keras_attn.ops.scores import grouped_dot_logits, grouped_weighted_sum, masked_softmax
 
-from .few import few
+from ..few import few
 
 B, HEADS, KEY_HEADS, T, S, E, VALUE_WIDTH = 2, 6, 3, 7, 11, 5, 13
 FLOATS = {"float32": (1e-4, 1e-5), "bfloat16": (0.05, 0.1), "float16": (0.01, 0.02)}

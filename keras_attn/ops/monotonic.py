@@ -7,7 +7,7 @@ lost: weights may sum to less than 1.
 
 from keras import ops
 
-from keras_attn.recurrence import run_steps
+from keras_attn.ops.step_loop import run_steps
 
 _TINY = 1e-37  # about the smallest normal float32
 _SMALLEST_DIVISOR = 1e-10

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.positions import LAYOUTS, position_range, sinusoids
+from keras_attn.ops.sinusoids import LAYOUTS, position_range, sinusoids
 
 
 def paper(position, width):

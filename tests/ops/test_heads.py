@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_attn.heads import (
+from keras_attn.ops.heads import (
     aligned_positions,
     both_masks,
     four_axes,

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_attn.heads import four_axes
+from keras_attn.ops.heads import four_axes
 
 
 def windowed_attention(

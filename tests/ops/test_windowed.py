@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_attn.layers import MultiHeadAttention
 from keras_attn.relative_positions import ALiBiPositions, RotaryPositions, ShawPositions, T5Positions
 
-from .few import few
+from ..few import few
 
 B, HEADS, KEY_WIDTH, DIM = 2, 3, 4, 5
 SCHEMES = {

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from keras_attn.masks import causal_mask, combine_masks, seen_queries, seen_under_padding
+from keras_attn.ops.masks import causal_mask, combine_masks, seen_queries, seen_under_padding
 
 B, T, S = 2, 3, 5
 KINDS = ("query_mask", "value_mask", "key_mask", "attention_mask", "use_causal_mask")
