@@ -13,7 +13,7 @@ _HOMES = {
     "SequenceCrossentropy": "keras_attn.losses",
     "TextToText": "keras_attn.text_to_text",
     "TokenAccuracy": "keras_attn.metrics",
-    "check_padding_invariance": "keras_attn.padding_invariance",
+    "check_padding_invariance": "keras_attn.checks.padding_invariance",
     "load_model": "keras_attn.saved_models",
 }
 _MODULES = (

@@ -1,6 +1,6 @@
 """What each implementation of `MultiHeadAttention` can do, and what it refuses."""
 
-from keras_attn.shapes import check_count
+from keras_attn.checks.sizes import check_count
 
 IMPLEMENTATIONS = ("full", "blockwise", "windowed")
 

@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_attn.attention_inputs import check_memory, check_sequences
+from keras_attn.checks.attention_inputs import check_memory, check_sequences
 from keras_attn.layers.cell_steps import (
     check_cell,
     check_cell_dropout,

@@ -5,12 +5,12 @@ import math
 import keras
 from keras import ops
 
-from keras_attn.attention_inputs import check_sequences
+from keras_attn.checks.attention_inputs import check_sequences
+from keras_attn.checks.sizes import check_count
 from keras_attn.implementations import check_options
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.heads import split_heads, zero_unseen
 from keras_attn.relative_positions import RelativePositions, serialized_positions
-from keras_attn.shapes import check_count
 
 
 class AttentionHeads(OutputShape, keras.layers.Layer):

@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_attn.attention_inputs import check_memory, check_padding_mask, check_sequences
+from keras_attn.checks.attention_inputs import check_memory, check_padding_mask, check_sequences
+from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.attention_cell import AttentionCell
 from keras_attn.layers.cell_steps import check_state
 from keras_attn.layers.output_shape import OutputShape
-from keras_attn.lost_masks import require_mask
 from keras_attn.ops.heads import zero_unseen
 from keras_attn.ops.step_loop import run_steps
 

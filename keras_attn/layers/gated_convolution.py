@@ -5,9 +5,9 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.weight_normalized_convolution import WeightNormalizedConvolution
-from keras_attn.lost_masks import require_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_attn.attention_inputs import check_attention_inputs
+from keras_attn.checks.attention_inputs import check_attention_inputs
+from keras_attn.checks.lost_masks import require_mask
 from keras_attn.implementations import check_call
 from keras_attn.layers.cached_attention import CachedAttention
-from keras_attn.lost_masks import require_mask
 from keras_attn.ops.blockwise import blockwise_attention
 from keras_attn.ops.heads import aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
 from keras_attn.ops.masks import seen_queries, seen_under_padding

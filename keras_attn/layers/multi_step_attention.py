@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_attn.attention_inputs import check_attention_inputs
+from keras_attn.checks.attention_inputs import check_attention_inputs
+from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.weight_normalized_convolution import WeightNormalizedConvolution
-from keras_attn.lost_masks import require_mask
 from keras_attn.ops.masks import combine_masks
 from keras_attn.ops.scores import dot_logits, masked_softmax, weighted_sum
 

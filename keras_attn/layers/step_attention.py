@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_attn.attention_inputs import check_attention_inputs
+from keras_attn.checks.attention_inputs import check_attention_inputs
+from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.output_shape import OutputShape
-from keras_attn.lost_masks import require_mask
 from keras_attn.ops.masks import combine_masks
 from keras_attn.ops.scores import masked_softmax, weighted_sum
 from keras_attn.ops.step_loop import run_steps

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.transformer_block import TransformerBlock
-from keras_attn.lost_masks import require_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

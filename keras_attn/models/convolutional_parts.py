@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_attn.checks.sizes import check_count
 from keras_attn.layers import (
     GatedConvolution,
     GradientScaling,
@@ -10,7 +11,6 @@ from keras_attn.layers import (
     WeightNormalizedConvolution,
 )
 from keras_attn.models.token_embedding import TokenEmbedding
-from keras_attn.shapes import check_count
 
 # Of all embeddings and positions: Gehring et al. 2017, section 3.5.
 _EMBEDDING_STDDEV = 0.1

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attn.checks.sizes import check_count
 from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.models.fitting import fitting
 from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
@@ -31,7 +32,6 @@ from keras_attn.models.transformer_parts import (
     sized_cache,
 )
 from keras_attn.protocols import Extension, Step
-from keras_attn.shapes import check_count
 
 SHARING = ("none", "target")
 

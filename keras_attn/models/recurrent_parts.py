@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attn.checks.sizes import check_count
 from keras_attn.layers import AttentionRNN, BahdanauAttention, LuongAttention, LuongLocalAttention
 from keras_attn.models.residual_cell import ResidualCell
 from keras_attn.models.token_embedding import PAD_ID, TokenEmbedding
 from keras_attn.models.uniform_attention import UniformAttention
-from keras_attn.shapes import check_count
 
 CELLS = ("gru", "lstm")
 BRIDGES = ("dense", "copy", "zero")

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_attn.shapes import check_count
+from keras_attn.checks.sizes import check_count
 
 PAD_ID = 0
 

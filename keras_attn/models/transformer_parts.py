@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attn.checks.sizes import check_count
 from keras_attn.layers.layer_drop import LayerDrop
 from keras_attn.layers.layer_normalization import LayerNormalization
 from keras_attn.models.position_schemes import absolute_positions, relative_positions
 from keras_attn.models.token_embedding import TokenEmbedding
-from keras_attn.shapes import check_count
 
 _OF_A_BLOCK = (
     "num_heads",

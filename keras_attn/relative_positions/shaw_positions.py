@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attn.checks.sizes import check_count
 from keras_attn.relative_positions.relative_positions import RelativePositions, distances
-from keras_attn.shapes import check_count
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

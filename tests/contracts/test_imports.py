@@ -14,19 +14,16 @@ FOLDERS = {
     "keras_attn.serving": ROOT / "serving",
 }
 PURE = (
-    "attention_inputs",
+    "checks",
     "coverage_loss",
     "implementations",
     "layers",
     "losses",
-    "lost_masks",
     "metrics",
     "models",
     "ops",
-    "padding_invariance",
     "r_drop_loss",
     "relative_positions",
-    "shapes",
 )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_attn.shapes import check_count
+from keras_attn.checks.sizes import check_count
 
 
 def test_a_whole_number_of_at_least_1():

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attn.checks.lost_masks import find_lost_mask
 from keras_attn.layers import (
     BahdanauAttention,
     GatedConvolution,
     TransformerDecoderBlock,
     TransformerEncoderBlock,
 )
-from keras_attn.lost_masks import find_lost_mask
 
 D = 6
 DROPPED = {

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.lost_masks import find_lost_mask, node_of
+from keras_attn.checks.lost_masks import find_lost_mask, node_of
 
 # By how much the first length, the second, ... grow: more than the reach of a usual convolution.
 _GROWTH = (7, 11, 13, 17, 19, 23)
@@ -72,7 +72,7 @@ def check_padding_invariance(model, inputs, pad_id=0, tolerance=1e-4, raise_on_c
     Example:
 
     >>> import keras, numpy as np
-    >>> from keras_attn.padding_invariance import check_padding_invariance
+    >>> from keras_attn.checks.padding_invariance import check_padding_invariance
     >>> ids = keras.Input((None,), dtype="int32")
     >>> embedded = keras.layers.Embedding(5, 3, mask_zero=True)(ids)
     >>> pooled = keras.layers.GlobalAveragePooling1D(name="pooling")(embedded)

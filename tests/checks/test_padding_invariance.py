@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attn.checks.padding_invariance import check_padding_invariance
 from keras_attn.layers import (
     BahdanauAttention,
     GatedConvolution,
@@ -13,7 +14,6 @@ from keras_attn.layers import (
     TransformerEncoderBlock,
 )
 from keras_attn.models import RecurrentSeq2Seq
-from keras_attn.padding_invariance import check_padding_invariance
 
 D = 6
 SOURCE = np.array([[1, 2, 3, 0, 0], [4, 5, 6, 3, 2], [1, 0, 0, 0, 0]])

@@ -1,0 +1,1 @@
+"""Checks of arguments, masks and models."""
