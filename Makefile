@@ -25,7 +25,7 @@ peers: $(READY)
 # All of the layers, the pure functions below them, and every family of models step by step. Almost all of the time goes into compiling what runs
 # once: XLA finds again here what it has compiled before.
 JAX_TESTS := tests/ops tests/checks tests/layers tests/models/test_steps.py tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
-  relative_positions losses coverage_loss r_drop_loss))
+  losses coverage_loss r_drop_loss))
 
 test-jax: peers
 	KERAS_BACKEND=jax JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/.jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \

@@ -26,7 +26,6 @@ _MODULES = (
     "models",
     "ops",
     "protocols",
-    "relative_positions",
     "serving",
     "text",
     "training",

@@ -7,8 +7,7 @@ import keras_attn.layers
 import keras_attn.losses
 import keras_attn.metrics
 import keras_attn.models
-import keras_attn.r_drop_loss
-import keras_attn.relative_positions  # noqa: F401
+import keras_attn.r_drop_loss  # noqa: F401
 
 
 def load_model(path, **options):

@@ -17,8 +17,8 @@ from keras_attn.export.packed_layers import (
 )
 from keras_attn.export.packed_residual import PackedNorm, centred, nothing, weights_of
 from keras_attn.export.packed_rotary import PackedRotary
+from keras_attn.layers.embedding.token_embedding import PAD_ID
 from keras_attn.models import TransformerSeq2Seq
-from keras_attn.models.token_embedding import PAD_ID
 from keras_attn.ops.sinusoids import sinusoids
 from keras_attn.protocols import Step
 

@@ -10,7 +10,7 @@ from keras_attn.layers import (
     MultiStepAttention,
     WeightNormalizedConvolution,
 )
-from keras_attn.models.token_embedding import TokenEmbedding
+from keras_attn.layers.embedding.token_embedding import TokenEmbedding
 
 # Of all embeddings and positions: Gehring et al. 2017, section 3.5.
 _EMBEDDING_STDDEV = 0.1

@@ -3,7 +3,10 @@
 import keras
 
 from keras_attn.layers import LearnedPositionalEmbedding, SinusoidalPositionalEncoding
-from keras_attn.relative_positions import ALiBiPositions, RotaryPositions, ShawPositions, T5Positions
+from keras_attn.layers.embedding.alibi_positions import ALiBiPositions
+from keras_attn.layers.embedding.rotary_positions import RotaryPositions
+from keras_attn.layers.embedding.shaw_positions import ShawPositions
+from keras_attn.layers.embedding.t5_positions import T5Positions
 
 POSITIONS = ("sinusoidal", "learned", "shaw", "t5", "alibi", "rotary")
 _LONGEST = 1024  # rows of a learned table

@@ -8,7 +8,7 @@ row's absolute positions count from its first token: place less padding.
 import keras
 from keras import ops
 
-from keras_attn.models.token_embedding import PAD_ID
+from keras_attn.layers.embedding.token_embedding import PAD_ID
 
 
 def align_right(source):

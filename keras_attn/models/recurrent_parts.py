@@ -5,9 +5,9 @@ from keras import ops
 
 from keras_attn.checks.sizes import check_count
 from keras_attn.layers import AttentionRNN, BahdanauAttention, LuongAttention, LuongLocalAttention
-from keras_attn.models.residual_cell import ResidualCell
-from keras_attn.models.token_embedding import PAD_ID, TokenEmbedding
-from keras_attn.models.uniform_attention import UniformAttention
+from keras_attn.layers.attention.uniform_attention import UniformAttention
+from keras_attn.layers.embedding.token_embedding import PAD_ID, TokenEmbedding
+from keras_attn.layers.recurrent.residual_cell import ResidualCell
 
 CELLS = ("gru", "lstm")
 BRIDGES = ("dense", "copy", "zero")

@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from keras_attn.models.token_embedding import PAD_ID
+from keras_attn.layers.embedding.token_embedding import PAD_ID
 
 MODES = ("parallel", "sequential")
 CHOICES = ("random", "argmax")

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_attn.checks.sizes import check_count
-from keras_attn.layers.layer_drop import LayerDrop
-from keras_attn.layers.layer_normalization import LayerNormalization
+from keras_attn.layers.embedding.token_embedding import TokenEmbedding
+from keras_attn.layers.transformer.layer_drop import LayerDrop
+from keras_attn.layers.transformer.layer_normalization import LayerNormalization
 from keras_attn.models.position_schemes import absolute_positions, relative_positions
-from keras_attn.models.token_embedding import TokenEmbedding
 
 _OF_A_BLOCK = (
     "num_heads",

@@ -16,14 +16,12 @@ FOLDERS = {
 PURE = (
     "checks",
     "coverage_loss",
-    "implementations",
     "layers",
     "losses",
     "metrics",
     "models",
     "ops",
     "r_drop_loss",
-    "relative_positions",
 )
 
 

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from keras_attn.layers import LearnedPositionalEmbedding, SinusoidalPositionalEncoding
+from keras_attn.layers import (
+    ALiBiPositions,
+    LearnedPositionalEmbedding,
+    RotaryPositions,
+    ShawPositions,
+    SinusoidalPositionalEncoding,
+    T5Positions,
+)
 from keras_attn.models.position_schemes import POSITIONS, absolute_positions, relative_positions
-from keras_attn.relative_positions import ALiBiPositions, RotaryPositions, ShawPositions, T5Positions
 
 ABSOLUTE = {"sinusoidal": SinusoidalPositionalEncoding, "learned": LearnedPositionalEmbedding}
 RELATIVE = {"shaw": ShawPositions, "t5": T5Positions, "alibi": ALiBiPositions, "rotary": RotaryPositions}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.layers import MultiHeadAttention
-from keras_attn.relative_positions import ALiBiPositions, RotaryPositions, ShawPositions, T5Positions
+from keras_attn.layers import ALiBiPositions, MultiHeadAttention, RotaryPositions, ShawPositions, T5Positions
 
 from ..few import few
 

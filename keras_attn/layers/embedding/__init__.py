@@ -1,0 +1,1 @@
+"""Token embeddings, and absolute and relative positions."""

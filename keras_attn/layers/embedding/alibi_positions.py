@@ -1,0 +1,51 @@
+"""A penalty that grows with the distance (Press et al. 2022)."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_attn.layers.embedding.relative_positions import RelativePositions, distances
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class ALiBiPositions(RelativePositions):
+    """A penalty that grows with the distance, with a fixed slope a head; nothing is learned.
+
+    ```
+    logits[h, t, s] = query[t] · key[s] / sqrt(E) - slope[h] |s - t|
+    slope[h]        = 2^(-8 (h + 1) / H)
+    ```
+
+    Where H is no power of 2, the slopes are those of the power below, then every other one of the power
+    above, as in the authors' program.
+
+    Args:
+        **kwargs: of `keras.layers.Layer`.
+
+    Reference: Press, Smith, Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
+    Extrapolation", ICLR 2022, section 3.
+    """
+
+    def build(self, query_shape, value_shape):
+        """Nothing to make, but the number of heads to know."""
+        self.num_heads = query_shape[1]
+        self.built = True
+
+    def logits(self, query, query_positions, key_positions):
+        """`-slope[h] |s - t|`, `[H, T, S]`."""
+        bias = self.tables(distances(query_positions, key_positions))["bias"]  # [T, S, H]
+        return ops.transpose(bias, (2, 0, 1))
+
+    def tables(self, distance):
+        """`-slope |d|` for every head."""
+        slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), "float32")
+        return {"bias": -slopes * ops.expand_dims(ops.cast(ops.abs(distance), "float32"), -1)}
+
+
+def alibi_slopes(num_heads):
+    """The slope of every head, as a list."""
+    power = 2 ** math.floor(math.log2(num_heads))
+    slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]
+    above = [2 ** (-4 * (head + 1) / power) for head in range(0, 2 * power, 2)]
+    return slopes + above[: num_heads - power]

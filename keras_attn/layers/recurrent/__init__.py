@@ -1,0 +1,1 @@
+"""Recurrent cells and layers that attend to a memory at every step."""
