@@ -90,13 +90,13 @@ class Strategy(Protocol):
         """Whether nothing is left to do, a boolean scalar."""
 
     def select(self, hypotheses: Any, task: Any) -> Any:
-        """The results, a `keras_attn.decoding.selected.Selected`."""
+        """The results, a `keras_attn.decoding.results.Selected`."""
 
 
 class Processor(Protocol):
     """What changes or restricts a strategy's choice: an object with one or more of these methods.
 
-    `partial` is a `keras_attn.decoding.processors.Partial`: the tokens so far `[B, K, t]`, t, V, the task.
+    `partial` is a `keras_attn.decoding.processing.Partial`: the tokens so far `[B, K, t]`, t, V, the task.
     """
 
     def adjust(self, logits: Any, partial: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.selected import Selected, count_to_end
+from keras_attn.decoding.results import Selected, count_to_end
 
 
 def best_of(beam, live_scores, task):

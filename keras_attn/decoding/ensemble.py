@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.reordering import reordered
+from keras_attn.decoding.decoder_state import reordered
 from keras_attn.protocols import Step
 
 AVERAGES = ("probabilities", "log_probs")

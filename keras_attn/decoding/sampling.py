@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.in_place import InPlace
+from keras_attn.decoding.independent import InPlace
 from keras_attn.decoding.stateless_uniform import stateless_uniform
 from keras_attn.decoding.task import per_row
 from keras_attn.decoding.top_k import top_k

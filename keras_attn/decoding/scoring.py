@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_attn.decoding.reordering import spread
-from keras_attn.decoding.selected import count_to_end
+from keras_attn.decoding.decoder_state import spread
+from keras_attn.decoding.results import count_to_end
 from keras_attn.decoding.task import token_id
 
 METHODS = ("steps", "full")

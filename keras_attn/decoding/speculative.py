@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from keras_attn.decoding.choices import Choices
 from keras_attn.decoding.decoded import Decoded
+from keras_attn.decoding.draft import go_on_after, propose
 from keras_attn.decoding.greedy import Greedy
-from keras_attn.decoding.in_place import Hypotheses
-from keras_attn.decoding.proposals import go_on_after, propose
+from keras_attn.decoding.independent import Hypotheses
 from keras_attn.decoding.task import make_task, token_id
 
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.selected import count_to_end
+from keras_attn.decoding.results import count_to_end
 from keras_attn.export.events import NO_STREAM, Event
 from keras_attn.text import special_ids
 from keras_attn.text_to_text import is_empty

@@ -22,7 +22,9 @@ MODULES = sorted(
         if not module.name.endswith("__main__")
     }
 )
-LAYERS = [getattr(keras_attn.layers, name) for name in keras_attn.layers.__all__]
+PUBLIC = [getattr(keras_attn.layers, name) for name in keras_attn.layers.__all__]
+LAYERS = [layer for layer in PUBLIC if not issubclass(layer, keras_attn.layers.RelativePositions)]
+SCHEMES = [layer for layer in PUBLIC if layer not in [*LAYERS, keras_attn.layers.RelativePositions]]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -37,4 +39,11 @@ def test_layers_are_documented_in_full(layer):
     assert issubclass(layer, keras.layers.Layer)
     text = inspect.getdoc(layer)
     for part in ("Args:", "Call arguments:", "Returns:", ">>> ", "Reference:", "```"):
+        assert part in text
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.__name__)
+def test_relative_positions_are_documented_in_full(scheme):
+    text = inspect.getdoc(scheme)
+    for part in ("Args:", ">>> ", "Reference:", "```"):
         assert part in text

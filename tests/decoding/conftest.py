@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from keras_attn.decoding.processors import Partial
+from keras_attn.decoding.processing import Partial
 from keras_attn.decoding.task import Task
 from keras_attn.protocols import Step
 

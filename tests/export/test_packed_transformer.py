@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.decoding import BeamSearch, Greedy, decode
-from keras_attn.decoding.reordering import reordered, spread
+from keras_attn.decoding.decoder_state import reordered, spread
 from keras_attn.export import packed_layers
 from keras_attn.export.ops import check_ops
 from keras_attn.export.packed_transformer import PackedTransformer

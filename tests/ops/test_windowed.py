@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.layers import ALiBiPositions, MultiHeadAttention, RotaryPositions, ShawPositions, T5Positions
+from keras_attn.layers import (
+    ALiBiPositions,
+    MultiHeadAttention,
+    RotaryPositions,
+    ShawPositions,
+    T5Positions,
+)
 
 from ..few import few
 

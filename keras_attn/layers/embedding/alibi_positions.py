@@ -23,6 +23,15 @@ class ALiBiPositions(RelativePositions):
     Args:
         **kwargs: of `keras.layers.Layer`.
 
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_attn.layers import MultiHeadAttention, ALiBiPositions
+    >>> layer = MultiHeadAttention(2, 4, relative_positions=ALiBiPositions())
+    >>> sequence = np.ones((3, 5, 8), "float32")
+    >>> tuple(layer(sequence, sequence).shape)
+    (3, 5, 8)
+
     Reference: Press, Smith, Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
     Extrapolation", ICLR 2022, section 3.
     """

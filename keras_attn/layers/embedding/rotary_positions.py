@@ -27,6 +27,15 @@ class RotaryPositions(RelativePositions):
     Raises:
         ValueError: for another `layout`, or an odd E.
 
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_attn.layers import MultiHeadAttention, RotaryPositions
+    >>> layer = MultiHeadAttention(2, 4, relative_positions=RotaryPositions())
+    >>> sequence = np.ones((3, 5, 8), "float32")
+    >>> tuple(layer(sequence, sequence).shape)
+    (3, 5, 8)
+
     Reference: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, equations 13
     to 16 and 34.
     """

@@ -28,6 +28,15 @@ class ShawPositions(RelativePositions):
     Raises:
         ValueError: for a `max_distance` below 1.
 
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_attn.layers import MultiHeadAttention, ShawPositions
+    >>> layer = MultiHeadAttention(2, 4, relative_positions=ShawPositions(16))
+    >>> sequence = np.ones((3, 5, 8), "float32")
+    >>> tuple(layer(sequence, sequence).shape)
+    (3, 5, 8)
+
     Reference: Shaw, Uszkoreit, Vaswani, "Self-Attention with Relative Position Representations", NAACL 2018,
     equations 3 to 5.
     """

@@ -31,6 +31,15 @@ class T5Positions(RelativePositions):
         ValueError: for a `num_buckets` that does not divide evenly, or a `max_distance` within the exact
             buckets.
 
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_attn.layers import MultiHeadAttention, T5Positions
+    >>> layer = MultiHeadAttention(2, 4, relative_positions=T5Positions())
+    >>> sequence = np.ones((3, 5, 8), "float32")
+    >>> tuple(layer(sequence, sequence).shape)
+    (3, 5, 8)
+
     Reference: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
     Transformer", JMLR 2020, section 2.1.
     """

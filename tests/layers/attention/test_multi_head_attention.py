@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.layers import ALiBiPositions, MultiHeadAttention, RotaryPositions, ShawPositions, T5Positions
+from keras_attn.layers import (
+    ALiBiPositions,
+    MultiHeadAttention,
+    RotaryPositions,
+    ShawPositions,
+    T5Positions,
+)
 
 from ...bounds import assert_close
 from ...few import few

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.decoding.marked_tokens import marked_tokens
+from keras_attn.decoding.token_marks import marked_tokens
 
 
 def test_by_hand():

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.marked_tokens import marked_tokens
 from keras_attn.decoding.task import per_row
+from keras_attn.decoding.token_marks import marked_tokens
 
 
 class RepetitionPenalty:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.marked_tokens import check_ids
+from keras_attn.decoding.token_marks import check_ids
 
 
 class TargetPrefix:

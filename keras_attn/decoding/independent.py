@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_attn.decoding.selected import Selected, count_to_end
+from keras_attn.decoding.results import Selected, count_to_end
 from keras_attn.decoding.task import per_row
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.decoding.selected import count_to_end
+from keras_attn.decoding.results import count_to_end
 
 
 def test_by_hand():

@@ -13,7 +13,7 @@ from keras_attn.decoding import (
     SuppressedTokens,
     decode,
 )
-from keras_attn.decoding.processors import choices_of
+from keras_attn.decoding.processing import choices_of
 
 END = 2
 SOURCE = np.array([[1, 9, 9], [3, 9, 0], [2, 9, 9]], np.int32)

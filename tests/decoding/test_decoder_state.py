@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.reordering import reordered, spread
+from keras_attn.decoding.decoder_state import reordered, spread
 
 
 class Own:

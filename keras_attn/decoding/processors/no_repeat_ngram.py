@@ -4,8 +4,8 @@ from numbers import Integral
 
 import tensorflow as tf
 
-from keras_attn.decoding.marked_tokens import marked_tokens
 from keras_attn.decoding.task import per_row
+from keras_attn.decoding.token_marks import marked_tokens
 
 
 class NoRepeatNgram:

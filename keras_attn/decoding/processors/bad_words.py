@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.decoding.marked_tokens import check_ids, marked_tokens
+from keras_attn.decoding.token_marks import check_ids, marked_tokens
 
 # What no token equals; in a sequence it stands for any token.
 _ANY = -1
