@@ -27,7 +27,7 @@ _MODULES = (
     "ops",
     "protocols",
     "serving",
-    "text",
+    "tokenizers",
     "training",
     "visualize",
 )

@@ -110,10 +110,10 @@ class Processor(Protocol):
 
 
 class Tokenizer(Protocol):
-    """Strings to ids and back, in graph. Ids 0 to 3 are those of `keras_attn.text.special_ids`.
+    """Strings to ids and back, in graph. Ids 0 to 3 are those of `keras_attn.tokenizers.special_ids`.
 
     One with tables or other resources is a `tf.Module`, for an export to find them. One that also has
-    `save(path)`, such as `keras_attn.text.load_tokenizer` reads, is saved beside the exported graph.
+    `save(path)`, such as `keras_attn.tokenizers.load_tokenizer` reads, is saved beside the exported graph.
     """
 
     vocabulary_size: int

@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from keras_attn.decoding import decode
 from keras_attn.empty_batch import answer_any_batch
-from keras_attn.text import special_ids
-from keras_attn.token_ids import TOO_LONG, named_pieces, token_ids, without_end
+from keras_attn.tokenizers import special_ids
+from keras_attn.tokenizers.token_ids import TOO_LONG, named_pieces, token_ids, without_end
 
 
 class TextTooLongError(ValueError):

@@ -108,7 +108,7 @@ def predict_in_fresh_process(predicting_process, tmp_path):
 @pytest.fixture(scope="session")
 def tokenizers():
     """One tokenizer of each kind, for both sides, by kind."""
-    from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+    from keras_attn.tokenizers import CharacterTokenizer, SentencePieceTokenizer
 
     lines = SENTENCES * 3
     return SimpleNamespace(

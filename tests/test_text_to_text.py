@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from keras_attn import TextToText, models
 from keras_attn.decoding import decode
-from keras_attn.text import CharacterTokenizer
 from keras_attn.text_to_text import TextTooLongError
+from keras_attn.tokenizers import CharacterTokenizer
 
 from .conftest import tiny_text_to_text
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_attn.text import special_ids
+from keras_attn.tokenizers import special_ids
 
 
 class PaddedRows:

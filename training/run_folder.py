@@ -144,7 +144,7 @@ class RunFolder:
         found = [sorted((self.path / "tokenizer").glob(f"{side}.*")) for side in ("source", "target")]
         if not all(found):
             return None
-        from keras_attn.text import load_tokenizer
+        from keras_attn.tokenizers import load_tokenizer
 
         return tuple(load_tokenizer(paths[0]) for paths in found)
 

@@ -1,6 +1,6 @@
 """The tokenizers of a run: trained on its pairs, and kept in its folder."""
 
-from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
+from keras_attn.tokenizers import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
 from keras_attn.training.section import RecipeError
 
 

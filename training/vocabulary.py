@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from keras_attn.text import special_ids
+from keras_attn.tokenizers import special_ids
 
 
 def vocabulary_statistics(tokenizer, texts, rows, held_out):

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn.models import TransformerSeq2Seq
-from keras_attn.text import special_ids
+from keras_attn.tokenizers import special_ids
 
 # CTranslate2's names for Keras' activations.
 _ACTIVATIONS = {

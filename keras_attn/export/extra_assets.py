@@ -7,7 +7,7 @@ from keras_attn.export.manifest import make_manifest
 from keras_attn.export.verification import VerificationError
 from keras_attn.export.version_files import BATCHING_PATH, EXTRA_PATH, MANIFEST_PATH
 from keras_attn.export.warmup import warmup_requests, write_warmup_requests
-from keras_attn.text import load_tokenizer as load_saved
+from keras_attn.tokenizers import load_tokenizer as load_saved
 
 _MAX_ROWS = 64  # of a request where requests are joined; the README starts a server with the same limit
 
@@ -54,7 +54,7 @@ def load_tokenizer(folder, manifest, side):
     if saved["file"] is None:
         raise VerificationError(
             f"The {side} tokenizer ({saved['kind']}) is in the graph alone. Expected a copy beside it to ask "
-            "with. Give the class a method `save(path)` that `keras_attn.text.load_tokenizer` reads."
+            "with. Give the class a method `save(path)` that `keras_attn.tokenizers.load_tokenizer` reads."
         )
     return load_saved(Path(folder) / EXTRA_PATH / saved["file"])
 

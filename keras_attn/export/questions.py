@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_attn.export.events import NO_STREAM
 from keras_attn.export.signatures import INPUTS
-from keras_attn.text import special_ids
+from keras_attn.tokenizers import special_ids
 
 # Settings that are tried, one after the other.
 _TEMPERATURES, _TOP_K, _TOP_P = (1.0, 0.5, 2.0), (0, 5, 1, 0), (1.0, 0.9)

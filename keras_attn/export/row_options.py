@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from keras_attn.text import special_ids
-from keras_attn.token_ids import at_most, required
+from keras_attn.tokenizers import special_ids
+from keras_attn.tokenizers.token_ids import at_most, required
 
 
 def of_each_row(name, values, rows):

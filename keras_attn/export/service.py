@@ -15,9 +15,9 @@ from keras_attn.export.encoder_states import encoder_states
 from keras_attn.export.events import NO_STREAM, EventQueue
 from keras_attn.export.row_options import checked_option, given_lengths, masked_ids, of_each_row
 from keras_attn.export.text_events import put_last, text_events
-from keras_attn.text import special_ids
 from keras_attn.text_to_text import is_empty
-from keras_attn.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
+from keras_attn.tokenizers import special_ids
+from keras_attn.tokenizers.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
 
 _DEFAULT_BEAM_SIZE = 4
 # Log-probability and score of a hypothesis that does not exist: JSON has no infinity.

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from keras_attn.decoding.results import count_to_end
 from keras_attn.export.events import NO_STREAM, Event
-from keras_attn.text import special_ids
 from keras_attn.text_to_text import is_empty
-from keras_attn.token_ids import without_end
+from keras_attn.tokenizers import special_ids
+from keras_attn.tokenizers.token_ids import without_end
 
 # A character of which some bytes are still to come is decoded as this, and so is the unknown token: neither
 # is shown before something stands behind it.

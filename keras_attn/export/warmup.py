@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_attn.export.questions import example_texts
 from keras_attn.export.signatures import INPUTS, signature_defaults, signature_names
-from keras_attn.token_ids import token_ids
+from keras_attn.tokenizers.token_ids import token_ids
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"
 # The first run of a signature prepares its graph; a text of another length costs little more than its tokens.

@@ -86,7 +86,7 @@ def untrained(max_length):
 
     from keras_attn import TextToText
     from keras_attn.models import TransformerSeq2Seq
-    from keras_attn.text import CharacterTokenizer
+    from keras_attn.tokenizers import CharacterTokenizer
 
     keras.utils.set_random_seed(7)
     rng = np.random.default_rng(7)

@@ -86,9 +86,11 @@ def modules_under(*packages):
 def test_the_reader_sees_the_imports_that_there_are():
     assert len(FILES) > 30
     assert "keras_attn.training.encoded_pairs" in everything_imported("keras_attn.training.fit")  # relative
-    assert "keras_attn.text.special_ids" in everything_imported("keras_attn.text_to_text")  # a module by name
+    assert "keras_attn.tokenizers.special_ids" in everything_imported(
+        "keras_attn.text_to_text"
+    )  # a module by name
     assert "tensorflow_text.python.ops" in everything_imported(
-        "keras_attn.text.sentencepiece"
+        "keras_attn.tokenizers.sentencepiece"
     )  # inside a function
     assert "keras" in everything_imported("keras_attn.losses")
 
@@ -119,7 +121,7 @@ def test_layers_models_and_losses_run_on_any_backend():
         "tensorflow_text",
         "jax",
         "torch",
-        "keras_attn.text",
+        "keras_attn.tokenizers",
         "keras_attn.decoding",
         "keras_attn.export",
     )
@@ -127,7 +129,7 @@ def test_layers_models_and_losses_run_on_any_backend():
 
 
 def test_decoding_knows_no_layer_and_no_model():
-    known = ("keras", "keras_attn.layers", "keras_attn.models", "keras_attn.text")
+    known = ("keras", "keras_attn.layers", "keras_attn.models", "keras_attn.tokenizers")
     assert offenders(modules_under("keras_attn.decoding"), lambda name: within(name, *known)) == {}
 
 

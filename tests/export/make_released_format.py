@@ -14,7 +14,7 @@ from keras_attn.export.manifest import FORMAT
 from keras_attn.export.questions import questions
 from keras_attn.export.ways import LoadedWay
 from keras_attn.models import RecurrentSeq2Seq
-from keras_attn.text import CharacterTokenizer
+from keras_attn.tokenizers import CharacterTokenizer
 
 TEXTS = ["ab 세", "", "c", "세계 abc"]
 TARGETS = ["cb", "a", "", "계"]

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_attn import TextToText
 from keras_attn.export.ctranslate2_version import export_ctranslate2, vocabulary
 from keras_attn.models import TransformerSeq2Seq
-from keras_attn.text import CharacterTokenizer
+from keras_attn.tokenizers import CharacterTokenizer
 
 TEXTS = ["ab", "cab c", "b", "ccc"]
 

@@ -15,7 +15,7 @@ from keras_attn.export.stream_check import check_streams
 from keras_attn.export.text_events import text_events
 from keras_attn.export.tolerance import FixedTolerance
 from keras_attn.export.ways import SessionWay
-from keras_attn.text import ByteTokenizer, SentencePieceTokenizer
+from keras_attn.tokenizers import ByteTokenizer, SentencePieceTokenizer
 
 TEXTS = ["안녕하세요 세계", "Grüße aus Köln!", "", "x", "Hund"]
 ROOM = np.zeros(256, bool)

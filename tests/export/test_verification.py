@@ -8,7 +8,7 @@ from keras_attn.export.questions import example_texts, questions
 from keras_attn.export.signatures import INPUTS
 from keras_attn.export.tolerance import FixedTolerance
 from keras_attn.export.verification import batches_of, check_graph, check_ways, signature_definitions
-from keras_attn.text import CharacterTokenizer
+from keras_attn.tokenizers import CharacterTokenizer
 
 TOLERANCE = FixedTolerance(1e-5)
 REQUESTS = {"double": {"x": np.array([3.0, 1.0, 2.0])}, "name": {"x": np.array([3.0, 1.0, 2.0])}}

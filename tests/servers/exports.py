@@ -17,7 +17,7 @@ from keras_attn.export import packed_layers, saved_model
 from keras_attn.export.in_graph_batching import InGraphBatching
 from keras_attn.export.questions import example_texts, questions
 from keras_attn.export.signatures import INPUTS
-from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
+from keras_attn.tokenizers import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
 
 LINES = (
     "안녕하세요 세계",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_attn.text import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
+from keras_attn.tokenizers import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
 from keras_attn.training.corpus import load_corpus, load_part
 from keras_attn.training.encoded_pairs import check_lengths, encode_pairs
 from keras_attn.training.recipe import PairsSpec, Recipe

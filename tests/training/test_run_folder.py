@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn.text import CharacterTokenizer, SentencePieceTokenizer
+from keras_attn.tokenizers import CharacterTokenizer, SentencePieceTokenizer
 from keras_attn.training.run_error import RunError
 from keras_attn.training.run_folder import RunFolder
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from keras_attn.text import SentencePieceTokenizer
+from keras_attn.tokenizers import SentencePieceTokenizer
 from keras_attn.training.batches import Batches
 from keras_attn.training.recipe import RecipeError
 from keras_attn.training.sampled_texts import SampledTexts

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_attn.text import WordTokenizer
+from keras_attn.tokenizers import WordTokenizer
 from keras_attn.training.encoded_pairs import encode_pairs
 from keras_attn.training.vocabulary import report_vocabularies, vocabulary_line, vocabulary_statistics
 

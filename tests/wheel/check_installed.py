@@ -70,7 +70,7 @@ def export_in_a_session():
 
     from keras_attn import TextToText, export
     from keras_attn.models import RecurrentSeq2Seq
-    from keras_attn.text import CharacterTokenizer
+    from keras_attn.tokenizers import CharacterTokenizer
 
     tokenizer = CharacterTokenizer("abc 세계")
     size = tokenizer.vocabulary_size

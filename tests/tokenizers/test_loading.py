@@ -5,7 +5,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from keras_attn.text import (
+from keras_attn.tokenizers import (
     ByteTokenizer,
     CharacterTokenizer,
     SentencePieceTokenizer,

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.text import CharacterTokenizer
+from keras_attn.tokenizers import CharacterTokenizer
 
 # Hangul as syllables and as jamo, Kanji, emoji, one of them joined, a combining accent, RTL, a soft hyphen.
 TEXTS = [

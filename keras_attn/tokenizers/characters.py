@@ -5,8 +5,8 @@ from collections import Counter
 
 import tensorflow as tf
 
-from keras_attn.text import special_ids
-from keras_attn.text.file_names import ending_in
+from keras_attn.tokenizers import special_ids
+from keras_attn.tokenizers.vocabulary_file import ending_in
 
 _REPLACEMENT = "\ufffd"
 

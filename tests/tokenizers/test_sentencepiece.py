@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.text import SentencePieceTokenizer
+from keras_attn.tokenizers import SentencePieceTokenizer
 
 TEXTS = [
     "안녕하세요 세계",

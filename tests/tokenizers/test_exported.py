@@ -8,7 +8,7 @@ from keras_attn import TextToText
 from keras_attn.export import export
 from keras_attn.export.extra_assets import load_tokenizer
 from keras_attn.export.version_files import read_manifest
-from keras_attn.text import ByteTokenizer, WordTokenizer
+from keras_attn.tokenizers import ByteTokenizer, WordTokenizer
 
 TEXTS = ["ein Hund", "", "unbekannt 세계 ein", " \u3000", "Hund ein Hund"]
 

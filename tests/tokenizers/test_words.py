@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.text import WordTokenizer
+from keras_attn.tokenizers import WordTokenizer
 
 TEXTS = ["ein Hund läuft .", "안녕 세계 !", "🙂 👩‍🚀 e\u0301", "don 't &amp; @-@"]
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attn.text import special_ids
+from keras_attn.tokenizers import special_ids
 
 TOO_LONG = "is too long"
 # No SentencePiece piece and no character needs more bytes than this, so longer text is surely too long and is

@@ -3,8 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from keras_attn.text import CharacterTokenizer
-from keras_attn.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
+from keras_attn.tokenizers import CharacterTokenizer
+from keras_attn.tokenizers.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
 
 TOKENIZER = CharacterTokenizer("abc")  # a is 4, b is 5, c is 6
 

@@ -4,8 +4,8 @@ import json
 
 import tensorflow as tf
 
-from keras_attn.text import special_ids
-from keras_attn.text.file_names import ending_in
+from keras_attn.tokenizers import special_ids
+from keras_attn.tokenizers.vocabulary_file import ending_in
 
 _NUM_BYTES = 256
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.text import ByteTokenizer
+from keras_attn.tokenizers import ByteTokenizer
 
 
 @pytest.fixture(scope="module")

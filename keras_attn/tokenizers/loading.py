@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from keras_attn.text.bytes import ByteTokenizer
-from keras_attn.text.characters import CharacterTokenizer
-from keras_attn.text.sentencepiece import SentencePieceTokenizer
-from keras_attn.text.words import WordTokenizer
+from keras_attn.tokenizers.bytes import ByteTokenizer
+from keras_attn.tokenizers.characters import CharacterTokenizer
+from keras_attn.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_attn.tokenizers.words import WordTokenizer
 
 _OF_JSON = {kind.kind: kind for kind in (CharacterTokenizer, WordTokenizer, ByteTokenizer)}
 
