@@ -208,7 +208,8 @@ def ask_session(session_process, tmp_path_factory):
 
 @contextlib.contextmanager
 def few_signatures(*names):
-    from keras_attn.export import signatures, warmup
+    from keras_attn.export import warmup
+    from keras_attn.export.service import signatures
 
     names = names or ("serving_default", "score")
     with pytest.MonkeyPatch.context() as patched:

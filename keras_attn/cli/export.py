@@ -37,7 +37,7 @@ def command(run, base_path, version, kind, checkpoint, **options):
     name = Path(run).resolve().name + ("-ctranslate2" if kind == "ctranslate2" else "")
     base_path = Path(base_path or Path("exports") / name).absolute()
     check_folder(base_path, "--to")
-    from keras_attn.export.publish import check_format, free_version
+    from keras_attn.export.versions import check_format, free_version
     from keras_attn.training.run_folder import RunFolder
 
     run = RunFolder(run)

@@ -25,8 +25,8 @@ _COMMANDS = {
 # By name: to import them would load TensorFlow before the command asks for it.
 _USERS_ERRORS = {
     "builtins.FileExistsError",
-    "keras_attn.export.ops.UnservableOpError",
-    "keras_attn.export.verification.VerificationError",
+    "keras_attn.export.verification.servable_ops.UnservableOpError",
+    "keras_attn.export.verification.checks.VerificationError",
     "keras_attn.serving.client_errors.ServerError",
     "keras_attn.text_to_text.TextTooLongError",
     "keras_attn.training.text_files.DataError",

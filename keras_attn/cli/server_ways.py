@@ -25,7 +25,7 @@ class ServerWay:
 
     def ask(self, signature, inputs):
         """Arrays by input name to arrays by output name."""
-        from keras_attn.export.answers import as_arrays
+        from keras_attn.export.verification.comparison import as_arrays
         from keras_attn.serving import ServerError
 
         try:

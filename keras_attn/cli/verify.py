@@ -86,10 +86,10 @@ def _check_run(run, checkpoint):
 
 def _verify(folder, manifest, run, checkpoint, texts, tolerance):
     from keras_attn.export.saved_model import ROUGH_TOLERANCE, ROUGHLY_CHECKED
-    from keras_attn.export.stream_check import check_streams
-    from keras_attn.export.tolerance import FixedTolerance, read_tolerance
-    from keras_attn.export.verification import batches_of, check_graph, check_ways
-    from keras_attn.export.ways import disable_xla
+    from keras_attn.export.verification.backends import disable_xla
+    from keras_attn.export.verification.checks import batches_of, check_graph, check_ways
+    from keras_attn.export.verification.streams import check_streams
+    from keras_attn.export.verification.tolerance import FixedTolerance, read_tolerance
 
     xla_is_off = disable_xla()
     checks = check_graph(folder)
@@ -114,7 +114,7 @@ def _verify(folder, manifest, run, checkpoint, texts, tolerance):
                     progress(f"{way.name}: streams")
                     checks.append(check_streams(way, asked, allowed, is_rough))
         except _cannot_load() as error:
-            from keras_attn.export.verification import Check
+            from keras_attn.export.verification.checks import Check
 
             checks.append(Check("loads and answers", (str(error),)))
     return _report(folder, manifest, checks, _skipped(run, xla_is_off, is_rough), allowed)
@@ -144,8 +144,8 @@ def _cannot_load():
 
 def _eager_way(run, checkpoint, manifest):
     from keras_attn.export.saved_model import packed_text_to_text
-    from keras_attn.export.service import Service
-    from keras_attn.export.ways import EagerWay
+    from keras_attn.export.service.service import Service
+    from keras_attn.export.verification.backends import EagerWay
     from keras_attn.training.run_folder import RunFolder
 
     decoding, text_to_text = manifest["decoding"], RunFolder(run).text_to_text(checkpoint)
@@ -156,7 +156,7 @@ def _eager_way(run, checkpoint, manifest):
 
 def _written_ways(stack, folder, manifest, progress):
     from keras_attn.cli.server_ways import server_ways
-    from keras_attn.export.ways import LoadedWay, SessionWay
+    from keras_attn.export.verification.backends import LoadedWay, SessionWay
 
     progress(f"loading {folder}: tf.saved_model.load")
     loaded = LoadedWay(folder)
@@ -168,8 +168,8 @@ def _written_ways(stack, folder, manifest, progress):
 
 
 def _requests(folder, manifest, way, texts):
-    from keras_attn.export.extra_assets import load_tokenizer
-    from keras_attn.export.questions import example_texts, questions
+    from keras_attn.export.assets import load_tokenizer
+    from keras_attn.export.verification.requests import example_texts, questions
 
     tokenizers = [load_tokenizer(folder, manifest, side) for side in ("source", "target")]
     decoding = manifest["decoding"]

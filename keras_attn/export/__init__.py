@@ -9,10 +9,10 @@ import sys
 from types import ModuleType
 
 _HOMES = {
-    "InGraphBatching": "in_graph_batching",
-    "UnservableOpError": "ops",
-    "VerificationError": "verification",
-    "check_ops": "ops",
+    "InGraphBatching": "service.in_graph_batching",
+    "UnservableOpError": "verification.servable_ops",
+    "VerificationError": "verification.checks",
+    "check_ops": "verification.servable_ops",
     "export": "saved_model",
 }
 __all__ = ["InGraphBatching", "UnservableOpError", "VerificationError", "check_ops", "export"]

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_attn.export.ctranslate2 import to_ctranslate2
-from keras_attn.export.publish import check_format, next_version, published
+from keras_attn.export.versions import check_format, next_version, published
 from keras_attn.tokenizers import special_ids
 
 _SPECIAL = {

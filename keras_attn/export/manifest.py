@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn.decoding import BeamSearch, Greedy, Sampling
-from keras_attn.export.ops import features_of, least_server_version, ops_of
+from keras_attn.export.verification.servable_ops import features_of, least_server_version, ops_of
 
 # Raised when something that reads an export would have to know.
 FORMAT = 1

@@ -2,18 +2,23 @@
 
 import tensorflow as tf
 
-from keras_attn.export.extra_assets import write_extra_assets
+from keras_attn.export.assets import write_extra_assets
 from keras_attn.export.flat_graph import flatten
-from keras_attn.export.ops import check_ops
-from keras_attn.export.packed_transformer import PackedTransformer
-from keras_attn.export.publish import check_format, next_version, published
-from keras_attn.export.questions import example_texts, questions
-from keras_attn.export.service import Service
-from keras_attn.export.signatures import signature_functions
-from keras_attn.export.stream_check import check_streams
-from keras_attn.export.tolerance import FixedTolerance, kernels_of, tolerance_of
-from keras_attn.export.verification import VerificationError, check_graph, check_ways, signature_definitions
-from keras_attn.export.ways import EagerWay, SessionWay
+from keras_attn.export.packed.transformer import PackedTransformer
+from keras_attn.export.service.service import Service
+from keras_attn.export.service.signatures import signature_functions
+from keras_attn.export.verification.backends import EagerWay, SessionWay
+from keras_attn.export.verification.checks import (
+    VerificationError,
+    check_graph,
+    check_ways,
+    signature_definitions,
+)
+from keras_attn.export.verification.requests import example_texts, questions
+from keras_attn.export.verification.servable_ops import check_ops
+from keras_attn.export.verification.streams import check_streams
+from keras_attn.export.verification.tolerance import FixedTolerance, kernels_of, tolerance_of
+from keras_attn.export.versions import check_format, next_version, published
 from keras_attn.text_to_text import TextToText
 
 # One that decodes and one that is told what to decode: all weights and both tokenizers take part.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_attn.export.questions import example_texts
-from keras_attn.export.signatures import INPUTS, signature_defaults, signature_names
+from keras_attn.export.service.signatures import INPUTS, signature_defaults, signature_names
+from keras_attn.export.verification.requests import example_texts
 from keras_attn.tokenizers.token_ids import token_ids
 
 WARMUP_PATH = Path("assets.extra") / "tf_serving_warmup_requests"

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from keras_attn.decoding import Greedy, decode, speculative_greedy
 from keras_attn.export import check_ops
-from keras_attn.export.packed_transformer import PackedTransformer
+from keras_attn.export.packed.transformer import PackedTransformer
 from keras_attn.tokenizers import special_ids
 from keras_attn.training.corpus import load_corpus
 from keras_attn.training.encoded_pairs import encode_pairs

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.export.answers import as_arrays, differences, rows_of
-from keras_attn.export.service import Service
-from keras_attn.export.signatures import signature_defaults
-from keras_attn.export.tolerance import tolerance_of
+from keras_attn.export.service.service import Service
+from keras_attn.export.service.signatures import signature_defaults
+from keras_attn.export.verification.comparison import as_arrays, differences, rows_of
+from keras_attn.export.verification.tolerance import tolerance_of
 from keras_attn.serving import Client, GrpcClient, Options, Server, ServerError
 
 # What people type and what breaks things: nothing, spaces, Hangul composed and not, emoji with joiners,

@@ -19,8 +19,8 @@ def family(request, tokenizers, built_once, unchecked):
     `tolerance` of its answers."""
     import keras_attn
     from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
-    from keras_attn.export.service import Service
-    from keras_attn.export.tolerance import tolerance_of
+    from keras_attn.export.service.service import Service
+    from keras_attn.export.verification.tolerance import tolerance_of
 
     kind = "sentencepiece" if request.param == "convolutional" else "characters"
     tokenizer = getattr(tokenizers, kind)
@@ -94,6 +94,6 @@ def request_of(name, rows):
             [[20, 31, 12], [9, 9, 9], [8, 30, 8], [11, 4, 0], [41, 5, 33], [7, 28, 4], [16, 44, 1]], np.int32
         ),
     }
-    from keras_attn.export.signatures import INPUTS
+    from keras_attn.export.service.signatures import INPUTS
 
     return {key: of[key][rows] for key in INPUTS[name]}

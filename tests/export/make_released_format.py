@@ -11,8 +11,8 @@ import numpy as np
 
 import keras_attn
 from keras_attn.export.manifest import FORMAT
-from keras_attn.export.questions import questions
-from keras_attn.export.ways import LoadedWay
+from keras_attn.export.verification.backends import LoadedWay
+from keras_attn.export.verification.requests import questions
 from keras_attn.models import RecurrentSeq2Seq
 from keras_attn.tokenizers import CharacterTokenizer
 

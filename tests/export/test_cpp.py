@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.export.answers import differences
-from keras_attn.export.tolerance import tolerance_of
+from keras_attn.export.verification.comparison import differences
+from keras_attn.export.verification.tolerance import tolerance_of
 
 TEXTS = ["안녕하세요 세계", "Grüße aus Köln!", "", "ein Hund läuft über die Straße", "漢字 🙂"]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_attn.export.answers import as_arrays, differences
-from keras_attn.export.extra_assets import load_tokenizer
+from keras_attn.export.assets import load_tokenizer
 from keras_attn.export.manifest import FORMAT
+from keras_attn.export.verification.backends import LoadedWay, SessionWay
+from keras_attn.export.verification.comparison import as_arrays, differences
 from keras_attn.export.version_files import read_manifest
-from keras_attn.export.ways import LoadedWay, SessionWay
 
 RELEASED = Path(__file__).parents[1] / "data" / "released"
 FORMATS = sorted(path.name.removesuffix(".tar.xz") for path in RELEASED.glob("*.tar.xz"))

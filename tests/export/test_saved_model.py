@@ -9,9 +9,9 @@ import tensorflow as tf
 import keras_attn
 from keras_attn import TextToText
 from keras_attn.export import UnservableOpError, VerificationError, export
-from keras_attn.export.answers import as_arrays, differences
-from keras_attn.export.tolerance import tolerance_of
-from keras_attn.export.ways import SessionWay
+from keras_attn.export.verification.backends import SessionWay
+from keras_attn.export.verification.comparison import as_arrays, differences
+from keras_attn.export.verification.tolerance import tolerance_of
 from keras_attn.protocols import Step
 
 TEXTS = [

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from keras_attn.export.signatures import INPUTS
+from keras_attn.export.service.signatures import INPUTS
 from keras_attn.export.warmup import write_warmup_requests
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import keras_attn
-from keras_attn.export.answers import as_arrays, differences
-from keras_attn.export.tolerance import tolerance_of
+from keras_attn.export.verification.comparison import as_arrays, differences
+from keras_attn.export.verification.tolerance import tolerance_of
 
 from ..answering_process import AnsweringProcess
 from ..instruction_sets import known_sets, processor_flags

@@ -2,8 +2,8 @@
 
 import pickle
 
-from keras_attn.export.answers import as_arrays, differences
-from keras_attn.export.tolerance import read_tolerance
+from keras_attn.export.verification.comparison import as_arrays, differences
+from keras_attn.export.verification.tolerance import read_tolerance
 from keras_attn.export.version_files import read_manifest
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import keras_attn
 from keras_attn import TextToText, models
 from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
-from keras_attn.export import packed_layers, saved_model
-from keras_attn.export.in_graph_batching import InGraphBatching
-from keras_attn.export.questions import example_texts, questions
-from keras_attn.export.signatures import INPUTS
+from keras_attn.export import saved_model
+from keras_attn.export.packed import products
+from keras_attn.export.service.in_graph_batching import InGraphBatching
+from keras_attn.export.service.signatures import INPUTS
+from keras_attn.export.verification.requests import example_texts, questions
 from keras_attn.tokenizers import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
 
 LINES = (
@@ -59,7 +60,7 @@ EXPORTS = [
 
 def main(folder):
     # However small the weights are, few rows want them in oneDNN's layout, as those of large models do.
-    packed_layers._LAID_OUT_FROM = (0, 0)
+    products._LAID_OUT_FROM = (0, 0)
     saved_model._check_answers = lambda *arguments, **options: None  # the servers are asked instead
     texts_to_text = {family: make(family) for family in MODELS}
     for name, family, packed, batching in EXPORTS:

@@ -4,7 +4,7 @@ import itertools
 
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_attn.export.ops import features_of
+from keras_attn.export.verification.servable_ops import features_of
 
 
 def features_since(registries):

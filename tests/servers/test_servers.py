@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_attn.export import ops
+from keras_attn.export.verification import servable_ops
 from keras_attn.export.version_files import MANIFEST_PATH
 
 from .client import load_with_cpp, registered_ops, tensorflow_library
@@ -27,13 +27,15 @@ def test_the_table_of_features_is_what_the_versions_register():
         expected = {
             name for name in features if not name.startswith("_") and not any(x in name for x in NOT_OURS)
         }
-        assert expected == set(ops._SINCE.get(version, "").split()), version
-    assert ops._SINCE.keys() <= TRIED["features"].keys()
+        assert expected == set(servable_ops._SINCE.get(version, "").split()), version
+    assert servable_ops._SINCE.keys() <= TRIED["features"].keys()
 
 
 def test_the_oldest_version_was_tried_and_none_gave_other_answers():
-    assert min(TRIED["verdicts"]).partition(",")[0] == ops.OLDEST
-    assert TRIED["features"].keys() | {ops.OLDEST} >= {x.partition(",")[0] for x in TRIED["verdicts"]}
+    assert min(TRIED["verdicts"]).partition(",")[0] == servable_ops.OLDEST
+    assert TRIED["features"].keys() | {servable_ops.OLDEST} >= {
+        x.partition(",")[0] for x in TRIED["verdicts"]
+    }
     for key, verdict in TRIED["verdicts"].items():
         assert verdict.startswith("the same"), key
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_attn import TextToText
 from keras_attn.export import export
-from keras_attn.export.extra_assets import load_tokenizer
+from keras_attn.export.assets import load_tokenizer
 from keras_attn.export.version_files import read_manifest
 from keras_attn.tokenizers import ByteTokenizer, WordTokenizer
 

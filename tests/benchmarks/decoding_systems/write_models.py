@@ -14,8 +14,8 @@ from timing import NEW_TOKENS, SIZES, START, VOCABULARY
 
 from keras_attn.decoding import BeamSearch, Greedy, decode
 from keras_attn.export.ctranslate2 import to_ctranslate2
-from keras_attn.export.ops import check_ops
-from keras_attn.export.packed_transformer import PackedTransformer
+from keras_attn.export.packed.transformer import PackedTransformer
+from keras_attn.export.verification.servable_ops import check_ops
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.protocols import Step
 

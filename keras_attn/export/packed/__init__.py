@@ -1,0 +1,1 @@
+"""Transformers whose products of weights are computed once, at export."""

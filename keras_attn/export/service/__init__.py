@@ -1,0 +1,1 @@
+"""The functions that an export serves, and their inputs and outputs."""

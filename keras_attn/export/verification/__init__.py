@@ -1,0 +1,1 @@
+"""Checks that an export computes what its model computes."""

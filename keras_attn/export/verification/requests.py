@@ -1,0 +1,95 @@
+"""What an export is asked to check it: every input of every signature, different from row to row."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attn.export.service.events import NO_STREAM
+from keras_attn.export.service.signatures import INPUTS
+from keras_attn.tokenizers import special_ids
+
+# Settings that are tried, one after the other.
+_TEMPERATURES, _TOP_K, _TOP_P = (1.0, 0.5, 2.0), (0, 5, 1, 0), (1.0, 0.9)
+_LENGTH_PENALTIES, _PREFIXES = (0.0, 0.6, 1.0), 3
+# Where a length can be asked for: `serving_default` goes on to the model's largest, by the same loop.
+_LONGEST_ASKED = 32
+
+
+def example_texts(tokenizer, max_tokens, lengths=(1, 3, 8, 32)):
+    """Texts of about so many tokens, made of the vocabulary's own pieces, and one without any.
+
+    Args:
+        tokenizer: a `keras_attn.protocols.Tokenizer`.
+        max_tokens: none has more.
+        lengths: numbers of tokens.
+
+    Returns:
+        A list of strings as bytes, shortest first.
+    """
+    known = range(special_ids.COUNT, max(tokenizer.vocabulary_size, special_ids.COUNT + 1))
+    texts = [b""]
+    for length in sorted({min(length, max_tokens) for length in lengths}):
+        ids = [known[(length + index * 7) % len(known)] for index in range(length)]
+        texts.append(_longest(tokenizer, ids, max_tokens))
+    return texts
+
+
+def questions(texts, targets, tokenizers, max_length):
+    """Inputs of every signature for some texts, a row each.
+
+    Args:
+        texts: strings as bytes.
+        targets: strings as bytes, to be scored and aligned, as many; cut where they are too long.
+        tokenizers: (source, target) tokenizers of the model.
+        max_length: the largest length that the model decodes.
+
+    Returns:
+        A dictionary of signature name to a dictionary of input name to array.
+    """
+    source_tokenizer, target_tokenizer = tokenizers
+    count = len(texts)
+    targets = [_first_tokens(target_tokenizer, text, max_length - 1) for text in targets]
+    starts = [_first_tokens(target_tokenizer, text, min(2, max_length - 1)) for text in targets]
+    prefixes = [text if row % _PREFIXES == 1 else b"" for row, text in enumerate(starts)]
+    ids = source_tokenizer.encode(tf.constant(texts, tf.string))
+    longest = min(max_length, _LONGEST_ASKED)
+    of = {
+        "text": _strings(texts),
+        "target": _strings(targets),
+        "target_prefix": _strings(prefixes),
+        "max_length": np.array([longest - row % min(3, longest) for row in range(count)], np.int32),
+        "length_penalty": _cycled(_LENGTH_PENALTIES, count, np.float32),
+        "temperature": _cycled(_TEMPERATURES, count, np.float32),
+        "top_k": _cycled(_TOP_K, count, np.int32),
+        "top_p": _cycled(_TOP_P, count, np.float32),
+        "seed": np.arange(count, dtype=np.int64),
+        "stream": np.full(count, NO_STREAM, np.int64),
+        "wait": np.zeros(count, bool),
+        "ids": ids.to_tensor(special_ids.PAD).numpy(),
+        "lengths": ids.row_lengths().numpy().astype(np.int32),
+    }
+    return {name: {key: of[key] for key in inputs} for name, inputs in INPUTS.items()}
+
+
+def _longest(tokenizer, ids, max_tokens):
+    """The text of as many of the ids as give no more than `max_tokens` tokens when they are split anew."""
+    for length in range(len(ids), 0, -1):
+        text = tokenizer.decode(tf.ragged.constant([ids[:length]], dtype=tf.int32))
+        if int(tokenizer.encode(text).row_lengths()[0]) <= max_tokens:
+            return text.numpy()[0]
+    return b""
+
+
+def _first_tokens(tokenizer, text, count):
+    """The beginning of a text, of at most so many tokens."""
+    ids = tokenizer.encode(tf.constant([text]))[0].numpy().tolist()
+    return _longest(tokenizer, ids[:count], count)
+
+
+def _cycled(values, count, dtype):
+    return np.array([values[row % len(values)] for row in range(count)], dtype)
+
+
+def _strings(texts):
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return array
