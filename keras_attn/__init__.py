@@ -14,7 +14,7 @@ _HOMES = {
     "TextToText": "keras_attn.text_to_text",
     "TokenAccuracy": "keras_attn.metrics",
     "check_padding_invariance": "keras_attn.checks.padding_invariance",
-    "load_model": "keras_attn.saved_models",
+    "load_model": "keras_attn.saving",
 }
 _MODULES = (
     "coverage_loss",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from keras_attn.cli.folders import check_folder
+from keras_attn.cli.paths import check_folder
 
 _MODEL = "dates"
 
@@ -183,8 +183,8 @@ def _compare(text_to_text, rest, grpc, questions):
 def _draw(run, rest, questions):
     from rich.console import Console
 
-    from keras_attn.cli.alignments import from_arrays
     from keras_attn.visualize import alignment_html, alignment_table
+    from keras_attn.visualize.alignments import from_arrays
 
     arrays = rest.predict({"text": questions}, signature_name="align")
     answered = rest.predict({"text": questions})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from keras_attn.cli.folders import check_folder
+from keras_attn.cli.paths import check_folder
 from keras_attn.cli.prompt_end import prompt_end
 
 

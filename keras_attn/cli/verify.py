@@ -137,7 +137,7 @@ def _skipped(run, xla_is_off, is_rough):
 def _cannot_load():
     import tensorflow as tf
 
-    from keras_attn.cli.server_ways import ServerFailedError
+    from keras_attn.cli.server_backends import ServerFailedError
 
     return (ServerFailedError, tf.errors.OpError, OSError, ValueError)
 
@@ -155,7 +155,7 @@ def _eager_way(run, checkpoint, manifest):
 
 
 def _written_ways(stack, folder, manifest, progress):
-    from keras_attn.cli.server_ways import server_ways
+    from keras_attn.cli.server_backends import server_ways
     from keras_attn.export.verification.backends import LoadedWay, SessionWay
 
     progress(f"loading {folder}: tf.saved_model.load")

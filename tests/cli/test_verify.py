@@ -113,7 +113,7 @@ def test_an_export_of_other_weights_than_the_runs_is_found(
     keras_attn, tiny_run, exported_run, tmp_path, monkeypatch
 ):
     # What differs is found without a server as well.
-    monkeypatch.setattr("keras_attn.cli.server_ways.server_ways", lambda *arguments: nullcontext([]))
+    monkeypatch.setattr("keras_attn.cli.server_backends.server_ways", lambda *arguments: nullcontext([]))
     lines = tmp_path / "line.txt"
     lines.write_text("house water\n", encoding="utf-8")
     other = shutil.copytree(tiny_run, tmp_path / "other")

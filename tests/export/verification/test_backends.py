@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_attn.cli.server_ways import ServerFailedError, server_ways
+from keras_attn.cli.server_backends import ServerFailedError, server_ways
 from keras_attn.export.verification.backends import disable_xla
 
 
