@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
-    "AsyncClient": "async_client",
-    "Client": "client",
-    "ServerError": "client_errors",
-    "GrpcClient": "grpc_client",
-    "Options": "options",
-    "Server": "running",
-    "StreamEvent": "client_stream",
+    "AsyncClient": "client.async_client",
+    "Client": "client.client",
+    "ServerError": "client.errors",
+    "GrpcClient": "client.grpc_client",
+    "Options": "server.options",
+    "Server": "server.server",
+    "StreamEvent": "client.stream",
 }
 _NEED_TENSORFLOW = {"Server"}
 

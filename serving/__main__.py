@@ -2,6 +2,6 @@
 
 import sys
 
-from keras_attn.serving.server import main
+from keras_attn.serving.server.main import main
 
 sys.exit(main(sys.argv[1:]))

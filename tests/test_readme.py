@@ -10,7 +10,7 @@ import click
 import pytest
 
 from keras_attn.cli.main import cli
-from keras_attn.serving.flags import parse_flags
+from keras_attn.serving.server.flags import parse_flags
 from keras_attn.training.recipe import Recipe
 from keras_attn.training.recipe_file import load_recipe
 

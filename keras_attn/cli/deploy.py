@@ -54,9 +54,9 @@ def _check_overwriting(output, files):
 
 
 def _target(kind, export, name, image, cpus, storage_uri):
-    from keras_attn.cli.graph_size import graph_size
     from keras_attn.export.version_files import BATCHING_PATH, read_manifest
     from keras_attn.serving.deploy import Target
+    from keras_attn.serving.deploy.graph_size import graph_size
 
     folder = _version(export)
     if kind == "compose":

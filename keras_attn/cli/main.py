@@ -27,7 +27,7 @@ _USERS_ERRORS = {
     "builtins.FileExistsError",
     "keras_attn.export.verification.servable_ops.UnservableOpError",
     "keras_attn.export.verification.checks.VerificationError",
-    "keras_attn.serving.client_errors.ServerError",
+    "keras_attn.serving.client.errors.ServerError",
     "keras_attn.text_to_text.TextTooLongError",
     "keras_attn.training.text_files.DataError",
     "keras_attn.training.section.RecipeError",

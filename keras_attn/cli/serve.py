@@ -19,7 +19,7 @@ class NoSavedModelError(click.ClickException):
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def command(flags):
     """Serve exported models over REST and gRPC; the flags are TensorFlow Serving's."""
-    from keras_attn.serving.server import main
+    from keras_attn.serving.server.main import main
 
     _check_base_path([*flags])
     return main([*flags])
@@ -30,8 +30,8 @@ def _check_base_path(flags):
 
     An absent or empty folder is waited for, as TensorFlow Serving does: a first export may be on its way.
     """
-    from keras_attn.serving.flags import FlagError, parse_flags
-    from keras_attn.serving.version_dirs import list_versions
+    from keras_attn.serving.models.version_dirs import list_versions
+    from keras_attn.serving.server.flags import FlagError, parse_flags
 
     try:
         path = Path(parse_flags(flags)[0].model_base_path or "/none")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf import text_format
 
-from keras_attn.serving.text_protos import message_type
+from keras_attn.serving.protos.text_format import message_type
 
 IMAGE = "tensorflow/serving:2.20.0"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

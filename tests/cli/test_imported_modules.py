@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from keras_attn.serving.generated_messages import generated
+from keras_attn.serving.protos.generated_messages import generated
 
 RELEASED = Path(__file__).parents[1] / "data" / "released"
 # What takes longest to import, and no command below needs unless its row says so.

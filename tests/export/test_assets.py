@@ -16,7 +16,7 @@ from keras_attn.export.service.signatures import INPUTS
 from keras_attn.export.verification.checks import VerificationError
 from keras_attn.export.verification.servable_ops import check_ops
 from keras_attn.export.version_files import read_manifest
-from keras_attn.serving.batching_parameters import read_batching_parameters
+from keras_attn.serving.batching.parameters import read_batching_parameters
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn.export.flat_graph import OPTIMIZED, flatten
 from keras_attn.export.service.signatures import INPUTS, signature_functions
-from keras_attn.serving import imported_graph
+from keras_attn.serving.models import imported_graph
 
 CALLS = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf", "Case"}
 

@@ -28,8 +28,8 @@ with atheris.instrument_imports(include=["keras_attn.serving"]):
     from running import fuzz
 
     from keras_attn.serving.errors import Code, ServingError
-    from keras_attn.serving.grpc_services import Services
-    from keras_attn.serving.tensor_protos import from_proto, to_proto
+    from keras_attn.serving.grpc.services import Services
+    from keras_attn.serving.protos.tensors import from_proto, to_proto
 
 REQUESTS = (
     ("Predict", predict_pb2.PredictRequest),

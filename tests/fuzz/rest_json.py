@@ -15,11 +15,11 @@ import_tensorflow()
 with atheris.instrument_imports(include=["keras_attn.serving"]):
     from running import MODELS, fuzz
 
-    from keras_attn.serving import rest_handler  # noqa: F401
     from keras_attn.serving.errors import ServingError
-    from keras_attn.serving.json_parser import parse_json
-    from keras_attn.serving.json_strict import JsonSyntaxError, parse_strict
-    from keras_attn.serving.rest_handler import RestHandler
+    from keras_attn.serving.json.parser import parse_json
+    from keras_attn.serving.json.strict_parser import JsonSyntaxError, parse_strict
+    from keras_attn.serving.rest import handler  # noqa: F401
+    from keras_attn.serving.rest.handler import RestHandler
 
 CALLS = ("predict", "classify", "regress")
 SEEDS = (

@@ -16,10 +16,10 @@ def registry(folder):
     """Saves the models that the tests use, and loads them."""
     import conftest as tiny
 
-    from keras_attn.serving.loading import SavedModelLoader
-    from keras_attn.serving.registry import Registry
-    from keras_attn.serving.servable import SessionSettings
-    from keras_attn.serving.served_model import ServedModel
+    from keras_attn.serving.inference.servable import SessionSettings
+    from keras_attn.serving.models.loading import SavedModelLoader
+    from keras_attn.serving.models.registry import Registry
+    from keras_attn.serving.models.served_model import ServedModel
 
     modules = (tiny.HalfPlus(2.0), tiny.TwoInTwoOut(), tiny.Shout(), tiny.WithDefault(), tiny.Below10())
     integers, examples = tiny.Integers(), tiny.Examples()

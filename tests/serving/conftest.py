@@ -10,13 +10,13 @@ from keras_attn.serving.quiet import import_tensorflow
 
 tf = import_tensorflow()
 
-from keras_attn.serving.loading import SavedModelLoader  # noqa: E402
-from keras_attn.serving.options import Options  # noqa: E402
-from keras_attn.serving.registry import Registry  # noqa: E402
-from keras_attn.serving.rest_handler import RestHandler  # noqa: E402
-from keras_attn.serving.running import Server  # noqa: E402
-from keras_attn.serving.servable import SessionSettings  # noqa: E402
-from keras_attn.serving.served_model import ServedModel  # noqa: E402
+from keras_attn.serving.inference.servable import SessionSettings  # noqa: E402
+from keras_attn.serving.models.loading import SavedModelLoader  # noqa: E402
+from keras_attn.serving.models.registry import Registry  # noqa: E402
+from keras_attn.serving.models.served_model import ServedModel  # noqa: E402
+from keras_attn.serving.rest.handler import RestHandler  # noqa: E402
+from keras_attn.serving.server.options import Options  # noqa: E402
+from keras_attn.serving.server.server import Server  # noqa: E402
 
 
 class HalfPlus(tf.Module):

@@ -14,11 +14,11 @@ from tensorflow_serving.apis import predict_pb2
 from keras_attn.serving import Client, Options, Server
 from keras_attn.serving.caller import Caller, current_caller, working_for
 from keras_attn.serving.errors import ServingError, invalid
-from keras_attn.serving.grpc_server import GrpcServer, GrpcSettings
-from keras_attn.serving.metric_definitions import SESSION_RUNS
+from keras_attn.serving.grpc.server import GrpcServer, GrpcSettings
+from keras_attn.serving.monitoring.metric_definitions import SESSION_RUNS
 
 from ..waiting import wait_until
-from .test_draining import slow  # noqa: F401 - a fixture
+from .server.test_draining import slow  # noqa: F401 - a fixture
 
 PREDICT, BODY = "/v1/models/slow:predict", b'{"instances": [1]}'
 

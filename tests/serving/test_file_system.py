@@ -10,15 +10,15 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from keras_attn.serving.config_file import read_models
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.file_system import exists, is_directory, list_names, read_text, stamps
-from keras_attn.serving.loading import SavedModelLoader
-from keras_attn.serving.metrics import Metrics
-from keras_attn.serving.predict import run_predict
-from keras_attn.serving.served_model import ServedModel
-from keras_attn.serving.session import GraphSession
-from keras_attn.serving.version_dirs import fingerprint, list_versions
+from keras_attn.serving.inference.predict import run_predict
+from keras_attn.serving.models.loading import SavedModelLoader
+from keras_attn.serving.models.served_model import ServedModel
+from keras_attn.serving.models.session import GraphSession
+from keras_attn.serving.models.version_dirs import fingerprint, list_versions
+from keras_attn.serving.monitoring.metrics import Metrics
+from keras_attn.serving.server.config_file import read_models
 
 
 @pytest.fixture

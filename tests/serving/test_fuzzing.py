@@ -26,10 +26,10 @@ from tensorflow_serving.apis import (
 )
 
 from keras_attn.serving.errors import Code, ServingError
-from keras_attn.serving.grpc_services import Services
-from keras_attn.serving.json_parser import decode_text, encode_text, parse_json
-from keras_attn.serving.json_text import string_text
-from keras_attn.serving.tensor_protos import from_proto, to_proto
+from keras_attn.serving.grpc.services import Services
+from keras_attn.serving.json.parser import decode_text, encode_text, parse_json
+from keras_attn.serving.json.text import string_text
+from keras_attn.serving.protos.tensors import from_proto, to_proto
 
 MODELS = ("half", "two", "shout", "default_input", "below10", "integers", "examples")
 # Codes that blame the server.

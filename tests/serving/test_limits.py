@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.inference.servable import SessionSettings
 from keras_attn.serving.limits import Limits, too_large
-from keras_attn.serving.loading import SavedModelLoader
-from keras_attn.serving.registry import Registry
-from keras_attn.serving.rest_handler import RestHandler
-from keras_attn.serving.servable import SessionSettings
-from keras_attn.serving.served_model import ServedModel
+from keras_attn.serving.models.loading import SavedModelLoader
+from keras_attn.serving.models.registry import Registry
+from keras_attn.serving.models.served_model import ServedModel
+from keras_attn.serving.rest.handler import RestHandler
 
-from .test_warmup import predict_log, write
+from .models.test_warmup import predict_log, write
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,11 @@
 from __future__ import annotations
 
-import ast
 import os
-from pathlib import Path
 
 import pytest
 
 import keras_attn.serving
 from keras_attn.serving.quiet import _stderr_held_back
-
-SOURCES = sorted(Path(keras_attn.serving.__file__).parent.glob("*.py"))
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_serving_stands_alone(path):
-    """It serves any SavedModel: nothing of Keras or of the layers is imported."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        modules = []
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level <= 1
-            modules = [node.module or ""] if node.level == 0 else []
-        assert not {name.partition(".")[0] for name in modules} & {"keras", "keras_attn", "training"}
 
 
 def test_public_names():

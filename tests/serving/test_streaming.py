@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from keras_attn.serving import AsyncClient, Client, Options, Server, ServerError
-from keras_attn.serving.loading import SavedModelLoader
-from keras_attn.serving.metric_definitions import RUNNING, SESSION_RUNS
-from keras_attn.serving.metrics import Metrics
+from keras_attn.serving.inference.servable import SessionSettings
+from keras_attn.serving.models.loading import SavedModelLoader
+from keras_attn.serving.models.registry import Registry
+from keras_attn.serving.models.served_model import ServedModel
+from keras_attn.serving.models.version_state import State
+from keras_attn.serving.monitoring.metric_definitions import RUNNING, SESSION_RUNS
+from keras_attn.serving.monitoring.metrics import Metrics
 from keras_attn.serving.quiet import import_tensorflow
-from keras_attn.serving.registry import Registry
-from keras_attn.serving.servable import SessionSettings
-from keras_attn.serving.served_model import ServedModel
-from keras_attn.serving.version_state import State
 
 from ..waiting import wait_until
 

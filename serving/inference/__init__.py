@@ -1,0 +1,1 @@
+"""Predict, classify, regress and stream on a loaded model."""
