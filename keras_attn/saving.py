@@ -19,7 +19,7 @@ def load_model(path, **options):
         path: of a `.keras` file.
         **options: of `keras.models.load_model`. `compile=False` leaves the optimizer out, as it takes to load
             a checkpoint of `keras-attn train` for anything but training: its optimizer is in
-            `keras_attn.training.optimizer`.
+            `keras_attn.training.from_recipe.optimizer`.
 
     Returns:
         The model.

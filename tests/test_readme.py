@@ -11,8 +11,8 @@ import pytest
 
 from keras_attn.cli.main import cli
 from keras_attn.serving.server.flags import parse_flags
-from keras_attn.training.recipe import Recipe
-from keras_attn.training.recipe_file import load_recipe
+from keras_attn.training.recipe.recipe import Recipe
+from keras_attn.training.recipe.toml import load_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,26 +7,32 @@ import keras
 
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.r_drop_loss import RDropCrossentropy
-from keras_attn.training.averaging import average_epochs
-from keras_attn.training.backends import compiles
-from keras_attn.training.checkpoint_keeper import CheckpointKeeper
-from keras_attn.training.decoding_metrics import DecodingMetrics
-from keras_attn.training.devices import data_parallel, device_scope, loss_weight, num_replicas, scope_of
-from keras_attn.training.encoded_pairs import check_lengths, encode_pairs
-from keras_attn.training.interrupted_epoch import InterruptedEpoch
-from keras_attn.training.models import build_model
-from keras_attn.training.monitors import is_exhausted
-from keras_attn.training.non_finite import NonFiniteStop
-from keras_attn.training.optimizer import make_optimizer
-from keras_attn.training.pairs import line_numbers
-from keras_attn.training.processes import ALONE
-from keras_attn.training.random_states import RepeatableEpochs
-from keras_attn.training.recipe_batches import make_batches
-from keras_attn.training.run_tokenizers import tokenizers_of_run
-from keras_attn.training.section import RecipeError
-from keras_attn.training.tensorboard_log import TensorBoardLog
-from keras_attn.training.validation import Validation
-from keras_attn.training.vocabulary import report_vocabularies
+from keras_attn.training.callbacks.checkpoint_keeper import CheckpointKeeper
+from keras_attn.training.callbacks.decoding_metrics import DecodingMetrics
+from keras_attn.training.callbacks.interrupted_epoch import InterruptedEpoch
+from keras_attn.training.callbacks.non_finite import NonFiniteStop
+from keras_attn.training.callbacks.random_states import RepeatableEpochs
+from keras_attn.training.callbacks.tensorboard_log import TensorBoardLog
+from keras_attn.training.callbacks.validation import Validation
+from keras_attn.training.data.encoded_pairs import check_lengths, encode_pairs
+from keras_attn.training.data.pairs import line_numbers
+from keras_attn.training.data.vocabulary import report_vocabularies
+from keras_attn.training.distribution.backends import compiles
+from keras_attn.training.distribution.devices import (
+    data_parallel,
+    device_scope,
+    loss_weight,
+    num_replicas,
+    scope_of,
+)
+from keras_attn.training.distribution.processes import ALONE
+from keras_attn.training.from_recipe.batches import make_batches
+from keras_attn.training.from_recipe.model import build_model
+from keras_attn.training.from_recipe.optimizer import make_optimizer
+from keras_attn.training.recipe.section import RecipeError
+from keras_attn.training.run.averaging import average_epochs
+from keras_attn.training.run.best_epoch import is_exhausted
+from keras_attn.training.run.tokenizers import tokenizers_of_run
 
 
 def train(recipe, corpus, run, report=print, processes=ALONE):

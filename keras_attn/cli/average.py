@@ -17,8 +17,8 @@ def command(run, last, best):
     if (last is None) == (best is None):
         raise click.UsageError("Expected one of --last and --best.")
     from keras_attn.serving.quiet import import_tensorflow
-    from keras_attn.training.averaging import average_epochs, chosen_epochs
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.averaging import average_epochs, chosen_epochs
+    from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(run)
     run.recipe()  # says what is wrong with a folder that is no run

@@ -26,7 +26,7 @@ def command(run_path, overrides, pairs, keep_serving):
     them, and takes it all the way to a server's answers over REST and gRPC.
     """
     from keras_attn.serving.quiet import import_tensorflow
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))
     check_folder(run_path, "--run")
@@ -71,10 +71,10 @@ class _Clock:
 
 def _train(run_path, recipe, num_pairs):
     """Generates the dates, trains on them, and returns the run and its test pairs."""
-    from keras_attn.training.dates import generate_dates
+    from keras_attn.training.data.dates import generate_dates
+    from keras_attn.training.data.pairs import write_pairs
     from keras_attn.training.fit import train
-    from keras_attn.training.pairs import write_pairs
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     _heading("1. Train", f"run folder {run_path}")
     dates = generate_dates(train_size=num_pairs)
@@ -93,14 +93,14 @@ def _train(run_path, recipe, num_pairs):
 def _recipe(data_folder, overrides):
     from importlib.resources import files
 
-    from keras_attn.training.recipe_file import load_recipe
+    from keras_attn.training.recipe.toml import load_recipe
 
     path = files("keras_attn.training") / "recipes" / "dates.toml"
     return load_recipe(path, [f"data.folder={data_folder.absolute()}", *overrides])
 
 
 def _evaluate(run, text_to_text, test):
-    from keras_attn.training.evaluate import evaluate
+    from keras_attn.training.evaluation.evaluate import evaluate
 
     _heading("2. Evaluate", f"{len(test)} dates that were in no form among those trained on")
     scores, translations = evaluate(text_to_text, test, run.recipe().evaluation.tokenize)

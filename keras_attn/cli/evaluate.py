@@ -15,7 +15,7 @@ import click
 def command(run, part, checkpoint, **decoding):
     """Translate the held-out pairs of RUN, a run folder, and score them with sacreBLEU."""
     from keras_attn.serving.quiet import import_tensorflow
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(run)
     recipe = run.recipe()
@@ -28,8 +28,8 @@ def command(run, part, checkpoint, **decoding):
 
 
 def _pairs(run, recipe, part):
-    from keras_attn.training.corpus import load_part
-    from keras_attn.training.held_pairs import has_changed
+    from keras_attn.training.data.corpus import load_part
+    from keras_attn.training.data.pair_digests import has_changed
 
     pairs = load_part(recipe, part)
     if has_changed(run, part, pairs):
@@ -38,9 +38,9 @@ def _pairs(run, recipe, part):
 
 
 def _evaluate(run, recipe, part, pairs, checkpoint, decoding):
-    from keras_attn.training.encoded_pairs import check_lengths
-    from keras_attn.training.evaluate import evaluate
-    from keras_attn.training.length_buckets import scores_by_length
+    from keras_attn.training.data.encoded_pairs import check_lengths
+    from keras_attn.training.evaluation.evaluate import evaluate
+    from keras_attn.training.evaluation.length_buckets import scores_by_length
 
     text_to_text = run.text_to_text(checkpoint, **decoding)
     check_lengths(pairs, text_to_text.source_tokenizer, text_to_text.max_source_length, part)

@@ -38,7 +38,7 @@ def command(run, base_path, version, kind, checkpoint, **options):
     base_path = Path(base_path or Path("exports") / name).absolute()
     check_folder(base_path, "--to")
     from keras_attn.export.versions import check_format, free_version
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(run)
     run.model_path(checkpoint)

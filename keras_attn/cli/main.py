@@ -29,10 +29,10 @@ _USERS_ERRORS = {
     "keras_attn.export.verification.checks.VerificationError",
     "keras_attn.serving.client.errors.ServerError",
     "keras_attn.text_to_text.TextTooLongError",
-    "keras_attn.training.text_files.DataError",
-    "keras_attn.training.section.RecipeError",
-    "keras_attn.training.non_finite.NonFiniteError",
-    "keras_attn.training.run_error.RunError",
+    "keras_attn.training.data.text_files.DataError",
+    "keras_attn.training.recipe.section.RecipeError",
+    "keras_attn.training.callbacks.non_finite.NonFiniteError",
+    "keras_attn.training.errors.RunError",
 }
 _TENSORFLOWS_ERROR = "tensorflow.python.framework.errors_impl.OpError"
 # A disk that takes no more: Python names no file in most of these errors.

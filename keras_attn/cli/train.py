@@ -29,15 +29,15 @@ def command(recipe, overrides, run_path):
     training.devices = "all". The first writes the run folder.
     """
     from keras_attn.serving.quiet import import_tensorflow
-    from keras_attn.training.recipe_file import load_recipe
+    from keras_attn.training.recipe.toml import load_recipe
 
     recipe_path = Path(recipe)
     recipe = load_recipe(recipe_path, overrides)
     run_path = Path(run_path or Path("runs") / recipe_path.stem)
     check_folder(run_path, "--run")
-    from keras_attn.training.corpus import load_corpus
-    from keras_attn.training.processes import is_alone, join_processes
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.data.corpus import load_corpus
+    from keras_attn.training.distribution.processes import is_alone, join_processes
+    from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(run_path)
     if is_alone():  # of several, the first one alone has the folder
@@ -56,10 +56,10 @@ def command(recipe, overrides, run_path):
 
 
 def _train(recipe, corpus, run, report, processes):
+    from keras_attn.training.data.pair_digests import hold_pairs
+    from keras_attn.training.distribution.processes import check_agreement, shared_run
     from keras_attn.training.fit import train
-    from keras_attn.training.held_pairs import hold_pairs
-    from keras_attn.training.processes import check_agreement, shared_run
-    from keras_attn.training.run_tokenizers import tokenizers_of_run
+    from keras_attn.training.run.tokenizers import tokenizers_of_run
 
     def prepare():
         run.begin(recipe)
@@ -92,7 +92,7 @@ def _silent(line):
 
 
 def _summary(history, monitor):
-    from keras_attn.training.monitors import ranked
+    from keras_attn.training.run.best_epoch import ranked
 
     best = ranked(history, monitor)[0]
     deciding = "" if monitor == "val_loss" else f"{monitor} {best[monitor]:.4g}, "

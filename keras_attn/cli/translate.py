@@ -22,8 +22,8 @@ _TEXTS_A_BATCH = 64  # those that are aligned at once, as memory grows with them
 def command(run, texts, checkpoint, alignment, html_path):
     """Translate TEXTS, or the lines of standard input, with RUN, a run folder."""
     from keras_attn.serving.quiet import import_tensorflow
-    from keras_attn.training.run_folder import RunFolder
-    from keras_attn.training.translation import translate_all
+    from keras_attn.training.evaluation.translation import translate_all
+    from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(run)
     run.model_path(checkpoint)

@@ -78,7 +78,7 @@ def _manifest(folder):
 
 
 def _check_run(run, checkpoint):
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     RunFolder(run).recipe()
     RunFolder(run).model_path(checkpoint)
@@ -146,7 +146,7 @@ def _eager_way(run, checkpoint, manifest):
     from keras_attn.export.saved_model import packed_text_to_text
     from keras_attn.export.service.service import Service
     from keras_attn.export.verification.backends import EagerWay
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     decoding, text_to_text = manifest["decoding"], RunFolder(run).text_to_text(checkpoint)
     if manifest["packed"]:

@@ -18,8 +18,8 @@ import random
 
 from babel.dates import format_date
 
-from keras_attn.training.dates import FIRST_DATE, LENGTHS, LOCALES, date_text, generate_dates
-from keras_attn.training.run_folder import RunFolder
+from keras_attn.training.data.dates import FIRST_DATE, LENGTHS, LOCALES, date_text, generate_dates
+from keras_attn.training.run.run_folder import RunFolder
 
 CENTURIES = {"1770 to 1869": -200, "1870 to 1969": -100, "2070 to 2169": 100, "2170 to 2269": 200}
 PATTERNS = {

@@ -73,8 +73,8 @@ def export(arguments, folder):
 
 
 def trained(path):
-    from keras_attn.training.corpus import load_corpus
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.data.corpus import load_corpus
+    from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(path)
     return run.text_to_text(), [source for source, _ in load_corpus(run.recipe()).test[:200]]

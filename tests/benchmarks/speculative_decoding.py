@@ -26,9 +26,9 @@ from keras_attn.decoding import Greedy, decode, speculative_greedy
 from keras_attn.export import check_ops
 from keras_attn.export.packed.transformer import PackedTransformer
 from keras_attn.tokenizers import special_ids
-from keras_attn.training.corpus import load_corpus
-from keras_attn.training.encoded_pairs import encode_pairs
-from keras_attn.training.run_folder import RunFolder
+from keras_attn.training.data.corpus import load_corpus
+from keras_attn.training.data.encoded_pairs import encode_pairs
+from keras_attn.training.run.run_folder import RunFolder
 
 SPEC = tf.TensorSpec([None, None], tf.int32, "source")
 GREEDY = "greedy, target"

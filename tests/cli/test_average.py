@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="module")
 def kept(tiny_run, tmp_path_factory):
     """A copy of the run that has kept the weights of its epoch."""
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     path = tmp_path_factory.mktemp("runs") / "kept"
     shutil.copytree(tiny_run, path)

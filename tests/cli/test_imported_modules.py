@@ -111,8 +111,8 @@ TABLE = [
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     """What the arguments name, made without any training."""
-    from keras_attn.training.recipe_file import load_recipe
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.recipe.toml import load_recipe
+    from keras_attn.training.run.run_folder import RunFolder
 
     folder = tmp_path_factory.mktemp("places")
     (folder / "pairs.tsv").write_text("a\tx\nb\ty\nc\tz\nd\tw\n")

@@ -85,7 +85,9 @@ def modules_under(*packages):
 
 def test_the_reader_sees_the_imports_that_there_are():
     assert len(FILES) > 30
-    assert "keras_attn.training.encoded_pairs" in everything_imported("keras_attn.training.fit")  # relative
+    assert "keras_attn.training.data.encoded_pairs" in everything_imported(
+        "keras_attn.training.fit"
+    )  # relative
     assert "keras_attn.tokenizers.special_ids" in everything_imported(
         "keras_attn.text_to_text"
     )  # a module by name

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_attn.training.recipe import Recipe
+from keras_attn.training.recipe.recipe import Recipe
 
 WORDS = ("rot", "blau", "가", "나", "katze", "🙂", "3", "zwölf")
 
@@ -44,9 +44,9 @@ def make_recipe(folder, **changes):
 
 def run_training(recipe, path, report=lambda line: None):
     """The command's own order: begin, load, train. Returns the run and its history."""
-    from keras_attn.training.corpus import load_corpus
+    from keras_attn.training.data.corpus import load_corpus
     from keras_attn.training.fit import train
-    from keras_attn.training.run_folder import RunFolder
+    from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(path)
     run.begin(recipe)

@@ -13,16 +13,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn.training.batches import Batches
-from keras_attn.training.corpus import load_corpus
+from keras_attn.training.batches.batches import Batches
+from keras_attn.training.callbacks.non_finite import NonFiniteStop
+from keras_attn.training.callbacks.random_states import RepeatableEpochs
+from keras_attn.training.data.corpus import load_corpus
+from keras_attn.training.data.text_files import DataError
 from keras_attn.training.fit import train
-from keras_attn.training.model_sections import ConvolutionalModel, LanguageModel
-from keras_attn.training.non_finite import NonFiniteStop
-from keras_attn.training.random_states import RepeatableEpochs
-from keras_attn.training.recipe_file import dump_recipe
-from keras_attn.training.run_folder import RunFolder
-from keras_attn.training.section import RecipeError
-from keras_attn.training.text_files import DataError
+from keras_attn.training.recipe.model_sections import ConvolutionalModel, LanguageModel
+from keras_attn.training.recipe.section import RecipeError
+from keras_attn.training.recipe.toml import dump_recipe
+from keras_attn.training.run.run_folder import RunFolder
 
 MEASURED = ("seconds", "peak_memory_mb", "val_decoding_seconds")
 
@@ -31,9 +31,9 @@ import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from keras_attn.training import batches, fit, recipe_batches
-from keras_attn.training.corpus import load_corpus
-from keras_attn.training.recipe_file import load_recipe
-from keras_attn.training.run_folder import RunFolder
+from keras_attn.training.data.corpus import load_corpus
+from keras_attn.training.recipe.toml import load_recipe
+from keras_attn.training.run.run_folder import RunFolder
 
 recipe_path, *paths, epoch, index = sys.argv[1:]
 DEADLY = int(epoch), int(index)

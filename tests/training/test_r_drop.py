@@ -9,14 +9,14 @@ import pytest
 
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.r_drop_loss import RDropCrossentropy
-from keras_attn.training.batches import Batches
-from keras_attn.training.checkpoints import Checkpoints
-from keras_attn.training.model_sections import TransformerModel
-from keras_attn.training.processes import ALONE, Processes
-from keras_attn.training.recipe_batches import make_batches
-from keras_attn.training.repeated_rows import with_every_row_twice
-from keras_attn.training.run_folder import RunFolder
-from keras_attn.training.token_batches import TokenBatches
+from keras_attn.training.batches.batches import Batches
+from keras_attn.training.batches.repeated_rows import with_every_row_twice
+from keras_attn.training.batches.token_batches import TokenBatches
+from keras_attn.training.distribution.processes import ALONE, Processes
+from keras_attn.training.from_recipe.batches import make_batches
+from keras_attn.training.recipe.model_sections import TransformerModel
+from keras_attn.training.run.checkpoints import Checkpoints
+from keras_attn.training.run.run_folder import RunFolder
 
 IDS = [np.arange(4, 7 + index % 3) for index in range(13)]
 

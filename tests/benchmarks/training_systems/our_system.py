@@ -14,7 +14,7 @@ from timing import (
 
 from keras_attn.losses import SequenceCrossentropy
 from keras_attn.models import TransformerSeq2Seq
-from keras_attn.training.optimizer import WatchedAdam
+from keras_attn.training.from_recipe.optimizer import WatchedAdam
 
 
 def main(cell):

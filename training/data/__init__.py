@@ -1,0 +1,1 @@
+"""Readers, cleaning and splits of text pairs."""

@@ -1,0 +1,81 @@
+"""Pairs in files of lines and columns: aligned text, TSV, CSV."""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from keras_attn.training.data.text_files import DataError, Row, read_lines, read_text, shown
+from keras_attn.training.recipe.recipe import PairsSpec
+
+
+def aligned_rows(source: Path, target: Path) -> Iterator[Row]:
+    """The lines of two files, side by side."""
+    sources, targets = read_lines(source), read_lines(target)
+    if len(sources) != len(targets):
+        longer, lines = (source, sources) if len(sources) > len(targets) else (target, targets)
+        first = min(len(sources), len(targets))
+        raise DataError(
+            f"`{source}` and `{target}` are not aligned. Expected equally many lines. Received: "
+            f"{len(sources)} and {len(targets)}. Line {first + 1} of `{longer.name}` is the first without a "
+            f"partner: {shown(lines[first])}."
+        )
+    return zip(itertools.count(1), sources, targets)  # which are equally many
+
+
+def tsv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
+    """The two columns of a file whose columns are divided by tabs; blank lines are skipped."""
+    columns = (spec.source_column, spec.target_column)
+    for name, column in zip(("source_column", "target_column"), columns, strict=True):
+        if isinstance(column, str):
+            raise DataError(
+                f"`{name}` must be a number for `{path}`, because a TSV file has no header. "
+                f"Expected 0 for the first column. Received: {column!r}."
+            )
+    for number, line in enumerate(read_lines(path), start=1):
+        fields = line.split("\t")
+        if len(fields) == 1 and not line.strip():
+            continue
+        if len(fields) <= max(columns):
+            raise DataError(
+                f"Line {number} of `{path}` has too few columns. Expected at least {max(columns) + 1}, "
+                f"separated by tabs. Received: {len(fields)}, {shown(line)}."
+            )
+        yield number, fields[columns[0]], fields[columns[1]]
+
+
+def csv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
+    """The two columns of a CSV file with a header."""
+    # Strict: a quote left open would otherwise swallow the rest of the file as one field.
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        header = next(filter(None, reader), [])  # blank lines may come before it
+        source = _csv_column(path, header, "source_column", spec.source_column)
+        target = _csv_column(path, header, "target_column", spec.target_column)
+        for row in reader:
+            if not row:
+                continue
+            if len(row) <= max(source, target):
+                raise DataError(
+                    f"Line {reader.line_num} of `{path}` has too few columns. Expected at least "
+                    f"{max(source, target) + 1}. Received: {len(row)}, {shown(','.join(row))}."
+                )
+            yield reader.line_num, row[source], row[target]
+    except csv.Error as error:
+        raise DataError(f"Line {reader.line_num} of `{path}` is no valid CSV: {error}.") from None
+
+
+def _csv_column(path: Path, header: list[str], option: str, column: int | str) -> int:
+    if isinstance(column, int) and column < len(header):
+        return column
+    if isinstance(column, str) and header.count(column) == 1:
+        return header.index(column)
+    folded = {name.strip().casefold(): name for name in header}
+    near = get_close_matches(str(column).strip().casefold(), folded, n=1)
+    hint = f" Did you mean {folded[near[0]]!r}?" if near and folded[near[0]] != column else ""
+    raise DataError(
+        f"`{option}` must name one column of `{path}`. Expected one of "
+        f"{', '.join(map(repr, header))}, or a number below {len(header)}. Received: {column!r}.{hint}"
+    )

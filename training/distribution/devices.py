@@ -1,0 +1,115 @@
+"""The devices that a training runs on."""
+
+from contextlib import nullcontext
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_attn.training.errors import RunError
+
+
+def device_scope(devices):
+    """Where the model must be made, to be trained on these devices of one machine.
+
+    With `"all"`, a batch is shared out among them by `tf.distribute.MirroredStrategy`, and each has a copy of
+    the weights. The loss is then the mean over devices of the mean over a device's tokens, which is that of
+    one device where all have equally many. Keras clips the gradient of each device, before they are added up:
+    `clip_norm` then binds less often than on one device.
+
+    Args:
+        devices: `"one"`, or `"all"` GPUs; without a GPU, all logical CPUs.
+
+    Returns:
+        A context manager; on another backend than TensorFlow it does nothing, see `data_parallel`.
+    """
+    if devices == "one" or keras.backend.backend() != "tensorflow":
+        return nullcontext()
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in found]).scope()
+
+
+def scope_of(model):
+    """The scope that a model was made in, where it must be compiled, and a twin of it made."""
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
+    return strategy.scope() if strategy else nullcontext()
+
+
+def data_parallel(devices, processes):
+    """Where a model must be made and trained on the JAX backend, to be trained on several devices.
+
+    With `"all"`, `keras.distribution.DataParallel` shares out every batch among the devices of all processes,
+    and each has a copy of the weights. The loss, the gradient and what `clip_norm` makes of it are those of
+    the whole batch, as on one device.
+
+    Args:
+        devices: `"one"` or `"all"`.
+        processes: `Processes`.
+
+    Returns:
+        A context manager, and the number of devices that share the rows of a batch; on TensorFlow, whose
+        strategy shares them out itself, 1.
+
+    Raises:
+        RunError: for several processes and `"one"`.
+    """
+    if processes.count > 1 and devices == "one":
+        raise RunError(
+            f'There are {processes.count} processes, and training.devices says one device. Expected "all". '
+            "Set training.devices=all for every process."
+        )
+    if devices == "one" or keras.backend.backend() != "jax":
+        return nullcontext(), 1
+    found = keras.distribution.list_devices()
+    distribution = keras.distribution.DataParallel(devices=found, auto_shard_dataset=False)
+    return distribution.scope(), len(found)
+
+
+def loss_weight():
+    """What a loss that is a mean by itself counts on each of the devices of the present scope, for `compile`.
+
+    TensorFlow adds the gradients of the devices, and Keras divides a loss by their number only where it takes
+    the mean itself. `SequenceCrossentropy` has taken it already, over tokens.
+
+    Returns:
+        None for one device, else one over their number.
+    """
+    count = num_replicas()
+    return None if count == 1 else 1.0 / count
+
+
+def num_replicas():
+    """The number of devices that TensorFlow shares batches out among, in the present scope."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def with_rows_of_process(kind, index, count, num_devices=None):
+    """A class of batches that gives one of several processes its rows of every batch.
+
+    For `keras.distribution.DataParallel(auto_shard_dataset=False)` on the JAX backend, which makes one array
+    of what the processes give, so that the loss is that of the whole batch. All processes make the same
+    batches, and of each they must give equally many rows for every device: it is filled up with rows of pads,
+    which count nothing in the loss of a batch. (The mean that `fit` shows for an epoch weighs a batch by its
+    rows, these included.)
+
+    Args:
+        kind: `Batches` or a class derived from it.
+        index: number of this process, from 0.
+        count: number of processes.
+        num_devices: of all of them; one a process when None.
+
+    Returns:
+        A class derived from `kind`.
+    """
+
+    class RowsOfProcess(kind):
+        def __getitem__(self, batch):
+            inputs, labels = super().__getitem__(batch)
+            missing = -len(labels) % (num_devices or count)
+
+            def own(rows):
+                return np.pad(rows, ((0, missing), (0, 0)))[index::count]
+
+            return {name: own(rows) for name, rows in inputs.items()}, own(labels)
+
+    return RowsOfProcess

@@ -1,0 +1,1 @@
+"""Models, optimizers and batches made from a recipe."""

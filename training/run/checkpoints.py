@@ -1,0 +1,104 @@
+"""The checkpoints of a run: what a training needs to go on, and the weights of earlier epochs."""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_attn.training.run.atomic_files import removed_on_failure
+
+_NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.keras")
+
+
+class Checkpoint(NamedTuple):
+    """A state of a training.
+
+    Attributes:
+        epoch: number of finished epochs.
+        step: number of batches done of the epoch after them.
+        path: the `.keras` file; None before the first checkpoint.
+    """
+
+    epoch: int
+    step: int
+    path: Path | None
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of a run.
+
+    ```
+    epoch-0003.keras                     model and optimizer after 3 epochs
+    epoch-0003-step-00000200.keras       ... and 200 batches of the fourth
+    epoch-0003-step-00000200.state.npz   beside it: dropout's generators, metrics so far, seconds so far
+    epoch-0003.weights.h5                weights alone, of the epochs that are to be averaged
+    ```
+
+    Only the last `.keras` is kept. A file that has its name is complete: all are written under another one,
+    and removed where that fails.
+
+    Args:
+        folder: its path; made by the first `write`.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def latest(self):
+        """The last `Checkpoint`."""
+        found = [(_NAME.fullmatch(path.name), path) for path in self.folder.glob("epoch-*.keras")]
+        states = [Checkpoint(int(name[1]), int(name[2] or 0), path) for name, path in found if name]
+        return max(states, default=Checkpoint(0, 0, None))
+
+    def write(self, model):
+        """Writes model and optimizer under a name that does not count yet, and returns its path."""
+        self.folder.mkdir(exist_ok=True)
+        temporary = self.folder / ".saving.keras"
+        with removed_on_failure(temporary):
+            model.save(temporary)
+        return temporary
+
+    def publish(self, temporary, epoch, step=0, state=None):
+        """Makes what `write` wrote the last checkpoint.
+
+        Args:
+            temporary: what `write` returned.
+            epoch: number of finished epochs.
+            step: number of batches done of the next one.
+            state: arrays by name, which `state` gives back.
+        """
+        name = f"epoch-{epoch:04d}" + (f"-step-{step:08d}" if step else "")
+        final, beside = self.folder / f"{name}.keras", self.folder / f"{name}.state.npz"
+        written = self.folder / ".state.npz"
+        with removed_on_failure(temporary, written):
+            if state is not None:
+                with open(written, "wb") as file:
+                    np.savez(file, **state)
+                os.replace(written, beside)
+            os.replace(temporary, final)
+        for path in [*self.folder.glob("epoch-*.keras"), *self.folder.glob("epoch-*.state.npz")]:
+            if path not in (final, beside):
+                path.unlink()
+
+    def state(self, checkpoint):
+        """The arrays that were published with a checkpoint inside an epoch."""
+        with np.load(checkpoint.path.with_suffix(".state.npz")) as arrays:
+            return dict(arrays)
+
+    def keep_weights(self, model, epoch, epochs):
+        """Writes the weights after `epoch` if it is among `epochs`, and removes those of all others."""
+        if epoch in epochs:
+            temporary = self.folder / ".saving.weights.h5"
+            with removed_on_failure(temporary):
+                model.save_weights(temporary)
+                os.replace(temporary, self.folder / f"epoch-{epoch:04d}.weights.h5")
+        for kept, path in self.weights().items():
+            if kept not in epochs:
+                path.unlink()
+
+    def weights(self):
+        """The files of weights by their epoch, in order."""
+        paths = sorted(self.folder.glob("epoch-*.weights.h5"))
+        return {int(path.name.split(".")[0].removeprefix("epoch-")): path for path in paths}
