@@ -17,8 +17,8 @@ class RDropCrossentropy(SequenceCrossentropy):
 
     over the target tokens that are no padding, where p and q are the model's two answers for one row: row 2 i
     and row 2 i + 1 of the batch are the same pair (`keras_attn.training.batches.repeated_rows`), and dropout
-    differs from row to row. It is half of the paper's loss, so that with α = 0 it is the ordinary one; α means the
-    same. The divergence is not smoothed.
+    differs from row to row. It is half of the paper's loss, so that with α = 0 it is the ordinary one; α
+    means the same. The divergence is not smoothed.
 
     Args:
         alpha: α, at least 0; 1 to 5 in the paper, 5 for translation.

@@ -39,5 +39,5 @@ def test_a_file_that_is_missing_is_named(tmp_path, installed, name):
 
 
 def test_a_file_too_many_is_named(tmp_path, installed):
-    with pytest.raises(WrongContentsError, match=r"has .'tests/test_masks\.py'. too much"):
+    with pytest.raises(WrongContentsError, match=r"has .'tests/ops/test_masks\.py'. too much"):
         check_wheel(written(tmp_path / "more.whl", installed | {"tests/ops/test_masks.py"}))
