@@ -57,8 +57,9 @@ def command(recipe, overrides, run_path):
 
 def _train(recipe, corpus, run, report, processes):
     from keras_attn.training.data.pair_digests import hold_pairs
-    from keras_attn.training.distribution.processes import check_agreement, shared_run
+    from keras_attn.training.distribution.processes import check_agreement
     from keras_attn.training.fit import train
+    from keras_attn.training.run.shared_run import shared_run
     from keras_attn.training.run.tokenizers import tokenizers_of_run
 
     def prepare():

@@ -11,8 +11,9 @@ import numpy as np
 from keras_attn.serving.batching.parameters import BatchingParameters
 from keras_attn.serving.batching.scheduler import BatchQueue, BatchScheduler
 from keras_attn.serving.batching.tasks import Task
-from keras_attn.serving.batching.tensors import Feeds, join_parts, merge, num_rows, split
+from keras_attn.serving.batching.tensors import Feeds, join_parts, merge, split
 from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.inference.row_options import num_rows
 from keras_attn.serving.inference.servable import Session
 from keras_attn.serving.monitoring.metric_definitions import (
     INPUT_BATCH_SIZE,

@@ -12,26 +12,6 @@ Feeds = Mapping[str, np.ndarray]
 _MAX_RANK = 6
 
 
-def num_rows(feeds: Feeds) -> int:
-    """Returns the first dimension that all inputs of a request share.
-
-    Raises:
-        ServingError: an input has none, or they differ.
-    """
-    if not feeds:
-        raise invalid("Batching Run() must have at least one input tensor")
-    if any(array.ndim == 0 for array in feeds.values()):
-        raise invalid("Batching Run() input tensors must have at least one dimension")
-    sizes = {name: len(array) for name, array in sorted(feeds.items())}
-    if len(set(sizes.values())) > 1:
-        received = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise invalid(
-            "Batching Run() input tensors must have equal 0th-dimension size. Expected as many rows in every"
-            f" input. Received: {received}. Give every input a value for each row."
-        )
-    return next(iter(sizes.values()))
-
-
 def merge(requests: Sequence[Feeds], pad: bool, num_filling: int) -> dict[str, np.ndarray]:
     """Puts requests behind each other.
 

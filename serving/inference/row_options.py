@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_attn.serving.batching.tensors import num_rows
+from keras_attn.serving.errors import invalid
 from keras_attn.serving.inference.signatures import Signature
 
 
@@ -45,6 +45,26 @@ def with_value_each_row(signature: Signature, inputs: Mapping[str, np.ndarray]) 
         values |= {name: np.repeat(values[name], rows, axis=0) for name in shared}
     num_rows(values)  # its error has the names that the caller knows
     return values
+
+
+def num_rows(feeds: Mapping[str, np.ndarray]) -> int:
+    """Returns the first dimension that all inputs of a request share.
+
+    Raises:
+        ServingError: an input has none, or they differ.
+    """
+    if not feeds:
+        raise invalid("Batching Run() must have at least one input tensor")
+    if any(array.ndim == 0 for array in feeds.values()):
+        raise invalid("Batching Run() input tensors must have at least one dimension")
+    sizes = {name: len(array) for name, array in sorted(feeds.items())}
+    if len(set(sizes.values())) > 1:
+        received = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise invalid(
+            "Batching Run() input tensors must have equal 0th-dimension size. Expected as many rows in every"
+            f" input. Received: {received}. Give every input a value for each row."
+        )
+    return next(iter(sizes.values()))
 
 
 def _is_shared(signature: Signature, name: str, array: np.ndarray) -> bool:

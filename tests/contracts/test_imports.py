@@ -1,6 +1,7 @@
-"""Imports point only down: read from the source of every file, so that lazy imports count too."""
+"""Imports between rooms point one way: read from the source of every file, so that lazy imports count too."""
 
 import ast
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -13,16 +14,66 @@ FOLDERS = {
     "keras_attn.training": ROOT / "training",
     "keras_attn.serving": ROOT / "serving",
 }
-PURE = (
+# Rooms from the ground up: a room imports from those above it in this list and from itself, never from those
+# below it. A module belongs to the longest name that fits.
+ROOMS = (
+    "protocols",
+    "ops",
     "checks",
-    "coverage_loss",
+    "layers.output_shape",
+    "layers.embedding",
+    "layers.attention",
+    "layers.convolutional",
+    "layers.recurrent",
+    "layers.transformer",
     "layers",
     "losses",
     "metrics",
-    "models",
-    "ops",
     "r_drop_loss",
+    "coverage_loss",
+    "models",
+    "saving",
+    "tokenizers",
+    "decoding",
+    "empty_batch",
+    "text_to_text",
+    "export.packed",
+    "export.service",
+    "export.verification",
+    "export",
+    "visualize",
+    "training.errors",
+    "training.recipe",
+    "training.data",
+    "training.batches",
+    "training.distribution",
+    "training.from_recipe",
+    "training.evaluation",
+    "training.run",
+    "training.callbacks",
+    "training.fit",
+    "serving.errors",
+    "serving.quiet",
+    "serving.sockets",
+    "serving.file_system",
+    "serving.limits",
+    "serving.caller",
+    "serving.protos",
+    "serving.monitoring",
+    "serving.inference",
+    "serving.json",
+    "serving.models",
+    "serving.batching",
+    "serving.grpc",
+    "serving.rest",
+    "serving.server",
+    "serving.client",
+    "serving.deploy",
+    "serving.__main__",
+    "cli",
 )
+# Run on every backend of Keras.
+PURE = ("ops", "checks", "layers", "losses", "metrics", "r_drop_loss", "coverage_loss", "models", "saving")
 
 
 def module_files():
@@ -63,14 +114,6 @@ def within(name, *prefixes):
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
 
 
-def core_modules():
-    return [
-        module
-        for module in FILES
-        if not within(module, *(f"keras_attn.{x}" for x in ("training", "serving", "cli")))
-    ]
-
-
 def offenders(modules, forbidden):
     return {
         module: bad for module in modules if (bad := {x for x in everything_imported(module) if forbidden(x)})
@@ -97,14 +140,37 @@ def test_the_reader_sees_the_imports_that_there_are():
     assert "keras" in everything_imported("keras_attn.losses")
 
 
-def test_the_core_knows_neither_training_nor_serving_nor_the_command_line():
-    upper = ("keras_attn.training", "keras_attn.serving", "keras_attn.cli")
-    assert offenders(core_modules(), lambda name: within(name, *upper)) == {}
+def room_of(module):
+    """The index in `ROOMS`, or None for the empty packages and lists of public names at the very top."""
+    names = [name for name in ROOMS if within(module, f"keras_attn.{name}")]
+    return ROOMS.index(max(names, key=len)) if names else None
 
 
-def test_training_knows_neither_serving_nor_the_command_line():
-    upper = ("keras_attn.serving", "keras_attn.cli")
-    assert offenders(modules_under("keras_attn.training"), lambda name: within(name, *upper)) == {}
+def test_imports_point_up_the_list_of_rooms():
+    for module in FILES:
+        for name in everything_imported(module) & FILES.keys():
+            room, other = room_of(module), room_of(name)
+            if room is not None and other is not None:
+                assert other <= room, f"{module} ({ROOMS[room]}) imports {name} ({ROOMS[other]})"
+
+
+def test_every_module_is_in_a_room_and_no_room_is_empty():
+    rooms = {module: room_of(module) for module in FILES}
+    loose = {module for module, room in rooms.items() if room is None}
+    assert loose == {"keras_attn", "keras_attn.training", "keras_attn.serving"}
+    assert {*rooms.values()} - {None} == {*range(len(ROOMS))}
+
+
+@pytest.mark.parametrize("folder", ["keras_attn", "training", "serving", "tests"])
+def test_no_folder_has_more_than_25_modules(folder):
+    counts = Counter(path.parent for path in (ROOT / folder).rglob("*.py"))
+    assert {str(path): count for path, count in counts.items() if count > 25} == {}
+
+
+def test_training_knows_no_serving():
+    assert (
+        offenders(modules_under("keras_attn.training"), lambda name: within(name, "keras_attn.serving")) == {}
+    )
 
 
 def test_serving_knows_neither_keras_nor_the_rest_of_the_package():
@@ -133,10 +199,6 @@ def test_layers_models_and_losses_run_on_any_backend():
 def test_decoding_knows_no_layer_and_no_model():
     known = ("keras", "keras_attn.layers", "keras_attn.models", "keras_attn.tokenizers")
     assert offenders(modules_under("keras_attn.decoding"), lambda name: within(name, *known)) == {}
-
-
-def test_layers_know_no_model():
-    assert offenders(modules_under("keras_attn.layers"), lambda name: within(name, "keras_attn.models")) == {}
 
 
 def test_types_import_nothing():

@@ -2,24 +2,16 @@
 
 import hashlib
 import os
-import shutil
-import tarfile
-import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_attn.training.errors import RunError
 from keras_attn.training.recipe.toml import dump_recipe
-from keras_attn.training.run.run_folder import RunFolder
 
 _PREFIX = "KERAS_DISTRIBUTION_"
 _VARIABLES = tuple(_PREFIX + name for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
-_NEEDED_TO_GO_ON = ("recipe.toml", "tokenizer", "checkpoints", "history.json", "averaged.keras")
-_PIECE = 1 << 24  # bytes that are sent at once
 
 
 class Processes(NamedTuple):
@@ -103,59 +95,6 @@ def check_agreement(processes, recipe, corpus):
             f"The {processes.count} processes have different {' and '.join(differing)}. Expected the same "
             "recipe, the same --set and the same files for all. Copy them from the first machine."
         )
-
-
-@contextmanager
-def shared_run(processes, run, prepare):
-    """A run folder for every process, that all begin with what is in the first one's.
-
-    All processes do all that touches the weights, saving them too: a value of all of them has to be asked for
-    by all of them. Only what the first writes is kept; the others write into a temporary folder. No disk need
-    be shared.
-
-    Args:
-        processes: `Processes`.
-        run: the `RunFolder` of the first.
-        prepare: called in the first process alone, before the others get their copy.
-
-    Yields:
-        The `RunFolder` of this process.
-    """
-    if processes.index == 0:
-        prepare()
-    if processes.count == 1:
-        yield run
-        return
-    with tempfile.TemporaryDirectory(prefix="keras-attn-") as folder:
-        packed, own = Path(folder, "run.tar"), Path(folder, "run")
-        if processes.index == 0:
-            with tarfile.open(packed, "w") as archive:
-                for name in _NEEDED_TO_GO_ON:
-                    if (run.path / name).exists():
-                        archive.add(run.path / name, name)
-        _send(packed, processes)
-        if processes.index:
-            with tarfile.open(packed) as archive:
-                archive.extractall(own, filter="data")
-        packed.unlink()
-        yield RunFolder(own) if processes.index else run
-        shutil.rmtree(own, ignore_errors=True)
-
-
-def _send(path, processes):
-    """Gives every process the file that the first one has at `path`."""
-    from jax.experimental.multihost_utils import broadcast_one_to_all
-
-    first = processes.index == 0
-    # Two numbers, because JAX counts in 32 bits.
-    size = np.array(divmod(path.stat().st_size, _PIECE) if first else (0, 0), np.int32)
-    whole, rest = broadcast_one_to_all(size).tolist()
-    with open(path, "rb" if first else "wb") as file:
-        for length in [_PIECE] * whole + [rest] * bool(rest):
-            piece = np.frombuffer(file.read(length), np.uint8) if first else np.zeros(length, np.uint8)
-            piece = broadcast_one_to_all(piece)
-            if not first:
-                file.write(np.asarray(piece, np.uint8).tobytes())
 
 
 def _digest(texts):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_attn.training.recipe.model_sections import AnyModel, RecurrentModel, with_preset
+from keras_attn.training.recipe.monitors import DECODED, MONITORS
 from keras_attn.training.recipe.section import RecipeError, Section, option
-from keras_attn.training.run.best_epoch import DECODED, MONITORS
 
 
 @dataclass(frozen=True, kw_only=True)

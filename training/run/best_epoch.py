@@ -2,8 +2,7 @@
 
 import math
 
-DECODED = ("val_bleu", "val_chrf", "val_exact_match")  # higher is better; measured by decoding
-MONITORS = ("val_loss", "val_perplexity", *DECODED)
+from keras_attn.training.recipe.monitors import DECODED
 
 
 def ranked(history, monitor):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attn.layers import StepAttention
+from keras_attn.layers.attention.step_attention import StepAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

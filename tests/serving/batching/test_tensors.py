@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_attn.serving.batching.tensors import join_parts, merge, num_rows, split
+from keras_attn.serving.batching.tensors import join_parts, merge, split
 from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.inference.row_options import num_rows
 
 
 def rows(*lists):

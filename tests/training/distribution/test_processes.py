@@ -17,11 +17,11 @@ from keras_attn.training.distribution.processes import (
     Processes,
     check_agreement,
     join_processes,
-    shared_run,
 )
 from keras_attn.training.errors import RunError
 from keras_attn.training.recipe.toml import dump_recipe
 from keras_attn.training.run.run_folder import RunFolder
+from keras_attn.training.run.shared_run import shared_run
 
 SECONDS = 900
 VARIABLES = [f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")]
