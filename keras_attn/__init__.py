@@ -17,7 +17,6 @@ _HOMES = {
     "load_model": "keras_attn.saving",
 }
 _MODULES = (
-    "coverage_loss",
     "decoding",
     "export",
     "layers",

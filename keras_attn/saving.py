@@ -3,11 +3,6 @@
 import keras
 
 # Keras finds a class in a file only where its module has been imported.
-import keras_attn.layers
-import keras_attn.losses
-import keras_attn.metrics
-import keras_attn.models
-import keras_attn.r_drop_loss  # noqa: F401
 
 
 def load_model(path, **options):

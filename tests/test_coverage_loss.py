@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.coverage_loss import coverage_loss
+from keras_attn.losses import coverage_loss
 
 B, T, S = 2, 5, 7
 

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from keras_attn.empty_batch import answer_any_batch
+from keras_attn.text_to_text import answer_any_batch
 
 
 def answer(text, factor):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.losses import SequenceCrossentropy
-from keras_attn.r_drop_loss import RDropCrossentropy
+from keras_attn.losses import RDropCrossentropy, SequenceCrossentropy
 
 B, T, V = 3, 5, 7
 

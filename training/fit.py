@@ -5,8 +5,7 @@ from functools import partial
 
 import keras
 
-from keras_attn.losses import SequenceCrossentropy
-from keras_attn.r_drop_loss import RDropCrossentropy
+from keras_attn.losses import RDropCrossentropy, SequenceCrossentropy
 from keras_attn.training.callbacks.checkpoint_keeper import CheckpointKeeper
 from keras_attn.training.callbacks.decoding_metrics import DecodingMetrics
 from keras_attn.training.callbacks.interrupted_epoch import InterruptedEpoch

@@ -184,7 +184,7 @@ def _draw(run, rest, questions):
     from rich.console import Console
 
     from keras_attn.visualize import alignment_html, alignment_table
-    from keras_attn.visualize.alignments import from_arrays
+    from keras_attn.visualize.alignment import from_arrays
 
     arrays = rest.predict({"text": questions}, signature_name="align")
     answered = rest.predict({"text": questions})

@@ -39,8 +39,7 @@ def _pairs(run, recipe, part):
 
 def _evaluate(run, recipe, part, pairs, checkpoint, decoding):
     from keras_attn.training.data.encoded_pairs import check_lengths
-    from keras_attn.training.evaluation.evaluate import evaluate
-    from keras_attn.training.evaluation.length_buckets import scores_by_length
+    from keras_attn.training.evaluation.evaluate import evaluate, scores_by_length
 
     text_to_text = run.text_to_text(checkpoint, **decoding)
     check_lengths(pairs, text_to_text.source_tokenizer, text_to_text.max_source_length, part)

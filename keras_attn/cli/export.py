@@ -68,7 +68,7 @@ def _saved_model(run, checkpoint, base_path, version, in_graph_batching, **optio
 
 
 def _ctranslate2(run, checkpoint, base_path, version, **options):
-    from keras_attn.export.ctranslate2_version import export_ctranslate2
+    from keras_attn.export.ctranslate2 import export_ctranslate2
 
     try:
         path = export_ctranslate2(run.text_to_text(checkpoint), base_path, version)

@@ -53,7 +53,7 @@ def _show_alignments(text_to_text, texts, in_terminal, html_path):
     from rich.console import Console
 
     from keras_attn.visualize import alignment_html, alignment_table
-    from keras_attn.visualize.alignments import from_arrays
+    from keras_attn.visualize.alignment import from_arrays
 
     examples = []
     for begin in range(0, len(texts), _TEXTS_A_BATCH):

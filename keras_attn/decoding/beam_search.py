@@ -4,10 +4,8 @@ from numbers import Integral
 
 import tensorflow as tf
 
-from keras_attn.decoding.beam import NOTHING, Beam, Ended, grown, held
-from keras_attn.decoding.beam_results import best_of
+from keras_attn.decoding.beam import NOTHING, Beam, Ended, best_of, common_prefix, grown, held
 from keras_attn.decoding.penalties import coverage_penalty
-from keras_attn.decoding.settled import common_prefix
 from keras_attn.decoding.task import per_row
 from keras_attn.decoding.top_k import top_k
 

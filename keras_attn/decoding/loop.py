@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_attn.decoding.checks import check_decoder, check_state, check_step, check_strategy, source_ids
-from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.decoder_state import reordered, spread
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.processing import checked_processors, choices_of
+from keras_attn.decoding.results import Decoded
 from keras_attn.decoding.task import make_task, token_id
 
 

@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_attn.decoding.choices import Choices
-from keras_attn.decoding.decoded import Decoded
 from keras_attn.decoding.draft import go_on_after, propose
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.independent import Hypotheses
+from keras_attn.decoding.processing import Choices
+from keras_attn.decoding.results import Decoded
 from keras_attn.decoding.task import make_task, token_id
 
 

@@ -3,8 +3,7 @@
 from keras_attn.models.convolutional import ConvolutionalSeq2Seq
 from keras_attn.models.language_model import TransformerLanguageModel
 from keras_attn.models.recurrent import RecurrentSeq2Seq
-from keras_attn.models.scheduled_sampling import ScheduledSampling
-from keras_attn.models.teacher_forcing_schedule import TeacherForcingSchedule
+from keras_attn.models.scheduled_sampling import ScheduledSampling, TeacherForcingSchedule
 from keras_attn.models.transformer import TransformerSeq2Seq
 
 __all__ = [

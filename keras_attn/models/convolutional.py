@@ -5,9 +5,8 @@ from keras import ops
 
 from keras_attn.layers.embedding.token_embedding import PAD_ID
 from keras_attn.models.convolutional_parts import make_parts, plain_settings
-from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
 from keras_attn.models.known_arguments import check_known
-from keras_attn.models.seq2seq import fitting
+from keras_attn.models.seq2seq import fitting, from_settings, with_frozen_layers
 from keras_attn.protocols import Step
 
 _HALF = 0.5**0.5

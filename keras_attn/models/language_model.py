@@ -6,7 +6,6 @@ from keras import ops
 from keras_attn.checks.sizes import check_count
 from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.layers.embedding.token_embedding import PAD_ID
-from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
 from keras_attn.models.known_arguments import check_known
 from keras_attn.models.prompt import (
     AfterPrompt,
@@ -16,7 +15,7 @@ from keras_attn.models.prompt import (
     mask_and_positions,
     some_places,
 )
-from keras_attn.models.seq2seq import fitting
+from keras_attn.models.seq2seq import fitting, from_settings, with_frozen_layers
 from keras_attn.models.transformer_parts import (
     alignment_of,
     check_alignment,

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_attn.models.frozen_layers import from_settings, with_frozen_layers
 from keras_attn.models.known_arguments import check_known
 from keras_attn.models.recurrent_parts import encode, make_parts
+from keras_attn.models.seq2seq import from_settings, with_frozen_layers
 from keras_attn.protocols import Step
 
 

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
-from keras_attn.serving.client.client_json import from_json, to_json
 from keras_attn.serving.client.connection import Connection
 from keras_attn.serving.client.errors import ServerError, error_text
-from keras_attn.serving.client.json_values import check_rows
+from keras_attn.serving.client.json_values import check_rows, from_json, to_json
 from keras_attn.serving.client.stream import StreamEvent, stream_events
 
 _POLL_S = 0.1

@@ -31,9 +31,8 @@ except ModuleNotFoundError as error:
 from google.protobuf import json_format, message_factory
 
 from keras_attn.serving.client.arrays import only_input, to_array
-from keras_attn.serving.client.client_json import to_json
 from keras_attn.serving.client.errors import ServerError
-from keras_attn.serving.client.json_values import check_rows
+from keras_attn.serving.client.json_values import check_rows, to_json
 from keras_attn.serving.grpc.retry_hints import seconds_to_wait
 from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, meta_graph_pb2
 from keras_attn.serving.json.examples import read_examples

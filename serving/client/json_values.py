@@ -1,6 +1,8 @@
-"""What may be given to `predict` of either client; standard library only."""
+"""Values that `predict` of a client accepts, and their JSON; standard library only."""
 
 from __future__ import annotations
+
+import base64
 
 
 def check_rows(inputs: object, method: str = "predict") -> None:
@@ -20,3 +22,27 @@ def check_rows(inputs: object, method: str = "predict") -> None:
             f" {{name of the input: {text!r}}} where the model takes one text without rows."
             f" Received: {type(inputs).__name__}."
         )
+
+
+def to_json(value: object) -> object:
+    """Converts nested lists, tuples, dicts, arrays and tensors; bytes become base64 objects."""
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if hasattr(value, "numpy"):  # a TensorFlow tensor
+        return to_json(value.numpy())
+    return to_json(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def from_json(value: object) -> object:
+    """Converts parsed JSON; base64 objects become bytes."""
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"b64"}:
+        return base64.b64decode(value["b64"])
+    return {key: from_json(item) for key, item in value.items()}

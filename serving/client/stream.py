@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from keras_attn.serving.client.client_json import from_json
 from keras_attn.serving.client.connection import Connection
 from keras_attn.serving.client.errors import ServerError, error_text
+from keras_attn.serving.client.json_values import from_json
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One loaded version of one model."""
+"""One loaded version of one model, and the session that runs it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from keras_attn.serving.caller import current_caller
 from keras_attn.serving.inference.row_options import with_value_each_row
 from keras_attn.serving.inference.signatures import Signature, read_signature
 from keras_attn.serving.inference.stream_reader import refuse_to_wait, stream_reader
-from keras_attn.serving.inference.threads import INTER_OP_THREADS, INTRA_OP_THREADS
 from keras_attn.serving.limits import Limits
 from keras_attn.serving.monitoring.metric_definitions import RUNTIME_LATENCY
 from keras_attn.serving.monitoring.metrics import Metrics
+
+# One thread an op: concurrent requests then stay off each other's cores, which decoding with its many small
+# ops gains most from. `tests/benchmarks/serving_threads.py` compares the settings.
+INTRA_OP_THREADS = 1
+# As many ops at once, over all requests, as TensorFlow finds cores. A negative number would let each request
+# compute in the thread that it came in.
+INTER_OP_THREADS = 0
 
 
 @dataclass(frozen=True)

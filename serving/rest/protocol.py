@@ -10,7 +10,7 @@ from httptools import HttpParserError, HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from keras_attn.serving.caller import Caller
-from keras_attn.serving.rest.html_pages import html_page
+from keras_attn.serving.rest.reply import html_page
 
 _REQUEST_LINE = re.compile(rb"\w+ \S+ HTTP/\d")
 

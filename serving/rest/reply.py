@@ -1,12 +1,21 @@
-"""Answers of the REST API: status, body, headers."""
+"""Replies of the REST interface: status, body, headers."""
 
 from __future__ import annotations
 
+import http
 from dataclasses import dataclass
 
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.json.text import string_text
-from keras_attn.serving.rest.html_pages import html_page
+
+
+def html_page(status: int) -> bytes:
+    """Returns the page for a status, such as 404."""
+    phrase = http.HTTPStatus(status).phrase
+    return (
+        f"<HTML><HEAD>\n<TITLE>{status} {phrase}</TITLE>\n</HEAD><BODY>\n<H1>{phrase}</H1>\n</BODY></HTML>\n"
+    ).encode()
+
 
 HTTP_STATUS = {
     Code.OK: 200,

@@ -8,8 +8,7 @@ from keras_attn.serving.batching.parameters import BatchingParameters, read_batc
 from keras_attn.serving.batching.wrapping import Batching
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.grpc.server import GrpcSettings
-from keras_attn.serving.inference.servable import SessionSettings
-from keras_attn.serving.inference.threads import INTER_OP_THREADS, INTRA_OP_THREADS
+from keras_attn.serving.inference.servable import INTER_OP_THREADS, INTRA_OP_THREADS, SessionSettings
 from keras_attn.serving.limits import Limits
 from keras_attn.serving.models.loading import SavedModelLoader
 from keras_attn.serving.models.manager import ModelManager

@@ -7,7 +7,7 @@ One server process for each setting of `--tensorflow_intra_op_parallelism` (thre
 all with the small Transformer of `serving_load.py`. The servers take turns, `--rounds` times; those that
 wait do nothing. Prints a Markdown table: requests a second in the median round, their ratio to TensorFlow's
 own default (both as many as there are cores) in the same run, and how long a request took, over all rounds.
-The server's own default stands in `serving/inference/threads.py`.
+The server's own default stands in `serving/inference/servable.py`.
 """
 
 import argparse

@@ -29,13 +29,10 @@ ROOMS = (
     "layers",
     "losses",
     "metrics",
-    "r_drop_loss",
-    "coverage_loss",
     "models",
     "saving",
     "tokenizers",
     "decoding",
-    "empty_batch",
     "text_to_text",
     "export.packed",
     "export.service",
@@ -73,7 +70,7 @@ ROOMS = (
     "cli",
 )
 # Run on every backend of Keras.
-PURE = ("ops", "checks", "layers", "losses", "metrics", "r_drop_loss", "coverage_loss", "models", "saving")
+PURE = ("ops", "checks", "layers", "losses", "metrics", "models", "saving")
 
 
 def module_files():

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.decoding import BeamSearch, GNMTLengthPenalty, Greedy, Sampling, decode
-from keras_attn.decoding.beam import Beam, Ended
-from keras_attn.decoding.settled import common_prefix
+from keras_attn.decoding.beam import Beam, Ended, common_prefix
 from keras_attn.decoding.task import Task
 
 from ..few import few

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.decoding.stateless_uniform import stateless_uniform
+from keras_attn.decoding.sampling import stateless_uniform
 
 
 def chi_square(observed):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn import TextToText
-from keras_attn.export.ctranslate2_version import export_ctranslate2, vocabulary
+from keras_attn.export.ctranslate2 import export_ctranslate2, vocabulary
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.tokenizers import CharacterTokenizer
 

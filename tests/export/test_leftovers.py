@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from keras_attn.export import leftovers
-from keras_attn.export.leftovers import remove_leftovers, temporary_folder
+from keras_attn.export import versions
+from keras_attn.export.versions import remove_leftovers, temporary_folder
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def dead():
 
 
 def left(folder, process, name="m-3", host=None):
-    path = folder / f".{name}-{host or leftovers._host()}-{process}-abc_1234"
+    path = folder / f".{name}-{host or versions._host()}-{process}-abc_1234"
     path.mkdir()
     (path / "saved_model.pb").write_text("half")
     return path
@@ -31,7 +31,7 @@ def left(folder, process, name="m-3", host=None):
 def test_a_folder_is_there_while_the_block_runs(tmp_path):
     with temporary_folder(tmp_path, "m-3") as path:
         assert path.parent == tmp_path
-        assert path.name.startswith(f".m-3-{leftovers._host()}-{os.getpid()}-")
+        assert path.name.startswith(f".m-3-{versions._host()}-{os.getpid()}-")
         remove_leftovers(tmp_path, r"m-\d+")
         assert path.is_dir()
     assert list(tmp_path.iterdir()) == []
@@ -52,7 +52,7 @@ def test_all_others_are_left_alone(tmp_path, dead):
         left(tmp_path, dead, name="m-x"),
         left(tmp_path, dead).rename(tmp_path / "m-3"),
     ]
-    file = tmp_path / f".m-3-{leftovers._host()}-{dead}-file"
+    file = tmp_path / f".m-3-{versions._host()}-{dead}-file"
     file.write_text("no folder")
     remove_leftovers(tmp_path, r"m-\d+")
     assert all(path.is_dir() for path in paths)
@@ -75,7 +75,7 @@ def test_a_process_of_somebody_else_is_alive(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", refuse)
-    assert leftovers._is_alive(7)
+    assert versions._is_alive(7)
 
 
 def test_a_file_system_without_locks(tmp_path, dead, monkeypatch):

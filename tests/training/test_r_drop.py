@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn.losses import SequenceCrossentropy
-from keras_attn.r_drop_loss import RDropCrossentropy
+from keras_attn.losses import RDropCrossentropy, SequenceCrossentropy
 from keras_attn.training.batches.batches import Batches
 from keras_attn.training.batches.repeated_rows import with_every_row_twice
 from keras_attn.training.batches.token_batches import TokenBatches

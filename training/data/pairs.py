@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_attn.training.data.dataset_libraries import hugging_face_rows, tfds_rows
-from keras_attn.training.data.json_lines import json_rows
-from keras_attn.training.data.table_files import aligned_rows, csv_rows, tsv_rows
+from keras_attn.training.data.table_files import aligned_rows, csv_rows, json_rows, tsv_rows
 from keras_attn.training.data.text_files import DataError, Row, find_file, shown
 from keras_attn.training.recipe.recipe import PairsSpec
 

@@ -6,10 +6,6 @@ import zipfile
 import keras
 
 # A saved model finds its classes only where these have been imported.
-import keras_attn.losses
-import keras_attn.metrics
-import keras_attn.models
-import keras_attn.r_drop_loss  # noqa: F401
 from keras_attn.training.evaluation.translator import in_float32
 from keras_attn.training.from_recipe import optimizer  # noqa: F401
 

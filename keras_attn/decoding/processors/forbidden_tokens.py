@@ -1,6 +1,9 @@
-"""Tokens that are never written."""
+"""Tokens and sequences of tokens that are never written."""
 
+import numpy as np
 import tensorflow as tf
+
+from keras_attn.decoding.token_marks import check_ids, marked_tokens
 
 
 class SuppressedTokens:
@@ -36,3 +39,55 @@ class SuppressedTokens:
         vocabulary = tf.range(partial.vocabulary_size)[:, None]  # [V, 1]
         listed = tf.reduce_any(tf.equal(self.ids[..., None, :], vocabulary), axis=-1)  # [V] or [B, V]
         return listed[None, None] if self.ids.shape.rank == 1 else listed[:, None]
+
+
+# What no token equals; in a sequence it stands for any token.
+_ANY = -1
+_NONE = -2
+
+
+class BadWords:
+    """Forbids the last token of a sequence right after the others.
+
+    Args:
+        sequences: a list of lists of ids, each of at least one id.
+
+    Raises:
+        ValueError: for no sequence, an empty one, or an id that the vocabulary does not have.
+
+    Example:
+
+    >>> from keras_attn.decoding import BadWords, decode
+    >>> from keras_attn.models import RecurrentSeq2Seq
+    >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
+    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, processors=[BadWords([[7], [5, 9, 4]])])
+    >>> 7 in decoded.tokens.numpy()
+    False
+
+    All sequences are compared at once, so that a hundred cost little more than one.
+    """
+
+    def __init__(self, sequences):
+        sequences = [list(sequence) for sequence in sequences]
+        if not sequences or not all(sequences):
+            raise ValueError(
+                "`sequences` must hold the ids of words. Expected at least one list, none of them empty. "
+                f"Received: {sequences}."
+            )
+        check_ids("sequences", np.concatenate([np.ravel(words) for words in sequences]), None)
+        self.longest = max(map(len, sequences)) - 1
+        firsts = [[_ANY] * (self.longest + 1 - len(words)) + words[:-1] for words in sequences]
+        self.firsts = np.array(firsts, np.int32).reshape(len(sequences), self.longest)  # [W, n]
+        self.lasts = np.array([words[-1] for words in sequences], np.int32)  # [W]
+
+    def forbid(self, partial):
+        """Boolean `[B, K, V]`."""
+        check_ids("sequences", self.lasts, partial.vocabulary_size)
+        tokens = partial.tokens
+        shape = tf.shape(tokens)
+        padded = tf.pad(tokens, [[0, 0], [0, 0], [self.longest, 0]], constant_values=_NONE)
+        written = padded[:, :, shape[2] :]  # [B, K, n]
+        equal = (self.firsts == _ANY) | tf.equal(written[:, :, None], self.firsts)  # [B, K, W, n]
+        begun = tf.reduce_all(equal, axis=-1)  # [B, K, W]
+        lasts = tf.broadcast_to(tf.constant(self.lasts), tf.shape(begun))
+        return marked_tokens(lasts, begun, partial.vocabulary_size)

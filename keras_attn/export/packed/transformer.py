@@ -6,8 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.packed.blocks import PackedCrossAttention, PackedFeedForward, PackedSelfAttention
-from keras_attn.export.packed.heads import PackedRotary
-from keras_attn.export.packed.packed_heads import PackedHeads
+from keras_attn.export.packed.heads import PackedHeads, PackedRotary
 from keras_attn.export.packed.products import (
     PackedDense,
     StoredOnce,

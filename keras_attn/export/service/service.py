@@ -10,12 +10,10 @@ from keras_attn.decoding import (
     TargetPrefix,
     score,
 )
-from keras_attn.empty_batch import answer_any_batch
 from keras_attn.export.service.encoder_states import encoder_states
-from keras_attn.export.service.events import NO_STREAM, EventQueue
 from keras_attn.export.service.request_options import checked_option, given_lengths, masked_ids, of_each_row
-from keras_attn.export.service.stream_events import put_last, text_events
-from keras_attn.text_to_text import is_empty
+from keras_attn.export.service.stream_events import NO_STREAM, EventQueue, put_last, text_events
+from keras_attn.text_to_text import answer_any_batch, is_empty
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
 

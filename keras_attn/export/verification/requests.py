@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attn.export.service.events import NO_STREAM
 from keras_attn.export.service.signatures import INPUTS
+from keras_attn.export.service.stream_events import NO_STREAM
 from keras_attn.tokenizers import special_ids
 
 # Settings that are tried, one after the other.

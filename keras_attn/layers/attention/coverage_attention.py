@@ -21,7 +21,7 @@ class CoverageAttention(BahdanauAttention):
 
     The T queries of a call are taken in order. See et al. also have a bias inside the tanh, as
     `normalize=True` gives it. Their coverage loss, of the returned weights, is
-    `keras_attn.coverage_loss.coverage_loss`. Keras has no such layer: `keras.layers.AdditiveAttention`
+    `keras_attn.losses.coverage_loss`. Keras has no such layer: `keras.layers.AdditiveAttention`
     forgets what it did.
 
     Args:

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_attn.layers.attention.attention_heads import AttentionHeads
+from keras_attn.layers.attention.multi_head_projections import AttentionHeads
 from keras_attn.ops.heads import both_masks, four_axes, merge_hypotheses, zero_unseen
 from keras_attn.ops.masks import causal_mask, seen_queries
 from keras_attn.ops.scores import grouped_dot_logits, grouped_weighted_sum, softmax_of_kept

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.export.packed.packed_heads import PackedHeads
+from keras_attn.export.packed.heads import PackedHeads
 
 BATCH, H, E = 3, 5, 7
 

@@ -9,9 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_attn import TextToText
-from keras_attn.export.service.events import Event, EventQueue
 from keras_attn.export.service.service import Service
-from keras_attn.export.service.stream_events import text_events
+from keras_attn.export.service.stream_events import Event, EventQueue, text_events
 from keras_attn.export.verification.backends import SessionWay
 from keras_attn.export.verification.streams import check_streams
 from keras_attn.export.verification.tolerance import FixedTolerance

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from keras_attn.serving import AsyncClient, Client, ServerError
-from keras_attn.serving.client.client_json import from_json, to_json
+from keras_attn.serving.client.json_values import from_json, to_json
 
 from ...scripted_server import scripted_server
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from keras_attn.training.evaluation.evaluate import corpus_scores
-from keras_attn.training.evaluation.length_buckets import scores_by_length
+from keras_attn.training.evaluation.evaluate import corpus_scores, scores_by_length
 
 PAIRS = [
     ("a b c", "the cat sat on a mat"),
