@@ -1,0 +1,22 @@
+"""Names for the types of public signatures. Aliases only: no framework is imported.
+
+Keras gives each backend's tensors their own class and has no type that covers them all, so that a checker
+reads `Tensor` as `Any`; the shapes are in the docstrings.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+# A tensor of the backend, a symbolic `keras.KerasTensor`, or numbers that `keras.ops.convert_to_tensor` takes.
+Tensor: TypeAlias = Any
+# Tensors in a tuple, list, dictionary or named tuple, nested to any depth.
+Nested: TypeAlias = Any
+# A size is None where it is known only at run time.
+Shape: TypeAlias = tuple[int | None, ...]
+# What `get_config` returns and `from_config` takes.
+Config: TypeAlias = dict[str, Any]
+# Of `keras.activations` and `keras.initializers`: a name, a configuration or a function.
+Activation: TypeAlias = str | Callable[[Tensor], Tensor]
+Initializer: TypeAlias = str | Config | Callable[..., Tensor]
+StrPath: TypeAlias = str | os.PathLike[str]
