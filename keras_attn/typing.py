@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-# A tensor of the backend, a symbolic `keras.KerasTensor`, or numbers that `keras.ops.convert_to_tensor` takes.
+# A tensor of the backend, a symbolic `keras.KerasTensor`, or what `keras.ops.convert_to_tensor` takes.
 Tensor: TypeAlias = Any
 # Tensors in a tuple, list, dictionary or named tuple, nested to any depth.
 Nested: TypeAlias = Any
