@@ -109,6 +109,22 @@ class Processor(Protocol):
         """The last word: what is forbidden, given what all others forbid (None for nothing)."""
 
 
+class LengthPenalty(Protocol):
+    """The divisor of a hypothesis' log-probability, e.g. `keras_attn.decoding.GNMTLengthPenalty`.
+
+    It is positive and monotonic in the length. `keras_attn.decoding.BeamSearch` only calls it; an export
+    also lets each request set the strength.
+    """
+
+    strength: float  # default of the requests
+
+    def __call__(self, length: Any, ended: bool = True) -> Any:
+        """The divisor `[]` or `[B, 1]` for lengths, float `[]` or `[B, 1]`; `ended`: by the end token."""
+
+    def with_strength(self, strength: Any) -> "LengthPenalty":
+        """The same penalty with another strength, a number or float `[B]`; 0 divides by 1."""
+
+
 class Tokenizer(Protocol):
     """Strings to ids and back, in graph. Ids 0 to 3 are those of `keras_attn.tokenizers.special_ids`.
 

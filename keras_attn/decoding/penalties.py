@@ -62,6 +62,15 @@ class GNMTLengthPenalty:
     def __init__(self, alpha=0.6):
         self.alpha = alpha
 
+    @property
+    def strength(self):
+        """`alpha`."""
+        return self.alpha
+
+    def with_strength(self, strength):
+        """The same penalty with another `alpha`, a number or float `[B]`."""
+        return GNMTLengthPenalty(strength)
+
     def __call__(self, length, ended=True):
         """The divisor of a hypothesis.
 
@@ -100,6 +109,15 @@ class PowerLengthPenalty:
     def __init__(self, power=1.0, count_end=True):
         self.power = power
         self.count_end = count_end
+
+    @property
+    def strength(self):
+        """`power`."""
+        return self.power
+
+    def with_strength(self, strength):
+        """The same penalty with another `power`, a number or float `[B]`."""
+        return PowerLengthPenalty(strength, self.count_end)
 
     def __call__(self, length, ended=True):
         """The divisor of a hypothesis: see `GNMTLengthPenalty.__call__`."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_attn.export.service.signatures import INPUTS, signature_defaults, signature_names
+from keras_attn.export.service.signatures import INPUTS, signature_names
 from keras_attn.export.verification.requests import example_texts
 from keras_attn.tokenizers.token_ids import token_ids
 
@@ -50,10 +50,9 @@ def write_warmup_requests(folder, requests):
 
 
 def _inputs(service, name, text, batch_size):
-    inputs = {"text": text, "target": tf.constant([""]), "wait": tf.constant([False])}
-    inputs |= signature_defaults(service, name)
     ids = token_ids(service.text_to_text.source_tokenizer, text, service.text_to_text.max_source_length)
-    inputs |= {"ids": ids[:, :-1], "lengths": tf.fill([1], tf.shape(ids)[1] - 1)}
+    inputs = {key: tf.constant([service.defaults[key]], spec.dtype) for key, spec in INPUTS[name].items()}
+    inputs |= {"text": text, "ids": ids[:, :-1], "lengths": tf.fill([1], tf.shape(ids)[1] - 1)}
     return {key: tf.repeat(inputs[key], batch_size, axis=0) for key in INPUTS[name]}
 
 

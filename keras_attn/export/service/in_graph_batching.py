@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_attn.export.service.request_options import of_each_row
+from keras_attn.export.service.rows import of_each_row
 
 
 class InGraphBatching(NamedTuple):

@@ -2,17 +2,11 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding import (
-    BeamSearch,
-    GNMTLengthPenalty,
-    PowerLengthPenalty,
-    Sampling,
-    TargetPrefix,
-    score,
-)
+from keras_attn.decoding import BeamSearch, GNMTLengthPenalty, Sampling, TargetPrefix, score
 from keras_attn.export.service.encoder_states import encoder_states
-from keras_attn.export.service.request_options import checked_option, given_lengths, masked_ids, of_each_row
-from keras_attn.export.service.stream_events import NO_STREAM, EventQueue, put_last, text_events
+from keras_attn.export.service.options import OPTIONS, checked_option
+from keras_attn.export.service.rows import given_lengths, masked_ids, of_each_row
+from keras_attn.export.service.stream_events import EventQueue, put_last, text_events
 from keras_attn.text_to_text import answer_any_batch, is_empty
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
@@ -46,17 +40,8 @@ class Service:
         self.beam_size = beam.beam_size if beam_size is None else beam_size
         self.num_hypotheses = self.beam_size if num_hypotheses is None else num_hypotheses
         self.beam = beam
-        # What an input is where a request leaves it out.
-        self.defaults = {
-            "max_length": text_to_text.max_length,
-            "length_penalty": _strength(beam.length_penalty),
-            "target_prefix": "",
-            "temperature": 1.0,
-            "top_k": 0,
-            "top_p": 1.0,
-            "seed": 0,
-            "stream": NO_STREAM,
-        }
+        self.length_penalty = _adjustable(beam.length_penalty)
+        self.defaults = {name: option.default_of(self) for name, option in OPTIONS.items()}
         self._events = EventQueue()
         self._search(self.defaults["length_penalty"])  # raises now what it would raise in a signature
 
@@ -71,9 +56,7 @@ class Service:
             A dictionary of outputs, all with the batch first.
         """
         order = sorted(inputs, key=lambda key: key not in ("text", "ids"))  # these say how many rows
-        fillers = {"text": "", "target": "", "ids": special_ids.PAD, "lengths": 0, "wait": False}
-        fillers |= self.defaults
-        return answer_any_batch(getattr(self, name), {key: inputs[key] for key in order}, fillers)
+        return answer_any_batch(getattr(self, name), {key: inputs[key] for key in order}, self.defaults)
 
     def serving_default(self, text):
         """The best text of each text `[B]`: `text` `[B]` and `score` `[B]`, as `TextToText.translate`."""
@@ -313,11 +296,10 @@ class Service:
 
     def _search(self, strength):
         beam = self.beam
-        penalty = _with_strength(beam.length_penalty, strength)
         return BeamSearch(
             self.beam_size,
             self.num_hypotheses,
-            penalty,
+            self.length_penalty.with_strength(strength),
             beam.coverage_penalty,
             beam.early_stopping,
             beam.patience,
@@ -331,19 +313,14 @@ def _with_room(max_length, prefix):
     return required(max_length, lengths <= max_length, message, tf.reduce_max(lengths))
 
 
-def _strength(penalty):
-    """What `length_penalty` stands for in a request, where it is left out."""
+def _adjustable(penalty):
+    """The length penalty of a strategy, whose strength a request may set."""
     if penalty is None:
-        return 0.0
-    if isinstance(penalty, GNMTLengthPenalty | PowerLengthPenalty):
-        return penalty.alpha if isinstance(penalty, GNMTLengthPenalty) else penalty.power
+        return GNMTLengthPenalty(0.0)
+    if hasattr(penalty, "strength") and hasattr(penalty, "with_strength"):
+        return penalty
     raise ValueError(
-        "`length_penalty` of the strategy has no strength that a request could set. Expected "
-        f"GNMTLengthPenalty, PowerLengthPenalty or None. Received: {penalty!r}."
+        "`length_penalty` of the strategy has no strength that a request could set. Expected a "
+        f"keras_attn.protocols.LengthPenalty or None. Received: {penalty!r}. Add an attribute `strength` and "
+        "a method `with_strength(strength)`."
     )
-
-
-def _with_strength(penalty, strength):
-    if isinstance(penalty, PowerLengthPenalty):
-        return PowerLengthPenalty(strength, penalty.count_end)
-    return GNMTLengthPenalty(strength)

@@ -7,50 +7,40 @@ import tensorflow as tf
 
 from keras_attn.export.service.encoder_states import has_encoder_states
 from keras_attn.export.service.in_graph_batching import batched
+from keras_attn.export.service.options import OPTIONS
 from keras_attn.export.service.traced_decoder import with_traced_decoder
 
-_TEXT = tf.TensorSpec([None], tf.string)
-_INTEGER = tf.TensorSpec([None], tf.int32)
-_NUMBER = tf.TensorSpec([None], tf.float32)
-_STREAM = {"stream": tf.TensorSpec([None], tf.int64)}
-_SAMPLING = {
-    "temperature": _NUMBER,
-    "top_k": _INTEGER,
-    "top_p": _NUMBER,
-    "seed": tf.TensorSpec([None], tf.int64),
+# Inputs of each signature, by the name of the method of `Service` that answers it: those that a request must
+# have, and those that take their defaults.
+_INPUTS = {
+    "serving_default": (("text",), ()),
+    "n_best": (("text",), ("max_length", "length_penalty", "target_prefix")),
+    "sample": (
+        ("text",),
+        ("stream", "temperature", "top_k", "top_p", "seed", "max_length", "target_prefix"),
+    ),
+    "stream": (("text",), ("stream", "max_length", "target_prefix")),
+    "stream_events": (("wait",), ()),
+    "score": (("text", "target"), ()),
+    "align": (("text",), ("target",)),
+    "decode_ids": (("ids", "lengths"), ("max_length",)),
+    "encode": (("text",), ()),
 }
-_LIMITS = {"max_length": _INTEGER, "target_prefix": _TEXT}
-
-# What each signature takes, by the name of the method of `Service` that answers it.
+# The same as a `tf.TensorSpec` for each input.
 INPUTS = {
-    "serving_default": {"text": _TEXT},
-    "n_best": {"text": _TEXT, "max_length": _INTEGER, "length_penalty": _NUMBER, "target_prefix": _TEXT},
-    "sample": {"text": _TEXT, **_STREAM, **_SAMPLING, **_LIMITS},
-    "stream": {"text": _TEXT, **_STREAM, **_LIMITS},
-    "stream_events": {"wait": tf.TensorSpec([None], tf.bool)},
-    "score": {"text": _TEXT, "target": _TEXT},
-    "align": {"text": _TEXT, "target": _TEXT},
-    "decode_ids": {
-        "ids": tf.TensorSpec([None, None], tf.int32),
-        "lengths": _INTEGER,
-        "max_length": _INTEGER,
-    },
-    "encode": {"text": _TEXT},
+    name: {key: OPTIONS[key].spec for key in (*required, *optional)}
+    for name, (required, optional) in _INPUTS.items()
 }
-
-# Ids of different widths cannot be joined, and whoever waits must not hold up others; everything else is one
-# value a row.
-_NEVER_JOINED = ("decode_ids", "stream_events")
 
 
 def signature_names(service):
-    """The signatures that a service can have: all, but for `encode` where the encoder is not known."""
+    """Names of the signatures of a service: all, without `encode` where the model has none."""
     encodes = has_encoder_states(service.text_to_text.model)
     return [name for name in INPUTS if encodes or name != "encode"]
 
 
 def signature_defaults(service, name):
-    """What a server fills in where a request leaves an input out.
+    """Values that a server fills in for inputs that a request omits.
 
     Args:
         service: a `Service`.
@@ -60,10 +50,8 @@ def signature_defaults(service, name):
         A dictionary of input name to a tensor `[1]`. One value for all rows, so that it fits any request;
         where a server joins requests to batches, requests of one row keep fitting.
     """
-    # To score a target there has to be one; to align, it may be left to the model.
-    defaults = service.defaults | ({"target": ""} if name == "align" else {})
-    inputs = INPUTS[name]
-    return {key: tf.constant([defaults[key]], inputs[key].dtype) for key in inputs if key in defaults}
+    _, optional = _INPUTS[name]
+    return {key: tf.constant([service.defaults[key]], OPTIONS[key].dtype) for key in optional}
 
 
 def signature_functions(service, batching=None):
@@ -79,7 +67,7 @@ def signature_functions(service, batching=None):
     service, functions = with_traced_decoder(service), {}
     for name in signature_names(service):
         answer = partial(service.answer, name)
-        if batching is not None and name not in _NEVER_JOINED:
+        if batching is not None and all(OPTIONS[key].joinable for key in INPUTS[name]):
             answer = batched(answer, service, batching)
         functions[name] = _traceable(answer, INPUTS[name], signature_defaults(service, name))
     return functions

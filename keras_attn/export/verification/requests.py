@@ -1,17 +1,14 @@
-"""What an export is asked to check it: every input of every signature, different from row to row."""
+"""Requests that check an export: every input of every signature, different from row to row."""
 
 import numpy as np
 import tensorflow as tf
 
+from keras_attn.export.service.options import OPTIONS
 from keras_attn.export.service.signatures import INPUTS
-from keras_attn.export.service.stream_events import NO_STREAM
 from keras_attn.tokenizers import special_ids
 
-# Settings that are tried, one after the other.
-_TEMPERATURES, _TOP_K, _TOP_P = (1.0, 0.5, 2.0), (0, 5, 1, 0), (1.0, 0.9)
-_LENGTH_PENALTIES, _PREFIXES = (0.0, 0.6, 1.0), 3
-# Where a length can be asked for: `serving_default` goes on to the model's largest, by the same loop.
-_LONGEST_ASKED = 32
+# Every third row has a prefix.
+_PREFIXES = 3
 
 
 def example_texts(tokenizer, max_tokens, lengths=(1, 3, 8, 32)):
@@ -51,19 +48,11 @@ def questions(texts, targets, tokenizers, max_length):
     starts = [_first_tokens(target_tokenizer, text, min(2, max_length - 1)) for text in targets]
     prefixes = [text if row % _PREFIXES == 1 else b"" for row, text in enumerate(starts)]
     ids = source_tokenizer.encode(tf.constant(texts, tf.string))
-    longest = min(max_length, _LONGEST_ASKED)
-    of = {
+    of = {name: _cycled(option, count, max_length) for name, option in OPTIONS.items()}
+    of |= {
         "text": _strings(texts),
         "target": _strings(targets),
         "target_prefix": _strings(prefixes),
-        "max_length": np.array([longest - row % min(3, longest) for row in range(count)], np.int32),
-        "length_penalty": _cycled(_LENGTH_PENALTIES, count, np.float32),
-        "temperature": _cycled(_TEMPERATURES, count, np.float32),
-        "top_k": _cycled(_TOP_K, count, np.int32),
-        "top_p": _cycled(_TOP_P, count, np.float32),
-        "seed": np.arange(count, dtype=np.int64),
-        "stream": np.full(count, NO_STREAM, np.int64),
-        "wait": np.zeros(count, bool),
         "ids": ids.to_tensor(special_ids.PAD).numpy(),
         "lengths": ids.row_lengths().numpy().astype(np.int32),
     }
@@ -85,8 +74,10 @@ def _first_tokens(tokenizer, text, count):
     return _longest(tokenizer, ids[:count], count)
 
 
-def _cycled(values, count, dtype):
-    return np.array([values[row % len(values)] for row in range(count)], dtype)
+def _cycled(option, count, max_length):
+    """The values that verification tries, one per row."""
+    probes = option.probes_of(max_length)
+    return np.array([probes[row % len(probes)] for row in range(count)], option.dtype.as_numpy_dtype)
 
 
 def _strings(texts):

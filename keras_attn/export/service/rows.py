@@ -1,4 +1,4 @@
-"""Inputs that have a value for every row: one for all is repeated, what cannot be is refused."""
+"""Values per row: one for all rows is repeated, and ids are masked by their lengths."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from keras_attn.tokenizers.token_ids import at_most, required
 
 
 def of_each_row(name, values, rows):
-    """A setting for every row.
+    """Repeats one value for every row.
 
     Args:
         name: what to call it in an error.
@@ -21,50 +21,6 @@ def of_each_row(name, values, rows):
     message = f"`{name}` does not fit the batch. Expected one value for all rows, or one for each."
     values = required(values, tf.equal(size, batch) | tf.equal(size, 1), message, size)
     return tf.broadcast_to(values, batch[None])
-
-
-def in_range(name, values, rows, expected, is_allowed):
-    """`of_each_row`, where every value has to be one that is allowed.
-
-    Args:
-        name: what to call it in an error.
-        values: `[B]` or `[1]`.
-        rows: a tensor `[B, ...]`.
-        expected: what is allowed, in words.
-        is_allowed: values `[B]` to booleans `[B]`.
-
-    Returns:
-        `[B]`.
-    """
-    values = of_each_row(name, values, rows)
-    allowed = is_allowed(values)
-    message = f"`{name}` is out of range. Expected {expected}."
-    return required(values, allowed, message, tf.boolean_mask(values, ~allowed)[:1])
-
-
-def checked_option(name, values, rows, max_length):
-    """One of a request's settings, repeated for every row and refused where it cannot be.
-
-    Args:
-        name: "max_length", "length_penalty", "temperature", "top_k", "top_p", "seed" or "stream".
-        values: `[B]` or `[1]`.
-        rows: a tensor `[B, ...]`.
-        max_length: the largest `max_length`.
-
-    Returns:
-        `[B]`.
-    """
-    expected, is_allowed = {
-        "max_length": (f"1 to {max_length}", lambda x: (x >= 1) & (x <= max_length)),
-        # Beyond, the score of a long text is no finite number.
-        "length_penalty": ("-10 to 10", lambda x: tf.abs(x) <= 10),
-        "temperature": ("a number above 0", lambda x: (x > 0) & tf.math.is_finite(x)),
-        "top_k": ("at least 0", lambda x: x >= 0),
-        "top_p": ("above 0 and at most 1", lambda x: (x > 0) & (x <= 1)),
-        "seed": ("any", lambda x: tf.equal(x, x)),
-        "stream": ("a number of at least 0, or -1 for no events", lambda x: x >= -1),
-    }[name]
-    return in_range(name, values, rows, expected, is_allowed)
 
 
 def masked_ids(ids, lengths, vocabulary_size, max_tokens):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.export.service.request_options import checked_option, given_lengths, masked_ids, of_each_row
+from keras_attn.export.service.rows import given_lengths, masked_ids, of_each_row
 
 ROWS = tf.zeros([3, 5])
 
@@ -23,41 +23,6 @@ def test_another_number_of_values_is_refused(size):
         tf.errors.InvalidArgumentError, match=r"`x` does not fit the batch. Expected one value"
     ):
         of_each_row("x", tf.zeros([size]), ROWS)
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "message"),
-    [
-        ("max_length", [3, 0, 3], r"`max_length` is out of range. Expected 1 to 11. Received:'?\s+0"),
-        ("max_length", [3, 12, 3], r"`max_length` is out of range. Expected 1 to 11. Received:'?\s+12"),
-        ("length_penalty", [np.nan], "`length_penalty` is out of range. Expected -10 to 10"),
-        ("length_penalty", [10.5], "`length_penalty` is out of range"),
-        ("temperature", [1.0, 0.0, 1.0], "`temperature` is out of range. Expected a number above 0"),
-        ("temperature", [np.inf], "`temperature` is out of range"),
-        ("top_k", [-1], "`top_k` is out of range. Expected at least 0"),
-        ("top_p", [0.0], "`top_p` is out of range. Expected above 0 and at most 1"),
-        ("top_p", [1.5], "`top_p` is out of range"),
-    ],
-)
-def test_settings_out_of_range_are_refused(name, values, message):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        checked_option(name, tf.constant(values), ROWS, 11)
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("max_length", [1, 11, 5]),
-        ("length_penalty", [-1.0, 0.0, 2.0]),
-        ("temperature", [0.01, 100.0, 1.0]),
-        ("top_k", [0, 1, 1000]),
-        ("top_p", [1e-6, 1.0, 0.5]),
-        ("seed", [-5, 0, 2**31 - 1]),
-    ],
-)
-def test_settings_in_range_are_taken_as_they_are(name, values):
-    values = tf.constant(values)
-    assert checked_option(name, values, ROWS, 11).numpy().tolist() == values.numpy().tolist()
 
 
 def test_ids_by_hand():
