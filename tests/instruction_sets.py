@@ -15,14 +15,14 @@ from typing import NamedTuple
 FOLDER = Path(__file__).parent
 # Sums and masks of attention, whole, step by step and in blocks, compiled and not; losses; decoding loops.
 SENSITIVE = (
-    "test_scores.py",
-    "test_masks.py",
-    "test_monotonic.py",
-    "test_blockwise.py",
+    "ops/test_scores.py",
+    "ops/test_masks.py",
+    "ops/test_monotonic.py",
+    "ops/test_blockwise.py",
     "test_losses.py",
-    "layers/test_multi_head_attention_steps.py",
-    "layers/test_step_attention.py",
-    "layers/test_steps_compiled.py",
+    "layers/attention/test_multi_head_attention_steps.py",
+    "layers/attention/test_step_attention.py",
+    "layers/recurrent/test_steps_compiled.py",
     "decoding/test_loop.py",
     "decoding/test_scoring.py",
 )
