@@ -246,7 +246,14 @@ def tiny_model(source_vocabulary_size, target_vocabulary_size=None, dropout=0.0)
 
     rng = seeded()
     target_vocabulary_size = target_vocabulary_size or source_vocabulary_size
-    model = RecurrentSeq2Seq(source_vocabulary_size, target_vocabulary_size, 5, 7, 3, dropout)
+    model = RecurrentSeq2Seq(
+        source_vocabulary_size,
+        target_vocabulary_size,
+        embedding_dim=5,
+        units=7,
+        attention_units=3,
+        dropout=dropout,
+    )
     for weight in model.trainable_weights:
         weight.assign(rng.normal(0, 1.3, weight.shape))
     bias = model.get_layer("logits").bias

@@ -217,7 +217,13 @@ def test_texts_are_no_longer_than_the_table_of_positions(tokenizers, name, chang
 def test_no_room_for_any_source(tokenizers):
     tokenizer, options = tokenizers.characters, {"max_length": 11}
     model = models.TransformerLanguageModel(
-        tokenizer.vocabulary_size, 1, 4, 2, 5, positions="learned", position_options=options
+        tokenizer.vocabulary_size,
+        num_layers=1,
+        embedding_dim=4,
+        num_heads=2,
+        hidden_dim=5,
+        positions="learned",
+        position_options=options,
     )
     with pytest.raises(ValueError, match="`max_length` is too much for the model's table of positions"):
         TextToText(model, tokenizer, tokenizer, max_length=10)

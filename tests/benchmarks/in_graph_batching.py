@@ -93,7 +93,16 @@ def untrained(max_length):
     letters = "".join(map(chr, range(0xAC00, 0xAC00 + 4000)))
     tokenizer = CharacterTokenizer(letters)
     size = tokenizer.vocabulary_size
-    model = TransformerSeq2Seq(size, size, 2, 2, 128, 4, 512, dropout=0.0)
+    model = TransformerSeq2Seq(
+        size,
+        size,
+        num_encoder_layers=2,
+        num_decoder_layers=2,
+        embedding_dim=128,
+        num_heads=4,
+        hidden_dim=512,
+        dropout=0.0,
+    )
     texts = ["".join(rng.choice(list(letters), rng.integers(5, 21))) for _ in range(200)]
     return TextToText(model, tokenizer, tokenizer, max_length, 32), texts
 

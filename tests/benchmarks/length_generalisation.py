@@ -51,7 +51,9 @@ def parse_arguments():
 def measure(name, arguments, lengths):
     """(share of strings right, share of tokens right) by length."""
     keras.utils.set_random_seed(arguments.seed)
-    model = RecurrentSeq2Seq(V, V, 32, arguments.units, arguments.units, attention=MODELS[name])
+    model = RecurrentSeq2Seq(
+        V, V, embedding_dim=32, units=arguments.units, attention_units=arguments.units, attention=MODELS[name]
+    )
     began = time.monotonic()
     train(model, arguments)
     print(f"{name}: {model.count_params():,} parameters, {time.monotonic() - began:.0f} s")

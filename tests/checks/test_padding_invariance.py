@@ -81,7 +81,7 @@ def test_raises_when_asked():
 
 @pytest.mark.parametrize("target", [TARGET, np.pad(TARGET, ((0, 0), (0, 2)))], ids=["shorter", "as long"])
 def test_our_sequence_to_sequence_model_passes(target):
-    model = RecurrentSeq2Seq(7, 11, 5, 7, 3)
+    model = RecurrentSeq2Seq(7, 11, embedding_dim=5, units=7, attention_units=3)
     report = check_padding_invariance(model, {"source": SOURCE, "target": target})
     assert report.passed, report
 

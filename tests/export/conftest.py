@@ -57,10 +57,25 @@ def family_model(name, size):
 
     keras.utils.set_random_seed(21)
     model = {
-        "recurrent": lambda: models.RecurrentSeq2Seq(size, size, 5, 7, 3, 0.0),
-        "convolutional": lambda: models.ConvolutionalSeq2Seq(size, size, 7, [(5, 3)], [(5, 3)]),
-        "transformer": lambda: models.TransformerSeq2Seq(size, size, 1, 1, 6, 2, 11, dropout=0.0),
-        "language_model": lambda: models.TransformerLanguageModel(size, 1, 6, 2, 11, dropout=0.0),
+        "recurrent": lambda: models.RecurrentSeq2Seq(
+            size, size, embedding_dim=5, units=7, attention_units=3, dropout=0.0
+        ),
+        "convolutional": lambda: models.ConvolutionalSeq2Seq(
+            size, size, embedding_dim=7, encoder_convolutions=[(5, 3)], decoder_convolutions=[(5, 3)]
+        ),
+        "transformer": lambda: models.TransformerSeq2Seq(
+            size,
+            size,
+            num_encoder_layers=1,
+            num_decoder_layers=1,
+            embedding_dim=6,
+            num_heads=2,
+            hidden_dim=11,
+            dropout=0.0,
+        ),
+        "language_model": lambda: models.TransformerLanguageModel(
+            size, num_layers=1, embedding_dim=6, num_heads=2, hidden_dim=11, dropout=0.0
+        ),
     }[name]()
     rng = np.random.default_rng(21)
     for weight in model.trainable_weights:

@@ -23,7 +23,9 @@ TARGETS = ["cb", "a", "", "계"]
 def main(folder):
     keras.utils.set_random_seed(3)
     tokenizer = CharacterTokenizer("abc 세계")
-    model = RecurrentSeq2Seq(tokenizer.vocabulary_size, tokenizer.vocabulary_size, 3, 5, 2)
+    model = RecurrentSeq2Seq(
+        tokenizer.vocabulary_size, tokenizer.vocabulary_size, embedding_dim=3, units=5, attention_units=2
+    )
     for weight in model.trainable_weights:
         weight.assign(weight + np.random.default_rng(3).normal(0, 0.9, weight.shape))
     text_to_text = keras_attn.TextToText(model, tokenizer, tokenizer, 7, 11)

@@ -137,7 +137,17 @@ def test_trained_weights_give_the_same(rng, open_translator, kind):
     for row, length in enumerate(lengths):
         labels[row, : length + 1] = [*words[row, :length][::-1], 2]
     target = np.concatenate([np.ones((3200, 1), int), labels[:, :-1] * (labels[:, :-1] != 2)], axis=1)
-    model = TransformerSeq2Seq(V_SOURCE, V, 1, 1, 48, 4, 96, dropout=0.0, norm_first=kind == "pre_norm")
+    model = TransformerSeq2Seq(
+        V_SOURCE,
+        V,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        embedding_dim=48,
+        num_heads=4,
+        hidden_dim=96,
+        dropout=0.0,
+        norm_first=kind == "pre_norm",
+    )
     model.compile(keras.optimizers.Adam(0.003), SequenceCrossentropy(), jit_compile=False)
     model.fit({"source": words, "target": target}, labels, batch_size=64, epochs=6, verbose=0)
     source = words[:13].astype("int32")
@@ -192,7 +202,7 @@ def test_what_ctranslate2_has_not(rng, kind, tmp_path):
 
 def test_another_family(tmp_path):
     pytest.importorskip("ctranslate2", reason="the check comes after its import")
-    model = RecurrentSeq2Seq(V_SOURCE, V, 5, 7, 3)
+    model = RecurrentSeq2Seq(V_SOURCE, V, embedding_dim=5, units=7, attention_units=3)
     with pytest.raises(ValueError, match=r"Expected a TransformerSeq2Seq. Received: RecurrentSeq2Seq"):
         to_ctranslate2(model, SOURCES, TARGETS, tmp_path)
 

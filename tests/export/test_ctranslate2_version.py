@@ -16,7 +16,16 @@ TEXTS = ["ab", "cab c", "b", "ccc"]
 def text_to_text():
     tokenizer = CharacterTokenizer(" abc")
     rng = np.random.default_rng(7)
-    model = TransformerSeq2Seq(8, 8, 1, 1, 6, 2, 11, dropout=0.0)
+    model = TransformerSeq2Seq(
+        8,
+        8,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        embedding_dim=6,
+        num_heads=2,
+        hidden_dim=11,
+        dropout=0.0,
+    )
     for weight in model.trainable_weights:
         numbers, matrix = rng.normal(size=weight.shape), len(weight.shape) == 2
         weight.assign(numbers * (1.5 * weight.shape[0] ** -0.5) if matrix else weight + 0.1 * numbers)

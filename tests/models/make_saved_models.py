@@ -22,10 +22,15 @@ LABELS = np.array([[4, 8, 2], [6, 2, 0]])
 def made():
     for attention in ("bahdanau", "luong", "luong_local"):
         yield f"recurrent_{attention}", models.RecurrentSeq2Seq(11, 13, attention=attention, **RECURRENT)
-    yield "convolutional", models.ConvolutionalSeq2Seq(11, 13, 6, ((6, 3),), ((6, 3),))
+    yield (
+        "convolutional",
+        models.ConvolutionalSeq2Seq(
+            11, 13, embedding_dim=6, encoder_convolutions=((6, 3),), decoder_convolutions=((6, 3),)
+        ),
+    )
     for scheme in ("sinusoidal", "learned", "shaw", "t5", "alibi", "rotary"):
         yield f"transformer_{scheme}", models.TransformerSeq2Seq(11, 13, positions=scheme, **TRANSFORMER)
-    yield "language_model", models.TransformerLanguageModel(13, 1, **SIZES)
+    yield "language_model", models.TransformerLanguageModel(13, num_layers=1, **SIZES)
 
 
 def attention_by_hand():

@@ -46,7 +46,7 @@ def models():
 
 def make(rng, **settings):
     settings = {"max_source_length": 11, "max_target_length": 13, **settings}
-    model = ConvolutionalSeq2Seq(19, V, D, **settings)
+    model = ConvolutionalSeq2Seq(19, V, embedding_dim=D, **settings)
     for weight in model.trainable_weights:
         weight.assign(rng.normal(0, 0.5, weight.shape))
     return model
@@ -215,14 +215,16 @@ def test_what_older_files_hold_makes_the_model_that_they_meant(models):
 def test_the_first_weights_keep_the_variance(rng):
     """Deep and wide, so that a factor a layer would show; the embeddings are N(0, 0.1²) twice."""
     convolutions = [(64, 3)] * 8
-    model = ConvolutionalSeq2Seq(19, V, 64, convolutions, convolutions)
+    model = ConvolutionalSeq2Seq(
+        19, V, embedding_dim=64, encoder_convolutions=convolutions, decoder_convolutions=convolutions
+    )
     logits = call(model, rng.integers(3, 19, (7, 29)), rng.integers(3, V, (7, 31)))
     assert 0.1 < logits.std() < 0.6
     assert abs(float(np.std(model.get_layer("source_embedding").embeddings)) - 0.1) < 0.01
 
 
 def test_dropout_acts_in_training_alone():
-    model = ConvolutionalSeq2Seq(19, V, D, **SMALL, dropout=0.5)
+    model = ConvolutionalSeq2Seq(19, V, embedding_dim=D, **SMALL, dropout=0.5)
     inputs = {"source": SOURCE, "target": TARGET}
     np.testing.assert_array_equal(model(inputs), model(inputs))
     assert not np.allclose(model(inputs, training=True), model(inputs, training=True))
@@ -268,13 +270,13 @@ def test_more_places_than_positions(models):
 
 def test_settings_that_do_not_fit():
     with pytest.raises(ValueError, match=r"`tie_target_embedding` needs .* Expected output_dim=5. .*=3"):
-        ConvolutionalSeq2Seq(19, V, D, **SMALL, output_dim=3, tie_target_embedding=True)
+        ConvolutionalSeq2Seq(19, V, embedding_dim=D, **SMALL, output_dim=3, tie_target_embedding=True)
     with pytest.raises(ValueError, match=r"`decoder_convolutions` must say .* at least one. Received"):
-        ConvolutionalSeq2Seq(19, V, D, decoder_convolutions=[])
+        ConvolutionalSeq2Seq(19, V, embedding_dim=D, decoder_convolutions=[])
     with pytest.raises(ValueError, match=r"`encoder_convolutions` must say what every layer is.*\(7,\)"):
-        ConvolutionalSeq2Seq(19, V, D, encoder_convolutions=[(7,)])
+        ConvolutionalSeq2Seq(19, V, embedding_dim=D, encoder_convolutions=[(7,)])
     for attention in ([True], [False, False], [1, 0], False, None):
         with pytest.raises(ValueError, match=r"`decoder_attention` must say .* 2 booleans .* Received"):
-            ConvolutionalSeq2Seq(19, V, D, **SMALL, decoder_attention=attention)
+            ConvolutionalSeq2Seq(19, V, embedding_dim=D, **SMALL, decoder_attention=attention)
     with pytest.raises(ValueError, match=r"`embedding_dim` must be a whole number of at least 1"):
-        ConvolutionalSeq2Seq(19, V, 0)
+        ConvolutionalSeq2Seq(19, V, embedding_dim=0)

@@ -23,19 +23,33 @@ TRANSFORMER = {"embedding_dim": 64, "num_heads": 4, "hidden_dim": 128, "dropout"
 
 # The model, its learning rate, epochs, and the longest string: one vector cannot hold much.
 FAMILIES = {
-    "recurrent": (lambda: RecurrentSeq2Seq(V, V, 16, 64, 32), 0.01, 1, 6),
-    "recurrent_without_attention": (lambda: RecurrentSeq2Seq(V, V, 32, 128, attention=None), 0.005, 2, 4),
+    "recurrent": (lambda: RecurrentSeq2Seq(V, V, embedding_dim=16, units=64, attention_units=32), 0.01, 1, 6),
+    "recurrent_without_attention": (
+        lambda: RecurrentSeq2Seq(V, V, embedding_dim=32, units=128, attention=None),
+        0.005,
+        2,
+        4,
+    ),
     "convolutional": (
-        lambda: ConvolutionalSeq2Seq(V, V, 64, [(64, 3)] * 2, [(64, 3)] * 2),
+        lambda: ConvolutionalSeq2Seq(
+            V, V, embedding_dim=64, encoder_convolutions=[(64, 3)] * 2, decoder_convolutions=[(64, 3)] * 2
+        ),
         0.003,
         1,
         6,
     ),
-    "transformer": (lambda: TransformerSeq2Seq(V, V, 2, 2, **TRANSFORMER), 0.003, 1, 6),
-    "language_model": (lambda: TransformerLanguageModel(V, 2, **TRANSFORMER), 0.003, 2, 6),
+    "transformer": (
+        lambda: TransformerSeq2Seq(V, V, num_encoder_layers=2, num_decoder_layers=2, **TRANSFORMER),
+        0.003,
+        1,
+        6,
+    ),
+    "language_model": (lambda: TransformerLanguageModel(V, num_layers=2, **TRANSFORMER), 0.003, 2, 6),
     "scheduled_sampling": (
         lambda: ScheduledSampling(
-            ConvolutionalSeq2Seq(V, V, 64, [(64, 3)] * 2, [(64, 3)] * 2),
+            ConvolutionalSeq2Seq(
+                V, V, embedding_dim=64, encoder_convolutions=[(64, 3)] * 2, decoder_convolutions=[(64, 3)] * 2
+            ),
             TeacherForcingSchedule("linear", k=1.0, slope=0.001, minimum=0.5),
         ),
         0.003,

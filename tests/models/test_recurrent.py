@@ -131,7 +131,9 @@ def test_dropout_acts_in_training_alone(tiny_model):
 
 
 def test_dropout_acts_between_the_layers_of_the_decoder_too(rng):
-    model = RecurrentSeq2Seq(19, V, 5, 7, 3, dropout=0.5, num_decoder_layers=2, residual=True)
+    model = RecurrentSeq2Seq(
+        19, V, embedding_dim=5, units=7, attention_units=3, dropout=0.5, num_decoder_layers=2, residual=True
+    )
     state, memory = model.start(SOURCE)
     logits = model.step(TARGET[:, :1], 0, state, memory).logits
     assert_close(logits[:, 0], call(model)[:, 0])
@@ -142,7 +144,12 @@ def test_dropout_acts_between_the_layers_of_the_decoder_too(rng):
             model({"source": SOURCE, "target": TARGET}, training=training)[:, 0],
         ):
             assert np.allclose(again, logits[:, 0], atol=1e-5) is not training
-    assert RecurrentSeq2Seq(19, V, 5, 7, 3, dropout=0.5).get_layer("decoder").cell_dropout == 0
+    assert (
+        RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention_units=3, dropout=0.5)
+        .get_layer("decoder")
+        .cell_dropout
+        == 0
+    )
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

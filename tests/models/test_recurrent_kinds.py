@@ -76,7 +76,7 @@ def models():
 
 
 def make(rng, **settings):
-    model = RecurrentSeq2Seq(19, V, 5, 7, 3, **settings)
+    model = RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention_units=3, **settings)
     for weight in model.trainable_weights:
         weight.assign(rng.normal(0, 0.7, weight.shape))
     return model
@@ -204,7 +204,7 @@ def test_what_older_files_hold_makes_the_model_that_they_meant():
 
 def test_two_models_of_one_attention_layer_share_no_weights():
     attention = LuongAttention("general")
-    one, other = (RecurrentSeq2Seq(19, V, 5, 7, attention=attention) for _ in range(2))
+    one, other = (RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention=attention) for _ in range(2))
     assert not {id(weight) for weight in one.weights} & {id(weight) for weight in other.weights}
     assert not attention.built
 
@@ -213,7 +213,8 @@ def test_an_attention_layer_in_use_elsewhere_is_none_of_the_model():
     attention = LuongAttention("general")
     attention.build((None, None, 3), (None, None, 4))
     fresh, given = (
-        RecurrentSeq2Seq(19, V, 5, 7, attention=layer) for layer in (LuongAttention("general"), attention)
+        RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention=layer)
+        for layer in (LuongAttention("general"), attention)
     )
     assert len(given.weights) == len(fresh.weights)
 
@@ -221,7 +222,10 @@ def test_an_attention_layer_in_use_elsewhere_is_none_of_the_model():
 
 
 def test_a_tied_model_has_one_table_for_the_target():
-    free, tied = (RecurrentSeq2Seq(19, V, 5, 7, 3, tie_target_embedding=tied) for tied in (False, True))
+    free, tied = (
+        RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention_units=3, tie_target_embedding=tied)
+        for tied in (False, True)
+    )
     assert free.count_params() - tied.count_params() == 5 * V
 
 
@@ -229,7 +233,7 @@ def test_a_tied_model_has_one_table_for_the_target():
     ("kind", "policy"), [("no_attention_copy", "mixed_bfloat16"), ("luong_2015", "mixed_float16")]
 )
 def test_mixed_precision(models, kind, policy):
-    mixed = RecurrentSeq2Seq(19, V, 5, 7, 3, **KINDS[kind], dtype=policy)
+    mixed = RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention_units=3, **KINDS[kind], dtype=policy)
     assert mixed.get_config()["dtype"] == policy
     layers = [layer for layer in mixed.layers if layer.weights and layer.name != "logits"]
     assert {layer.compute_dtype for layer in layers} == {policy.removeprefix("mixed_")}
@@ -247,7 +251,7 @@ def test_mixed_precision(models, kind, policy):
 @pytest.mark.parametrize("name", ["cell", "bridge", "attention", "readout"])
 def test_unknown_choices(name):
     with pytest.raises(ValueError, match=f"`{name}` is unknown. Expected one of .* Received: {name}='rnn'"):
-        RecurrentSeq2Seq(19, V, 5, 7, **{name: "rnn"})
+        RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, **{name: "rnn"})
 
 
 @pytest.mark.parametrize("name", ["units", "embedding_dim", "num_encoder_layers", "num_decoder_layers"])
@@ -261,4 +265,4 @@ def test_wrong_counts(name):
 )
 def test_tied_weights_of_different_widths(settings):
     with pytest.raises(ValueError, match=r"`tie_target_embedding` needs .* Expected 5 \(embedding_dim\)"):
-        RecurrentSeq2Seq(19, V, 5, 7, tie_target_embedding=True, **settings)
+        RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, tie_target_embedding=True, **settings)

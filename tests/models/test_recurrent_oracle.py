@@ -11,7 +11,7 @@ TARGET = np.array([[1, 7, 7, 19], [1, 10, 3, 3], [1, 21, 4, 0]], np.int32)
 
 
 def make(rng, **settings):
-    model = RecurrentSeq2Seq(19, V, M, H, 3, **settings)
+    model = RecurrentSeq2Seq(19, V, embedding_dim=M, units=H, attention_units=3, **settings)
     for weight in model.trainable_weights:
         weight.assign(rng.normal(0, 0.7, weight.shape))
     return model

@@ -33,20 +33,37 @@ CONVOLUTIONS = {
 }
 BLOCKS = {"embedding_dim": 12, "num_heads": 3, "hidden_dim": 17, "dropout": 0.0}
 MODELS = {
-    "recurrent": lambda: RecurrentSeq2Seq(19, V, 5, 7, 3),
-    "without_attention": lambda: RecurrentSeq2Seq(V, V, 5, 7, attention=None),
-    "luong": lambda: RecurrentSeq2Seq(V, V, 5, 7, 3, residual=True, **LUONG),
+    "recurrent": lambda: RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention_units=3),
+    "without_attention": lambda: RecurrentSeq2Seq(V, V, embedding_dim=5, units=7, attention=None),
+    "luong": lambda: RecurrentSeq2Seq(
+        V, V, embedding_dim=5, units=7, attention_units=3, residual=True, **LUONG
+    ),
     "luong_2015": lambda: RecurrentSeq2Seq(
-        19, V, 5, 7, dropout=0.3, bidirectional=False, bridge="copy", readout=None, **LUONG
+        19,
+        V,
+        embedding_dim=5,
+        units=7,
+        dropout=0.3,
+        bidirectional=False,
+        bridge="copy",
+        readout=None,
+        **LUONG,
     ),
     "coverage": lambda: RecurrentSeq2Seq(
-        19, V, 5, 7, attention=CoverageAttention(3), input_feeding=True, bridge="copy"
+        19, V, embedding_dim=5, units=7, attention=CoverageAttention(3), input_feeding=True, bridge="copy"
     ),
-    "convolutional": lambda: ConvolutionalSeq2Seq(19, V, 5, **CONVOLUTIONS),
+    "convolutional": lambda: ConvolutionalSeq2Seq(19, V, embedding_dim=5, **CONVOLUTIONS),
     "transformer": lambda: TransformerSeq2Seq(
-        V, V, 2, 1, **BLOCKS, positions="t5", share_embeddings="all", norm_first=True
+        V,
+        V,
+        num_encoder_layers=2,
+        num_decoder_layers=1,
+        **BLOCKS,
+        positions="t5",
+        share_embeddings="all",
+        norm_first=True,
     ),
-    "language_model": lambda: TransformerLanguageModel(V, 1, **BLOCKS, positions="learned"),
+    "language_model": lambda: TransformerLanguageModel(V, num_layers=1, **BLOCKS, positions="learned"),
 }
 
 ON_JAX = ("luong", "without_attention", "convolutional", "transformer", "language_model")
@@ -74,7 +91,7 @@ for kind, mode in modes.items():
     def loss():  # by what is compiled anyway; what training shows depends on what it has drawn
         return float(cross_entropy(labels, inner.predict_on_batch(inputs)))
     if mode is not None:
-        model = ScheduledSampling(model, TeacherForcingSchedule("linear", 1.0, 0.4), mode)
+        model = ScheduledSampling(model, TeacherForcingSchedule("linear", k=1.0, slope=0.4), mode=mode)
     model.compile(keras.optimizers.Adam(0.01), SequenceCrossentropy())
     before = loss()
     model.fit(inputs, labels, epochs=12, verbose=0, shuffle=False)

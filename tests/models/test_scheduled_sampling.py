@@ -25,12 +25,29 @@ NEVER_TRUE = TeacherForcingSchedule("inverse_sigmoid", k=1.0)  # after many step
 LATE = 1_000_000
 
 FAMILIES = {
-    "recurrent": lambda: RecurrentSeq2Seq(V, V, 5, 7, 3),
-    "recurrent_deep": lambda: RecurrentSeq2Seq(V, V, 5, 7, cell="lstm", num_decoder_layers=2, attention=None),
-    "recurrent_dropout": lambda: RecurrentSeq2Seq(V, V, 5, 7, 3, 0.3, num_decoder_layers=2),
-    "convolutional": lambda: ConvolutionalSeq2Seq(V, V, 5, [(7, 3)], [(7, 3)]),
-    "transformer": lambda: TransformerSeq2Seq(V, V, 1, 1, 6, 2, 11, dropout=0.0),
-    "language_model": lambda: TransformerLanguageModel(V, 1, 6, 2, 11, dropout=0.0),
+    "recurrent": lambda: RecurrentSeq2Seq(V, V, embedding_dim=5, units=7, attention_units=3),
+    "recurrent_deep": lambda: RecurrentSeq2Seq(
+        V, V, embedding_dim=5, units=7, cell="lstm", num_decoder_layers=2, attention=None
+    ),
+    "recurrent_dropout": lambda: RecurrentSeq2Seq(
+        V, V, embedding_dim=5, units=7, attention_units=3, dropout=0.3, num_decoder_layers=2
+    ),
+    "convolutional": lambda: ConvolutionalSeq2Seq(
+        V, V, embedding_dim=5, encoder_convolutions=[(7, 3)], decoder_convolutions=[(7, 3)]
+    ),
+    "transformer": lambda: TransformerSeq2Seq(
+        V,
+        V,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        embedding_dim=6,
+        num_heads=2,
+        hidden_dim=11,
+        dropout=0.0,
+    ),
+    "language_model": lambda: TransformerLanguageModel(
+        V, num_layers=1, embedding_dim=6, num_heads=2, hidden_dim=11, dropout=0.0
+    ),
 }
 EVERY_FAMILY = pytest.mark.parametrize(
     "family",
@@ -71,7 +88,7 @@ def test_is_the_model_outside_training(rng, family):
 @pytest.mark.parametrize("mode", ["parallel", "sequential"])
 def test_feeds_the_truth_at_first(rng, mode):
     model = make(rng)
-    wrapper = wrapped(model, 0, TeacherForcingSchedule("linear", 1.0, 1e-9), mode=mode)
+    wrapper = wrapped(model, 0, TeacherForcingSchedule("linear", k=1.0, slope=1e-9), mode=mode)
     np.testing.assert_allclose(wrapper(INPUTS, training=True), model(INPUTS), rtol=1e-4, atol=1e-5)
     assert int(wrapper.steps) == 1
 
@@ -166,7 +183,7 @@ def test_no_gradient_flows_through_what_is_fed(rng, mode):
 def test_fit_counts_steps_and_trains_the_model(rng, family, mode):
     model = make(rng, family)
     before = model.get_weights()
-    wrapper = wrapped(model, 0, TeacherForcingSchedule("linear", 1.0, 0.4), mode=mode)
+    wrapper = wrapped(model, 0, TeacherForcingSchedule("linear", k=1.0, slope=0.4), mode=mode)
     adam = keras.optimizers.Adam(0.01)
     adam.build(wrapper.trainable_variables)  # else TensorFlow traces the step twice
     wrapper.compile(adam, SequenceCrossentropy(), jit_compile=False)
@@ -180,7 +197,9 @@ def test_fit_counts_steps_and_trains_the_model(rng, family, mode):
 
 def test_saves_itself_and_the_model(rng, tmp_path):
     model = make(rng)
-    wrapper = wrapped(model, 17, TeacherForcingSchedule("linear", 0.9, 0.01), mode="sequential", seed=3)
+    wrapper = wrapped(
+        model, 17, TeacherForcingSchedule("linear", k=0.9, slope=0.01), mode="sequential", seed=3
+    )
     wrapper.save(tmp_path / "wrapper.keras")
     again = keras.models.load_model(tmp_path / "wrapper.keras")
     assert int(again.steps) == 17

@@ -25,17 +25,26 @@ TERMS = 4 * (7 * 12 + 17 + S + T)  # the largest: two blocks on each side
 BLOCKS = {"embedding_dim": 12, "num_heads": 3, "hidden_dim": 17, "dropout": 0.3}
 FED = {"input_feeding": True, "attention_vector_units": 5, "num_decoder_layers": 2, "residual": True}
 MODELS = {
-    "recurrent": lambda: RecurrentSeq2Seq(19, V, 5, 7, 3),
-    "recurrent without attention": lambda: RecurrentSeq2Seq(19, V, 5, 7, attention=None),
-    "recurrent deep": lambda: RecurrentSeq2Seq(19, V, 5, 7, attention="luong_local", cell="lstm", **FED),
-    "convolutional": lambda: ConvolutionalSeq2Seq(
-        19, V, 5, [(7, 3)], [(7, 3), (11, 2)], decoder_attention=[False, True]
+    "recurrent": lambda: RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention_units=3),
+    "recurrent without attention": lambda: RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, attention=None),
+    "recurrent deep": lambda: RecurrentSeq2Seq(
+        19, V, embedding_dim=5, units=7, attention="luong_local", cell="lstm", **FED
     ),
-    "transformer": lambda: TransformerSeq2Seq(19, V, 1, 2, **BLOCKS),
-    "transformer t5": lambda: TransformerSeq2Seq(19, V, 2, 1, **BLOCKS, positions="t5", norm_first=True),
-    "language model": lambda: TransformerLanguageModel(V, 2, **BLOCKS),
+    "convolutional": lambda: ConvolutionalSeq2Seq(
+        19,
+        V,
+        embedding_dim=5,
+        encoder_convolutions=[(7, 3)],
+        decoder_convolutions=[(7, 3), (11, 2)],
+        decoder_attention=[False, True],
+    ),
+    "transformer": lambda: TransformerSeq2Seq(19, V, num_encoder_layers=1, num_decoder_layers=2, **BLOCKS),
+    "transformer t5": lambda: TransformerSeq2Seq(
+        19, V, num_encoder_layers=2, num_decoder_layers=1, **BLOCKS, positions="t5", norm_first=True
+    ),
+    "language model": lambda: TransformerLanguageModel(V, num_layers=2, **BLOCKS),
     "language model rotary": lambda: TransformerLanguageModel(
-        V, 1, **BLOCKS, positions="rotary", num_key_value_heads=1, norm_first=False
+        V, num_layers=1, **BLOCKS, positions="rotary", num_key_value_heads=1, norm_first=False
     ),
 }
 EVERY_MODEL = pytest.mark.parametrize("name", MODELS)
@@ -135,6 +144,6 @@ def test_states_of_nothing(models):
 
 def test_scheduled_sampling_encodes_with_its_model(models):
     model = models["recurrent"]
-    wrapper = ScheduledSampling(model, TeacherForcingSchedule("linear", 1.0, 0.1))
+    wrapper = ScheduledSampling(model, TeacherForcingSchedule("linear", k=1.0, slope=0.1))
     for one, other in zip(wrapper.encode(SOURCE), model.encode(SOURCE), strict=True):
         np.testing.assert_array_equal(numbers(one), numbers(other))

@@ -33,7 +33,9 @@ def test_no_step_is_too_late():
 
 
 def test_config_round_trip():
-    written = keras.saving.serialize_keras_object(TeacherForcingSchedule("linear", 0.9, 0.1, 0.2))
+    written = keras.saving.serialize_keras_object(
+        TeacherForcingSchedule("linear", k=0.9, slope=0.1, minimum=0.2)
+    )
     assert written["registered_name"] == "keras_attn>TeacherForcingSchedule"
     again = keras.saving.deserialize_keras_object(written)
     assert again.get_config() == {"kind": "linear", "k": 0.9, "slope": 0.1, "minimum": 0.2}

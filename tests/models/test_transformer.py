@@ -199,7 +199,7 @@ def test_which_tables_there_are(rng, share, tables):
 def test_the_first_numbers():
     keras.utils.set_random_seed(3)
     sizes = {"embedding_dim": 64, "num_heads": 2, "hidden_dim": 11}
-    model = TransformerSeq2Seq(997, V, 1, 1, **sizes)
+    model = TransformerSeq2Seq(997, V, num_encoder_layers=1, num_decoder_layers=1, **sizes)
     table = model.get_layer("source_embedding").embeddings.numpy()
     assert (table[0] == 0).all()
     assert table[1:].std() == pytest.approx(64**-0.5, rel=0.02)

@@ -13,7 +13,14 @@ TARGET = np.array([[1, 7, 7, 19, 4, 8, 5], [1, 10, 3, 3, 22, 6, 6], [1, 21, 4, 1
 def make(rng, num_encoder_layers=3, num_decoder_layers=2, **settings):
     """A tiny model whose weights are all random, biases and norms too."""
     sizes = {"embedding_dim": D, "num_heads": H, "hidden_dim": HIDDEN, "dropout": 0.0}
-    model = TransformerSeq2Seq(V_SOURCE, V, num_encoder_layers, num_decoder_layers, **sizes, **settings)
+    model = TransformerSeq2Seq(
+        V_SOURCE,
+        V,
+        num_encoder_layers=num_encoder_layers,
+        num_decoder_layers=num_decoder_layers,
+        **sizes,
+        **settings,
+    )
     for weight in model.trainable_weights:
         numbers, kind = rng.normal(size=weight.shape), weight.path.rsplit("/")[-1]
         spread = {"kernel": 1.5 * weight.shape[0] ** -0.5, "embeddings": 0.5}.get(kind, 0.1)

@@ -40,10 +40,25 @@ TOKENIZERS = {
     "language_model": ByteTokenizer,
 }
 MODELS = {
-    "recurrent": lambda size: models.RecurrentSeq2Seq(size, size, 13, 17, 11),
-    "convolutional": lambda size: models.ConvolutionalSeq2Seq(size, size, 17, [(13, 3)] * 2, [(13, 3)] * 2),
-    "transformer": lambda size: models.TransformerSeq2Seq(size, size, 2, 2, 24, 3, 31, positions="rotary"),
-    "language_model": lambda size: models.TransformerLanguageModel(size, 2, 24, 3, 31),
+    "recurrent": lambda size: models.RecurrentSeq2Seq(
+        size, size, embedding_dim=13, units=17, attention_units=11
+    ),
+    "convolutional": lambda size: models.ConvolutionalSeq2Seq(
+        size, size, embedding_dim=17, encoder_convolutions=[(13, 3)] * 2, decoder_convolutions=[(13, 3)] * 2
+    ),
+    "transformer": lambda size: models.TransformerSeq2Seq(
+        size,
+        size,
+        num_encoder_layers=2,
+        num_decoder_layers=2,
+        embedding_dim=24,
+        num_heads=3,
+        hidden_dim=31,
+        positions="rotary",
+    ),
+    "language_model": lambda size: models.TransformerLanguageModel(
+        size, num_layers=2, embedding_dim=24, num_heads=3, hidden_dim=31
+    ),
 }
 STRATEGIES = {"transformer": BeamSearch(3, length_penalty=GNMTLengthPenalty(0.7))}
 # Name, family, `packed`, whether concurrent requests are joined in the graph.

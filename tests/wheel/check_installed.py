@@ -74,7 +74,16 @@ def export_in_a_session():
 
     tokenizer = CharacterTokenizer("abc 세계")
     size = tokenizer.vocabulary_size
-    path = export(TextToText(RecurrentSeq2Seq(size, size, 5, 7, 3), tokenizer, tokenizer, 7, 11), "tiny")
+    path = export(
+        TextToText(
+            RecurrentSeq2Seq(size, size, embedding_dim=5, units=7, attention_units=3),
+            tokenizer,
+            tokenizer,
+            7,
+            11,
+        ),
+        "tiny",
+    )
     with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
         signature = tf.compat.v1.saved_model.load(session, ["serve"], str(path)).signature_def["encode"]
         lengths = session.run(signature.outputs["lengths"].name, {signature.inputs["text"].name: ["세 a"]})

@@ -28,7 +28,14 @@ SIGNATURES = {
 def text_to_text(tokenizers):
     tokenizer = tokenizers.characters
     model = TransformerSeq2Seq(
-        tokenizer.vocabulary_size, tokenizer.vocabulary_size, 1, 1, 12, 3, 17, dropout=0.0
+        tokenizer.vocabulary_size,
+        tokenizer.vocabulary_size,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        embedding_dim=12,
+        num_heads=3,
+        hidden_dim=17,
+        dropout=0.0,
     )
     rng = np.random.default_rng(3)
     for weight in model.trainable_weights:

@@ -13,7 +13,17 @@ SOURCE = tf.constant([[5, 7, 3, 2, 0], [4, 2, 0, 0, 0]])
 
 
 def test_of_a_transformer_are_what_its_last_encoder_block_gives():
-    model = TransformerSeq2Seq(11, 13, 2, 1, 6, 2, 7, dropout=0.0, norm_first=False)
+    model = TransformerSeq2Seq(
+        11,
+        13,
+        num_encoder_layers=2,
+        num_decoder_layers=1,
+        embedding_dim=6,
+        num_heads=2,
+        hidden_dim=7,
+        dropout=0.0,
+        norm_first=False,
+    )
     states, mask = encoder_states(model, SOURCE)
     encoder = keras.Model(model.inputs, model.get_layer("encoder_1").output)
     expected = encoder({"source": SOURCE, "target": tf.ones([2, 3], tf.int32)})
@@ -22,14 +32,16 @@ def test_of_a_transformer_are_what_its_last_encoder_block_gives():
 
 
 def test_of_a_recurrent_model_without_attention_are_one():
-    model = RecurrentSeq2Seq(11, 13, 5, 7, attention=None)
+    model = RecurrentSeq2Seq(11, 13, embedding_dim=5, units=7, attention=None)
     states, mask = encoder_states(model, SOURCE)
     assert states.shape[:2] == mask.shape == (2, 1)
     assert mask.numpy().all()
 
 
 def test_of_a_language_model_depend_on_nothing_behind_them():
-    model = TransformerLanguageModel(11, 1, 6, 2, 7, dropout=0.0)
+    model = TransformerLanguageModel(
+        11, num_layers=1, embedding_dim=6, num_heads=2, hidden_dim=7, dropout=0.0
+    )
     states, _ = encoder_states(model, SOURCE)
     alone, _ = encoder_states(model, SOURCE[1:, :2])
     assert_close(states[1:, :2], alone, 4 * 6 + 7 + 5 + 2 * 6)

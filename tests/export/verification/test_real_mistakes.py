@@ -27,11 +27,26 @@ TEXTS = [text.encode() for text in ("ein Hund", "", "Grüße", "x")]
 TARGETS = [text.encode() for text in ("세계", "Hund", "3", "ein")]
 MAX_LENGTH = 13
 MODELS = {
-    "recurrent": lambda size: RecurrentSeq2Seq(size, size, 17, 13, 11),
-    "convolutional": lambda size: ConvolutionalSeq2Seq(size, size, 17, [(13, 3)], [(13, 3)]),
-    "transformer": lambda size: TransformerSeq2Seq(size, size, 1, 1, 12, 3, 17, dropout=0.0),
-    "language_model": lambda size: TransformerLanguageModel(size, 1, 12, 3, 17, dropout=0.0),
-    "deep": lambda size: TransformerLanguageModel(size, 12, 12, 3, 17, dropout=0.0),
+    "recurrent": lambda size: RecurrentSeq2Seq(size, size, embedding_dim=17, units=13, attention_units=11),
+    "convolutional": lambda size: ConvolutionalSeq2Seq(
+        size, size, embedding_dim=17, encoder_convolutions=[(13, 3)], decoder_convolutions=[(13, 3)]
+    ),
+    "transformer": lambda size: TransformerSeq2Seq(
+        size,
+        size,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        embedding_dim=12,
+        num_heads=3,
+        hidden_dim=17,
+        dropout=0.0,
+    ),
+    "language_model": lambda size: TransformerLanguageModel(
+        size, num_layers=1, embedding_dim=12, num_heads=3, hidden_dim=17, dropout=0.0
+    ),
+    "deep": lambda size: TransformerLanguageModel(
+        size, num_layers=12, embedding_dim=12, num_heads=3, hidden_dim=17, dropout=0.0
+    ),
 }
 
 

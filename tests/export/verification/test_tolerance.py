@@ -40,7 +40,9 @@ def test_a_token_and_a_sum_of_tokens():
 
 def test_it_grows_with_layers_and_with_width():
     def of_a_token(layers, width, length=9):
-        model = TransformerLanguageModel(31, layers, width, 2, 2 * width)
+        model = TransformerLanguageModel(
+            31, num_layers=layers, embedding_dim=width, num_heads=2, hidden_dim=2 * width
+        )
         tokenizer = SimpleNamespace(vocabulary_size=31)
         return tolerance_of(TextToText(model, tokenizer, tokenizer, length), [b"abc"]).of_a_token
 
@@ -64,7 +66,7 @@ def test_a_decoder_without_weights_of_keras_is_not_known(tokenizers):
 
 
 def test_a_manifest_says_it_and_an_older_one_does_not_have_to(tmp_path):
-    model = RecurrentSeq2Seq(61, 67, 5, 7, 3)
+    model = RecurrentSeq2Seq(61, 67, embedding_dim=5, units=7, attention_units=3)
     tf.train.Checkpoint(weights=model.weights, other=tf.Variable(tf.zeros([1000, 3]))).write(
         str(tmp_path / "variables" / "variables")
     )

@@ -12,11 +12,13 @@ SIZES = {"embedding_dim": 6, "num_heads": 2, "hidden_dim": 11, "dropout": 0.0}
 IDS = {"source": np.array([[5, 7, 2], [4, 2, 0]]), "target": np.array([[1, 9, 6], [1, 5, 0]])}
 MODELS = {
     "encoder-decoder": (
-        lambda **options: TransformerSeq2Seq(13, 13, 2, 2, **SIZES, **options),
+        lambda **options: TransformerSeq2Seq(
+            13, 13, num_encoder_layers=2, num_decoder_layers=2, **SIZES, **options
+        ),
         ["encoder_drop_0", "encoder_drop_1", "decoder_drop_0", "decoder_drop_1"],
     ),
     "decoder-only": (
-        lambda **options: TransformerLanguageModel(13, 2, **SIZES, **options),
+        lambda **options: TransformerLanguageModel(13, num_layers=2, **SIZES, **options),
         ["drop_0", "drop_1"],
     ),
 }

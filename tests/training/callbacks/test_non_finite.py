@@ -55,7 +55,9 @@ def test_the_batch_is_named(kind, lines_of, lines, tokenizers, tmp_path, recipe_
     ids = [np.array(x) for x in tokenizer.encode(texts).to_list()]
     poison = int(ids[2][0])
     size, convolutions = tokenizer.vocabulary_size, [(7, 3)]  # TensorFlow traces it faster than the others
-    model = ConvolutionalSeq2Seq(size, size, 5, convolutions, convolutions)
+    model = ConvolutionalSeq2Seq(
+        size, size, embedding_dim=5, encoder_convolutions=convolutions, decoder_convolutions=convolutions
+    )
     model.compile(WatchedAdam(0.001), PoisonousLoss(poison, kind), jit_compile=False)
     batches = Batches(ids, ids, 2)
     pairs = list(zip(texts, texts, strict=True))

@@ -34,7 +34,16 @@ def train(kind):
     ids = [np.random.default_rng(index).integers(4, V, 5) for index in range(22)]
     batches = Batches(ids, ids, 8, seed=5)
     with device_scope("all" if kind == "mirrored" else "one"):
-        model = TransformerSeq2Seq(V, V, 1, 1, 8, 2, 11, dropout=0.0)
+        model = TransformerSeq2Seq(
+            V,
+            V,
+            num_encoder_layers=1,
+            num_decoder_layers=1,
+            embedding_dim=8,
+            num_heads=2,
+            hidden_dim=11,
+            dropout=0.0,
+        )
         optimizer = WatchedAdam(0.01)  # each device clips its own gradient, so that clipping would differ
         options = {"metrics": [Perplexity()], "loss_weights": loss_weight(), "jit_compile": False}
         model.compile(optimizer, SequenceCrossentropy(0.1), **options)
