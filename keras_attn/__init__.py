@@ -18,6 +18,7 @@ _HOMES = {
 }
 _MODULES = (
     "decoding",
+    "errors",
     "export",
     "layers",
     "losses",

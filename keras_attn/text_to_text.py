@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_attn.decoding import decode
+from keras_attn.errors import UserError
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.token_ids import TOO_LONG, named_pieces, token_ids, without_end
 
@@ -33,7 +34,7 @@ def _filled(values, filler, count):
     return tf.concat([values, row], axis=0)
 
 
-class TextTooLongError(ValueError):
+class TextTooLongError(UserError, ValueError):
     """A text that has more tokens than the model takes."""
 
 

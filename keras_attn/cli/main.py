@@ -8,6 +8,8 @@ import sys
 
 import click
 
+from keras_attn.errors import UserError
+
 # Commands are imported when they run: `keras-attn --help` loads no TensorFlow.
 _COMMANDS = {
     "demo": "Train, export, serve and query on generated dates.",
@@ -22,18 +24,7 @@ _COMMANDS = {
     "serve": "Serve exported models over REST and gRPC.",
     "query": "Ask a server over REST or gRPC.",
 }
-# By name: to import them would load TensorFlow before the command asks for it.
-_USERS_ERRORS = {
-    "builtins.FileExistsError",
-    "keras_attn.export.verification.servable_ops.UnservableOpError",
-    "keras_attn.export.verification.checks.VerificationError",
-    "keras_attn.serving.client.errors.ServerError",
-    "keras_attn.text_to_text.TextTooLongError",
-    "keras_attn.training.data.text_files.DataError",
-    "keras_attn.training.recipe.section.RecipeError",
-    "keras_attn.training.callbacks.non_finite.NonFiniteError",
-    "keras_attn.training.errors.RunError",
-}
+# By name: to import it would load TensorFlow before the command asks for it.
 _TENSORFLOWS_ERROR = "tensorflow.python.framework.errors_impl.OpError"
 # A disk that takes no more: Python names no file in most of these errors.
 _DISKS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -116,21 +107,16 @@ def _disks_words(error):
     if isinstance(error, OSError) and error.errno in _DISKS_ERRORS:
         words = os.strerror(error.errno)  # the message itself may be a page long, as h5py's
         return f"{words}: {error.filename}" if error.filename else words
-    if not _is_a(error, {_TENSORFLOWS_ERROR}):
+    if _TENSORFLOWS_ERROR not in (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__):
         return None
     # TensorFlow has one error for disk and memory, and the system's words behind the file's name.
     return next((words for words in map(os.strerror, _DISKS_ERRORS) if words in str(error)), None)
 
 
 def _is_users(error):
-    """Whether an error speaks of what the user gave. Anything else is a defect and keeps its traceback."""
-    if isinstance(error, OSError) and error.filename is not None:  # a path that cannot be read or written
-        return True
-    return _is_a(error, _USERS_ERRORS)
-
-
-def _is_a(error, names):
-    return any(f"{kind.__module__}.{kind.__qualname__}" in names for kind in type(error).__mro__)
+    """Whether the user can mend an error. Anything else is a defect and keeps its traceback."""
+    # An OSError with a file name is a path that cannot be read or written.
+    return isinstance(error, UserError) or (isinstance(error, OSError) and error.filename is not None)
 
 
 if __name__ == "__main__":

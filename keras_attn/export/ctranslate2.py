@@ -227,7 +227,7 @@ def export_ctranslate2(text_to_text, base_path, version=None):
         The path of the new version.
 
     Raises:
-        FileExistsError: if the version is there already, or versions of another format are.
+        BasePathError: if the version is there already, or versions of another format are.
         ImportError, ValueError: as `to_ctranslate2`.
     """
     check_format(base_path, "model.bin")

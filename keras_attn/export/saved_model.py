@@ -80,7 +80,7 @@ def export(
         The path of the new version.
 
     Raises:
-        FileExistsError: if the version is there already, or versions of another format are.
+        BasePathError: if the version is there already, or versions of another format are.
         VerificationError: if a Session on the written graph does not answer like the model itself.
         UnservableOpError: if the graph holds an op that TensorFlow Serving does not run.
         ValueError: for sizes that no beam search has, and a model that cannot be packed.

@@ -11,7 +11,13 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from keras_attn.errors import UserError
+
 _log = logging.getLogger("keras_attn.export")
+
+
+class BasePathError(UserError, FileExistsError):
+    """A base path that cannot take the version: something else is there."""
 
 
 @contextlib.contextmanager
@@ -112,16 +118,16 @@ def free_version(base_path, version):
 
     Raises:
         ValueError: for a version that is no whole number of at least 1.
-        FileExistsError: if the version exists, or the base path is a file.
+        BasePathError: if the version exists, or the base path is a file.
     """
     if type(version) is not int or version < 1:  # True is an instance of int
         raise ValueError(f"`version` must be a whole number of at least 1. Received: version={version!r}.")
     base_path = Path(base_path)
     if base_path.exists() and not base_path.is_dir():  # or the last rename would be the first to notice
-        raise FileExistsError(f"{base_path} is a file, expected a folder. Give another base path.")
+        raise BasePathError(f"{base_path} is a file, expected a folder. Give another base path.")
     final = base_path / str(version)
     if final.exists():
-        raise FileExistsError(f"Version {version} exists already: {final}. Give another `version`, or none.")
+        raise BasePathError(f"Version {version} exists already: {final}. Give another `version`, or none.")
     return final
 
 
@@ -142,7 +148,7 @@ def published(base_path, version):
         (temporary path to write to, final path).
 
     Raises:
-        ValueError, FileExistsError: as `free_version`.
+        ValueError, BasePathError: as `free_version`.
     """
     base_path = Path(base_path).absolute()
     final = free_version(base_path, version)
@@ -166,11 +172,11 @@ def check_format(base_path, marker):
         marker: a file that every version of the format has: a key of `FORMATS`.
 
     Raises:
-        FileExistsError: if there is a version of another format.
+        BasePathError: if there is a version of another format.
     """
     for other, what in FORMATS.items():
         if other != marker and any(Path(base_path).glob(f"*/{other}")):
-            raise FileExistsError(
+            raise BasePathError(
                 f"{base_path} holds {what} as a version. Expected another base path for {FORMATS[marker]}, "
                 "since a server takes the highest version, whatever it is."
             )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 
+from keras_attn.errors import UserError
 
-class ServerError(Exception):
+
+class ServerError(UserError):
     """An answer of the server that is an error.
 
     Args:

@@ -17,6 +17,7 @@ FOLDERS = {
 # Rooms from the ground up: a room imports from those above it in this list and from itself, never from those
 # below it. A module belongs to the longest name that fits.
 ROOMS = (
+    "errors",
     "typing",
     "protocols",
     "ops",
@@ -174,7 +175,7 @@ def test_training_knows_no_serving():
 def test_serving_knows_neither_keras_nor_the_rest_of_the_package():
     def forbidden(name):
         return within(name, "keras") or (
-            within(name, "keras_attn") and not within(name, "keras_attn.serving")
+            within(name, "keras_attn") and not within(name, "keras_attn.serving", "keras_attn.errors")
         )
 
     assert offenders(modules_under("keras_attn.serving"), forbidden) == {}
@@ -201,7 +202,7 @@ def test_decoding_knows_no_layer_and_no_model():
 
 def test_types_import_nothing():
     standard = {"collections.abc", "os", "typing", "keras_attn.typing"}
-    for name in ("keras_attn.typing", "keras_attn.protocols"):
+    for name in ("keras_attn.errors", "keras_attn.typing", "keras_attn.protocols"):
         assert everything_imported(name) <= standard, name
 
 
@@ -227,6 +228,7 @@ def top_level(tree):
     "statement",
     [
         "import keras_attn",
+        "import keras_attn.errors",
         "import keras_attn.protocols",
         "import keras_attn.typing",
         "import keras_attn.training",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_attn.export.versions import check_format, next_version, published
+from keras_attn.export.versions import BasePathError, check_format, next_version, published
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_base_path_that_is_a_file_is_refused_before_anything_is_written(base, 
     base.parent.mkdir()
     base.write_text("")
     with (
-        pytest.raises(FileExistsError, match=f"{base} is a file, expected a folder. Give another"),
+        pytest.raises(BasePathError, match=f"{base} is a file, expected a folder. Give another"),
         published(base, 1),
     ):
         pytest.fail("the work has begun")
@@ -93,7 +93,7 @@ def test_nothing_is_left_when_the_version_appears_meanwhile(base, tmp_path):
 
 def test_a_version_that_exists(base):
     publish(base, 7)
-    with pytest.raises(FileExistsError, match=r"Version 7 exists already.*Give another `version`"):
+    with pytest.raises(BasePathError, match=r"Version 7 exists already.*Give another `version`"):
         publish(base, 7)
     assert [path.name for path in base.iterdir()] == ["7"]
 
@@ -129,9 +129,7 @@ def test_formats_do_not_share_a_base_path(base):
     publish(base, 1)
     check_format(base, "saved_model.pb")
     check_format(base / "nothing", "model.bin")
-    with pytest.raises(
-        FileExistsError, match=r"holds a SavedModel as a version\. .* for a CTranslate2 model"
-    ):
+    with pytest.raises(BasePathError, match=r"holds a SavedModel as a version\. .* for a CTranslate2 model"):
         check_format(base, "model.bin")
 
 

@@ -5,12 +5,13 @@ import math
 
 import keras
 
+from keras_attn.errors import UserError
 from keras_attn.training.callbacks.interrupted_epoch import batches_before
 from keras_attn.training.data.text_files import DataError
 from keras_attn.training.distribution.backends import synchronized
 
 
-class NonFiniteError(ArithmeticError):
+class NonFiniteError(UserError, ArithmeticError):
     """A loss or a gradient that is not finite; the message says where and what to do."""
 
 

@@ -5,12 +5,14 @@ import zlib
 from difflib import get_close_matches
 from pathlib import Path
 
+from keras_attn.errors import UserError
+
 # A pair as it was read: the number of its line or example, counted from 1, its source and its target. Where a
 # row of CSV takes several lines, the number is that of the last one.
 Row = tuple[int, str, str]
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """Data that cannot be used; the message says which, where, and what to do."""
 
 

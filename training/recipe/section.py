@@ -12,6 +12,8 @@ from typing import Any, Self, get_args
 
 import tomli_w
 
+from keras_attn.errors import UserError
+
 _TYPE_NAMES = {
     str: "a string",
     int: "an integer",
@@ -28,7 +30,7 @@ _LIMITS = {
 }
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError, ValueError):
     """A recipe that cannot be used, in one sentence.
 
     Args:

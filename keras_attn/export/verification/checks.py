@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_attn.errors import UserError
 from keras_attn.export.verification.comparison import differences, rows_of
 from keras_attn.export.verification.servable_ops import UnservableOpError, check_ops
 from keras_attn.export.verification.ties import tied_rows
@@ -15,7 +16,7 @@ from keras_attn.export.verification.ties import tied_rows
 _REST_TYPES = {"string", "bool", "float32", "float64", "int32", "int64", "uint8", "int8", "int16"}
 
 
-class VerificationError(ValueError):
+class VerificationError(UserError, ValueError):
     """An export that answers otherwise than it should, or cannot be served."""
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_attn.errors import UserError
+
 # XLA ops die at the first request with "XLA compilation disabled" (the binary turns XLA off); Python's ops
 # have no kernel outside Python; cuDNN's have none without a GPU.
 _REFUSED = {
@@ -56,7 +58,7 @@ _SINCE = {
 OLDEST = "2.16"
 
 
-class UnservableOpError(ValueError):
+class UnservableOpError(UserError, ValueError):
     """A SavedModel holds something that TensorFlow Serving cannot run."""
 
 
