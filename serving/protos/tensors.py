@@ -62,6 +62,8 @@ def from_proto(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     """
     try:
         shape = _shape(proto)
+        if proto.tensor_content and proto.dtype == types_pb2.DT_STRING:
+            return _strings_in(proto.tensor_content, math.prod(shape)).reshape(shape)
         if proto.tensor_content:
             return np.frombuffer(proto.tensor_content, numpy_type(proto.dtype)).copy().reshape(shape)
         return _expanded(_written(proto), math.prod(shape)).reshape(shape)
@@ -74,6 +76,37 @@ def _shape(proto: tensor_pb2.TensorProto) -> list[int]:
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise ValueError(f"{shape} is no shape of a tensor")
     return shape
+
+
+def _strings_in(content: bytes, num_elements: int) -> np.ndarray:
+    """Reads strings as TensorFlow packs them: the length of each as a varint, then the bytes of all.
+
+    Raises:
+        ValueError: lengths are missing or do not add up to the bytes.
+    """
+    lengths, position = [], 0
+    while len(lengths) < num_elements:
+        length, position = _varint(content, position)
+        lengths.append(length)
+    if position + sum(lengths) != len(content):
+        raise ValueError(f"{sum(lengths)} bytes of strings in {len(content) - position}")
+    array = np.empty(num_elements, dtype=object)
+    for row, length in enumerate(lengths):
+        array[row] = content[position : position + length]
+        position += length
+    return array
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    """Reads seven bits a byte, the lowest first; returns the number and the position after it."""
+    number = shift = 0
+    while position < len(content) and shift < 35:
+        byte = content[position]
+        number |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return number, position
+    raise ValueError("the length of a string is cut or has more than 32 bits")
 
 
 def _written(proto: tensor_pb2.TensorProto) -> np.ndarray:

@@ -31,6 +31,31 @@ def test_strings():
     np.testing.assert_array_equal(from_proto("x", proto), array)
 
 
+@pytest.mark.parametrize(
+    "texts", [[b"abc", b"", b"x" * 100], [b"y" * 300], [], ["세계".encode(), b"\xff"], [b""], [b"z" * 70_000]]
+)
+def test_strings_in_one_block_are_read_as_tensorflow_reads_them(texts):
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING)
+    proto.tensor_shape.dim.add(size=len(texts))
+    for text in texts:
+        length = len(text)
+        while length >= 0x80:
+            proto.tensor_content += bytes([length & 0x7F | 0x80])
+            length >>= 7
+        proto.tensor_content += bytes([length])
+    proto.tensor_content += b"".join(texts)
+    assert tf.io.parse_tensor(proto.SerializeToString(), tf.string).numpy().tolist() == texts
+    assert from_proto("x", proto).tolist() == texts
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "int64", "uint64", "bool", "complex64", "complex128"])
+def test_numbers_in_one_block(dtype):
+    array = np.arange(6).reshape(2, 3).astype(tf.dtypes.as_dtype(dtype).as_numpy_dtype)
+    proto = to_proto(array, as_content=True)
+    assert proto.tensor_content
+    np.testing.assert_array_equal(from_proto("x", proto), array)
+
+
 @pytest.mark.parametrize("value", [None, 1, 2.5, [b"a"]])
 def test_what_is_no_text_is_not_made_into_one(value):
     array = np.empty(2, object)
@@ -85,6 +110,10 @@ def test_values_are_repeated_left_out_and_wrapped(proto, expected):
         typed("FLOAT", -1, float_val=[1]),
         typed("INVALID", 1, float_val=[1]),
         typed("FLOAT", 2, tensor_content=b"1234"),
+        typed("STRING", 2, tensor_content=b"\x01"),
+        typed("STRING", 1, tensor_content=b"\x02a"),
+        typed("STRING", 1, tensor_content=b"\x01ab"),
+        typed("STRING", 1, tensor_content=b"\xff\xff\xff\xff\xff\xff\x01a"),
         tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape={"unknown_rank": True}, float_val=[1]),
     ],
 )
