@@ -50,8 +50,11 @@ def tsv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
 
 def csv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
     """The two columns of a CSV file with a header."""
+    text = read_text(path)
+    # A field may be as long as the file, also in a column that is not read. The limit is one for the process.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     # Strict: a quote left open would otherwise swallow the rest of the file as one field.
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(filter(None, reader), [])  # blank lines may come before it
         source = _csv_column(path, header, "source_column", spec.source_column)
@@ -98,10 +101,12 @@ def json_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
             continue
         where = f"Line {number} of `{path}`"
         try:
-            record = json.loads(line)
-        except ValueError as error:
+            # Python refuses to make a number of more than 4,300 digits, and no number is asked for.
+            record = json.loads(line, parse_int=_Number)
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else error
             raise DataError(
-                f"{where} is no JSON ({error}). Expected an object or an array a line. "
+                f"{where} is not valid JSON ({reason}). Expected an object or an array per line. "
                 f"Received: {shown(line)}."
             ) from None
         yield (
@@ -109,6 +114,16 @@ def json_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
             _whole(text_of(record, spec.source_column, "source_column", where), where),
             _whole(text_of(record, spec.target_column, "target_column", where), where),
         )
+
+
+class _Number:
+    """A whole number of a JSON line, which is shown in errors and never computed with."""
+
+    def __init__(self, digits: str):
+        self.digits = digits
+
+    def __repr__(self) -> str:
+        return self.digits
 
 
 def _whole(text: str, where: str) -> str:

@@ -49,7 +49,7 @@ def test_columns_by_number(read):
         (
             '{"q": "b", "a": "c"}\n{"q": "b"',
             {},
-            r"Line 2 of .*a.jsonl` is no JSON \(.*\). Expected an object",
+            r"Line 2 of .*a.jsonl` is not valid JSON \(.*\). Expected an object",
         ),
         ('{"q": "b", "A": "c"}', {}, "Line 1 .* no column 'a', which `target_column` .* 'q', 'A'. Received"),
         ('{"qs": "b", "a": "c"}', {}, "no column 'q', which `source_column` names.* Did you mean 'qs'"),
@@ -66,3 +66,14 @@ def test_columns_by_number(read):
 def test_refused(read, content, columns, message):
     with pytest.raises(DataError, match=message):
         read(content, **columns)
+
+
+def test_a_line_that_is_nested_deeply_is_named(read):
+    with pytest.raises(DataError, match=r"Line 2 of .*a\.jsonl` is not valid JSON \(nested too deeply\)"):
+        read('{"q": "a", "a": "b"}\n{"q": "a", "a": ' + "[" * 100_000 + "]" * 100_000 + "}")
+
+
+def test_numbers_of_any_length_in_other_columns(read):
+    assert read('{"q": "a", "a": "b", "id": ' + "1" * 5_000 + "}") == [("a", "b")]
+    with pytest.raises(DataError, match=r"Line 1 .* has no text in 'a'.* Received: '17'"):
+        read('{"q": "a", "a": 17}')

@@ -102,6 +102,11 @@ def test_csv_by_name_and_number(read, columns):
     assert list(read(spec, a__csv=content)) == [('안녕, "너"', "두\n줄"), ("12시 땡!", "하루")]
 
 
+def test_csv_fields_of_any_length(read):
+    long = "x" * 131_073
+    assert list(read(CSV, a__csv=f"Q,A,article\n{long},b,{long}\n")) == [(long, "b")]
+
+
 def test_csv_gz_with_byte_order_mark(read):
     spec = PairsSpec(path="a.csv.gz", source_column="Q", target_column="A")
     content = gzip.compress("\ufeffQ,A\r\n가,나\r\n".encode())
