@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_attn.decoding import decode
+from keras_attn.decoding.processing import checked_processors
 from keras_attn.errors import UserError
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.token_ids import TOO_LONG, named_pieces, token_ids, without_end
@@ -50,7 +51,10 @@ class TextToText:
         max_length: largest number of target tokens, the end token counted.
         max_source_length: largest number of source tokens; longer text is an error, never cut silently. Both
             are less where the model has a table of positions and no room for so many.
-        strategy: how the output is searched for, e.g. `keras_attn.decoding.BeamSearch(4)`; greedy when None.
+        strategy: how the output is searched for, e.g. `keras_attn.decoding.BeamSearch(4)`, a
+            `keras_attn.protocols.Strategy`; greedy when None.
+        processors: a list of `keras_attn.protocols.Processor`, e.g.
+            `keras_attn.decoding.NoRepeatNgram(3)`, for every output that is decoded. Default none.
 
     What these are is fixed with the first translation: for other settings, make another object.
 
@@ -71,12 +75,14 @@ class TextToText:
         max_length=100,
         max_source_length=1024,
         strategy=None,
+        processors=(),
     ):
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.max_source_length, self.max_length = _fitting(model, max_source_length, max_length)
         self.strategy = strategy
+        self.processors = checked_processors(processors)
 
     def __call__(self, texts):
         """Translates a list of strings and returns a list of strings.
@@ -158,11 +164,23 @@ class TextToText:
         """Strings `[B]` to int32 ids `[B, S]`, each row ended by the end token and padded with 0."""
         return token_ids(self.source_tokenizer, text, self.max_source_length)
 
-    def decoded(self, source, max_length=None, strategy=None, **options):
-        """`keras_attn.decoding.decode` of source ids `[B, S]`, with this object's settings by default."""
+    def decoded(self, source, max_length=None, strategy=None, processors=(), **options):
+        """`keras_attn.decoding.decode` of source ids `[B, S]`, with this object's settings by default.
+
+        Processors are further ones, after this object's own.
+        """
         max_length = self.max_length if max_length is None else max_length
         strategy = self.strategy if strategy is None else strategy
-        return decode(self.model, source, special_ids.START, special_ids.END, max_length, strategy, **options)
+        return decode(
+            self.model,
+            source,
+            special_ids.START,
+            special_ids.END,
+            max_length,
+            strategy,
+            processors=(*self.processors, *processors),
+            **options,
+        )
 
 
 def _strings(texts):

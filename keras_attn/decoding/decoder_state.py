@@ -1,4 +1,4 @@
-"""The decoder's state where hypotheses are copied and dropped."""
+"""The decoder's state in a loop: copied and dropped with its hypotheses, and growing."""
 
 import tensorflow as tf
 
@@ -36,3 +36,17 @@ def spread(decoder, state, batch, count):
     if isinstance(count, int) and count == 1:
         return state
     return reordered(decoder, state, tf.zeros(tf.stack([batch, count]), tf.int32))
+
+
+def state_shapes(state):
+    """Shape invariants of a loop that carries a state: every size but the last of a leaf may change.
+
+    Args:
+        state: of `start` or of a step.
+
+    Returns:
+        A `tf.TensorShape` for each leaf, in the same structure.
+    """
+    return tf.nest.map_structure(
+        lambda leaf: tf.TensorShape([None] * (leaf.shape.rank - 1) + [leaf.shape[-1]]), state
+    )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_attn.decoding.checks import check_decoder, check_state, check_step, check_strategy, source_ids
-from keras_attn.decoding.decoder_state import reordered, spread
+from keras_attn.decoding.decoder_state import reordered, spread, state_shapes
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.processing import checked_processors, choices_of
 from keras_attn.decoding.results import Decoded
@@ -79,10 +79,7 @@ def decode(
     processors = checked_processors(processors)
     source = source_ids(source)
     task = make_task(source, end_id, max_length, pad_id)
-    state, memory = decoder.start(source)
-    check_state(decoder, state)
-    state = spread(decoder, state, task.batch, strategy.num_live)
-    search = _begin(strategy, task, state, tf.shape(source)[1], start_id, return_alignments)
+    search, memory = _begin(decoder, strategy, task, source, start_id, return_alignments)
 
     def advance(*variables):
         search = _Search(*variables)
@@ -96,28 +93,34 @@ def decode(
         return search
 
     longest = tf.reduce_max(task.limits)  # as `maximum_iterations`, the loop would count a second time
-
-    def goes_on(*variables):
-        search = _Search(*variables)
-        is_done = strategy.is_done(search.hypotheses, search.position, task)
-        return (search.position < longest) & ~is_done
-
     search = tf.while_loop(
-        goes_on, advance, search, shape_invariants=_free_time_axes(search), parallel_iterations=1
+        lambda *variables: _goes_on(strategy, task, longest, _Search(*variables)),
+        advance,
+        search,
+        shape_invariants=_free_axes(search),
+        parallel_iterations=1,
     )
     return _decoded(strategy, task, _Search(*search))
 
 
-def _begin(strategy, task, state, source_length, start_id, return_alignments):
-    live = strategy.num_live
-    alignments = tf.zeros([task.batch, live, 0, source_length]) if return_alignments else ()
-    return _Search(
+def _begin(decoder, strategy, task, source, start_id, return_alignments):
+    """The loop's first variables, and the decoder's memory."""
+    state, memory = decoder.start(source)
+    check_state(decoder, state)
+    live, source_length = strategy.num_live, tf.shape(source)[1]
+    search = _Search(
         position=tf.constant(0),
-        state=state,
+        state=spread(decoder, state, task.batch, live),
         last=tf.fill(tf.stack([task.batch, live]), token_id(start_id)),
         hypotheses=strategy.begin(task, source_length, return_alignments),
-        alignments=alignments,
+        alignments=tf.zeros([task.batch, live, 0, source_length]) if return_alignments else (),
     )
+    return search, memory
+
+
+def _goes_on(strategy, task, longest, search):
+    is_done = strategy.is_done(search.hypotheses, search.position, task)
+    return (search.position < longest) & ~is_done
 
 
 def _advance(strategy, processors, task, search, step):
@@ -152,16 +155,13 @@ def _aligned(alignments, slots, lengths):
     return tf.where(counts, alignments, 0.0)
 
 
-def _free_time_axes(search):
-    """Shape invariants: every size but the last of a state's leaf may change, and all times grow."""
-
-    def state_leaf(leaf):
-        return tf.TensorShape([None] * (leaf.shape.rank - 1) + [leaf.shape[-1]])
+def _free_axes(search):
+    """Shape invariants: batch and time axes may change."""
 
     def own_leaf(leaf):
         return (
             tf.TensorShape([None] * (leaf.shape.rank > 0)) + leaf.shape[1:2] + [None] * (leaf.shape.rank - 2)
         )
 
-    fixed = tf.nest.map_structure(own_leaf, search)
-    return fixed._replace(state=tf.nest.map_structure(state_leaf, search.state))
+    own = tf.nest.map_structure(own_leaf, search._replace(state=()))
+    return own._replace(state=state_shapes(search.state))

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_attn.decoding.decoder_state import spread
+from keras_attn.decoding.decoder_state import spread, state_shapes
 from keras_attn.decoding.results import count_to_end
 from keras_attn.decoding.task import token_id
 
@@ -95,7 +95,7 @@ def _by_steps(decoder, source, target, start_id):
 
     free = (
         tf.TensorShape([]),
-        tf.nest.map_structure(_free_state_axes, state),
+        state_shapes(state),
         fed.shape,
         tf.TensorShape([None, target.shape[1], None]),
     )
@@ -127,10 +127,6 @@ def _lengths(target, end_id):
     used = tf.maximum(used, 0)  # of no place, the maximum is the least integer
     has_end = tf.reduce_any(tf.equal(target, end_id), axis=-1)
     return tf.where(has_end, count_to_end(target, end_id), used)
-
-
-def _free_state_axes(leaf):
-    return tf.TensorShape([None] * (leaf.shape.rank - 1) + [leaf.shape[-1]])
 
 
 def _check(decoder, target, method):

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_attn.decoding.decoder_state import state_shapes
 from keras_attn.decoding.draft import go_on_after, propose
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.independent import Hypotheses
@@ -223,11 +224,7 @@ def _decoded(search, task):
 
 
 def _free_axes(search):
-    """Shape invariants: batch and time axes may change; the last axis of a state's leaf does not."""
-
-    def state_leaf(leaf):
-        return tf.TensorShape([None] * (leaf.shape.rank - 1) + [leaf.shape[-1]])
-
+    """Shape invariants: batch and time axes may change."""
     return _Search(
         position=tf.TensorShape([]),
         last=tf.TensorShape([None, 1]),
@@ -238,8 +235,8 @@ def _free_axes(search):
         ),
         rounds=tf.TensorShape([None]),
         alignments=() if isinstance(search.alignments, tuple) else tf.TensorShape([None, 1, None, None]),
-        target_state=tf.nest.map_structure(state_leaf, search.target_state),
-        draft_state=tf.nest.map_structure(state_leaf, search.draft_state),
+        target_state=state_shapes(search.target_state),
+        draft_state=state_shapes(search.draft_state),
     )
 
 

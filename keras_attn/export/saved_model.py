@@ -1,5 +1,7 @@
 """Writes a text-to-text model as a version of a TensorFlow Serving model."""
 
+import copy
+
 import tensorflow as tf
 
 from keras_attn.export.assets import write_extra_assets
@@ -19,7 +21,6 @@ from keras_attn.export.verification.servable_ops import check_ops
 from keras_attn.export.verification.streams import check_streams
 from keras_attn.export.verification.tolerance import FixedTolerance, kernels_of, tolerance_of
 from keras_attn.export.versions import check_format, next_version, published
-from keras_attn.text_to_text import TextToText
 
 # One that decodes and one that is told what to decode: all weights and both tokenizers take part.
 _QUICKLY_CHECKED = ("stream", "score")
@@ -105,14 +106,9 @@ def export(
 
 def packed_text_to_text(text_to_text, dtype):
     """The same `TextToText` with its model packed; see `PackedTransformer`."""
-    return TextToText(
-        PackedTransformer(text_to_text.model, dtype),
-        text_to_text.source_tokenizer,
-        text_to_text.target_tokenizer,
-        text_to_text.max_length,
-        text_to_text.max_source_length,
-        text_to_text.strategy,
-    )
+    packed = copy.copy(text_to_text)
+    packed.model = PackedTransformer(text_to_text.model, dtype)
+    return packed
 
 
 def _check_answers(folder, service, unpacked, rough):
