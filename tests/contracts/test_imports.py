@@ -19,6 +19,7 @@ FOLDERS = {
 ROOMS = (
     "errors",
     "typing",
+    "files",
     "protocols",
     "ops",
     "checks",

@@ -280,5 +280,5 @@ def test_sources_too_long_to_decode_are_found_before_training(recipe_of, trainin
 def test_half_a_checkpoint_is_not_resumed_from(finished, tmp_path):
     path = tmp_path / "copy"
     shutil.copytree(finished.run.path, path)
-    (path / "checkpoints" / ".saving.keras").write_bytes(b"half")
+    (path / "checkpoints" / ".epoch-0004.keras").write_bytes(b"half")
     assert RunFolder(path).checkpoint() == (3, 0, path / "checkpoints" / "epoch-0003.keras")

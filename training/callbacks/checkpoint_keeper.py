@@ -49,9 +49,8 @@ class CheckpointKeeper(keras.callbacks.Callback):
         """Writes a checkpoint every `checkpoint_steps` batches, but not where the epoch ends."""
         done, every = self._first_step + batch + 1, self._options.checkpoint_steps
         if every and done % every == 0 and batch + 1 != self.params["steps"]:
-            checkpoints = self._run.checkpoints
             state = captured(synchronized(self.model), time.monotonic() - self._began)
-            checkpoints.publish(checkpoints.write(self.model), self._epoch, done, state)
+            self._run.checkpoints.save(self.model, self._epoch, done, state)
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes what the epoch came to, and stops if it is time."""

@@ -5,12 +5,11 @@ teach a model nonsense without a word (files that shift against each other, a wr
 swallows half a table) is refused with a sentence that says where.
 """
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_attn.files import written_whole
 from keras_attn.training.data.dataset_libraries import hugging_face_rows, tfds_rows
 from keras_attn.training.data.table_files import aligned_rows, csv_rows, json_rows, tsv_rows
 from keras_attn.training.data.text_files import DataError, Row, find_file, shown
@@ -119,16 +118,11 @@ def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
     path = Path(path)
     if path.name.lower().endswith((".csv", ".jsonl", ".gz")):
         raise DataError(f"`{path}` is written as plain TSV. Expected an ending such as `.tsv`.")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(beside, "w", encoding="utf-8", newline="\n") as file:
+        with written_whole(path) as beside, open(beside, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(_tsv_line(number, pair) for number, pair in enumerate(pairs, start=1))
-        beside.replace(path)
     except OSError as error:
         raise DataError(f"`{path}` cannot be written: {error.strerror}.") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink()
 
 
 def _rows(spec: PairsSpec, folder: str | Path) -> tuple[Iterable[Row], str]:

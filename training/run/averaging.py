@@ -1,11 +1,9 @@
 """The mean of the weights of several epochs, which is often better than any of them."""
 
-import os
-
 import numpy as np
 
+from keras_attn.files import written_whole
 from keras_attn.training.errors import RunError
-from keras_attn.training.run.atomic_files import removed_on_failure
 from keras_attn.training.run.best_epoch import ranked
 
 
@@ -36,10 +34,8 @@ def average_epochs(run, last=None, best=None):
     epochs = chosen_epochs(run, last, best)
     model = run.last_model()
     average_weights(model, [kept[epoch] for epoch in epochs])
-    temporary = run.path / ".averaged.keras"
-    with removed_on_failure(temporary):
+    with written_whole(run.averaged_path) as temporary:
         model.save(temporary)
-        os.replace(temporary, run.averaged_path)
     return epochs
 
 

@@ -1,13 +1,14 @@
 """The checkpoints of a run: what a training needs to go on, and the weights of earlier epochs."""
 
-import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_attn.training.run.atomic_files import removed_on_failure
+from keras_attn.files import written_whole
 
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.keras")
 
@@ -36,11 +37,10 @@ class Checkpoints:
     epoch-0003.weights.h5                weights alone, of the epochs that are to be averaged
     ```
 
-    Only the last `.keras` is kept. A file that has its name is complete: all are written under another one,
-    and removed where that fails.
+    Only the last `.keras` is kept. All are written whole or not at all, see `written_whole`.
 
     Args:
-        folder: its path; made by the first `write`.
+        folder: its path; made by the first `save`.
     """
 
     def __init__(self, folder):
@@ -52,48 +52,47 @@ class Checkpoints:
         states = [Checkpoint(int(name[1]), int(name[2] or 0), path) for name, path in found if name]
         return max(states, default=Checkpoint(0, 0, None))
 
-    def write(self, model):
-        """Writes model and optimizer under a name that does not count yet, and returns its path."""
-        self.folder.mkdir(exist_ok=True)
-        temporary = self.folder / ".saving.keras"
-        with removed_on_failure(temporary):
-            model.save(temporary)
-        return temporary
+    def save(self, model, epoch, step=0, state=None):
+        """Makes a model the last checkpoint; arguments are those of `saving`."""
+        with self.saving(model, epoch, step, state):
+            pass
 
-    def publish(self, temporary, epoch, step=0, state=None):
-        """Makes what `write` wrote the last checkpoint.
+    @contextmanager
+    def saving(self, model, epoch, step=0, state=None) -> Iterator[Path]:
+        """Writes model and optimizer, and makes them the last checkpoint when the block succeeds.
 
         Args:
-            temporary: what `write` returned.
+            model: the compiled model.
             epoch: number of finished epochs.
             step: number of batches done of the next one.
-            state: arrays by name, which `state` gives back.
+            state: arrays by name, which `state` returns.
+
+        Yields:
+            The `.keras` file, complete, under a name that does not count yet.
         """
+        self.folder.mkdir(exist_ok=True)
         name = f"epoch-{epoch:04d}" + (f"-step-{step:08d}" if step else "")
         final, beside = self.folder / f"{name}.keras", self.folder / f"{name}.state.npz"
-        written = self.folder / ".state.npz"
-        with removed_on_failure(temporary, written):
+        with written_whole(final) as temporary:
+            model.save(temporary)
             if state is not None:
-                with open(written, "wb") as file:
-                    np.savez(file, **state)
-                os.replace(written, beside)
-            os.replace(temporary, final)
+                with written_whole(beside) as arrays:
+                    np.savez(arrays, **state)
+            yield temporary
         for path in [*self.folder.glob("epoch-*.keras"), *self.folder.glob("epoch-*.state.npz")]:
             if path not in (final, beside):
                 path.unlink()
 
     def state(self, checkpoint):
-        """The arrays that were published with a checkpoint inside an epoch."""
+        """The arrays that were saved with a checkpoint inside an epoch."""
         with np.load(checkpoint.path.with_suffix(".state.npz")) as arrays:
             return dict(arrays)
 
     def keep_weights(self, model, epoch, epochs):
         """Writes the weights after `epoch` if it is among `epochs`, and removes those of all others."""
         if epoch in epochs:
-            temporary = self.folder / ".saving.weights.h5"
-            with removed_on_failure(temporary):
+            with written_whole(self.folder / f"epoch-{epoch:04d}.weights.h5") as temporary:
                 model.save_weights(temporary)
-                os.replace(temporary, self.folder / f"epoch-{epoch:04d}.weights.h5")
         for kept, path in self.weights().items():
             if kept not in epochs:
                 path.unlink()

@@ -1,14 +1,13 @@
 """A run folder: all there is to know of a training run."""
 
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from keras_attn.files import written_whole
 from keras_attn.training.errors import RunError
 from keras_attn.training.recipe.toml import differences, dump_recipe, load_recipe
-from keras_attn.training.run.atomic_files import removed_on_failure
 from keras_attn.training.run.best_epoch import ranked
 from keras_attn.training.run.checkpoints import Checkpoints
 from keras_attn.training.run.lock import locked
@@ -132,12 +131,10 @@ class RunFolder:
 
     def save_tokenizers(self, source, target):
         """Writes both tokenizers, or none."""
-        temporary = self.path / ".tokenizer"
-        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed while it wrote
-        temporary.mkdir()
-        source.save(temporary / "source")
-        target.save(temporary / "target")
-        temporary.rename(self.path / "tokenizer")
+        with written_whole(self.path / "tokenizer") as temporary:
+            temporary.mkdir()
+            source.save(temporary / "source")
+            target.save(temporary / "target")
 
     def tokenizers(self):
         """(source, target) tokenizers, or None before `save_tokenizers`."""
@@ -166,26 +163,21 @@ class RunFolder:
         """
         from keras_attn.training.run.moving_average import averaged_weights
 
-        temporary = self.checkpoints.write(model)
-        with removed_on_failure(temporary):
+        with self.checkpoints.saving(model, epoch) as saved:
             self.write_text("history.json", json.dumps(history, indent=1))
             if ranked(history, monitor)[:1] == history[-1:]:
-                self._save_best(model, temporary)
+                self._save_best(model, saved)
             with averaged_weights(model):
                 self.checkpoints.keep_weights(model, epoch, averaged_epochs)
-            self.checkpoints.publish(temporary, epoch)
 
     def _save_best(self, model, saved):
         from keras_attn.training.run.moving_average import averaged_weights
 
-        copy = self.path / ".best.keras"
-        with removed_on_failure(copy):
-            with averaged_weights(model) as averaged:
-                if averaged:
-                    model.save(copy)
-                else:
-                    shutil.copyfile(saved, copy)
-            os.replace(copy, self.best_path)
+        with written_whole(self.best_path) as copy, averaged_weights(model) as averaged:
+            if averaged:
+                model.save(copy)
+            else:
+                shutil.copyfile(saved, copy)
 
     def history(self, epochs=None):
         """The first `epochs` entries of the history; all of them when None."""
@@ -313,7 +305,5 @@ class RunFolder:
 
     def write_text(self, name, text):
         """Writes a file of the folder whole or not at all."""
-        temporary = self.path / f".{name}.part"
-        with removed_on_failure(temporary):
+        with written_whole(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, self.path / name)

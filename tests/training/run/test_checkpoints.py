@@ -36,7 +36,7 @@ def checkpoints(tmp_path):
 
 
 def save(checkpoints, number, *place, **more):
-    checkpoints.publish(checkpoints.write(Recorder(number)), *place, **more)
+    checkpoints.save(Recorder(number), *place, **more)
 
 
 def names(checkpoints):
@@ -70,10 +70,11 @@ def test_steps_come_after_the_epoch_that_they_follow(checkpoints):
 
 def test_a_kill_before_the_name_leaves_the_one_before(checkpoints):
     save(checkpoints, 1, 1)
-    checkpoints.write(Recorder(2))
-    (checkpoints.folder / ".state.npz").write_bytes(b"half")
-    assert checkpoints.latest()[:2] == (1, 0)
-    assert checkpoints.latest().path.read_text() == "1"
+    with checkpoints.saving(Recorder(2), 1, 7, {"number": np.array(2)}) as saved:
+        assert saved.read_text() == "2"
+        assert checkpoints.latest()[:2] == (1, 0)
+        assert checkpoints.latest().path.read_text() == "1"
+    assert checkpoints.latest()[:2] == (1, 7)
 
 
 def test_weights_that_are_to_be_averaged(checkpoints):
@@ -88,13 +89,13 @@ def test_weights_that_are_to_be_averaged(checkpoints):
 def test_a_full_disk_keeps_nothing_half_written(checkpoints, monkeypatch):
     save(checkpoints, 1, 1)
     with pytest.raises(OSError, match="No space"):
-        checkpoints.write(Full(2))
+        checkpoints.save(Full(2), 2)
     with pytest.raises(OSError, match="No space"):
         checkpoints.keep_weights(Full(2), 2, {2})
     assert names(checkpoints) == ["epoch-0001.keras"]
 
-    def savez(file, **arrays):
-        file.write(b"half")
+    def savez(path, **arrays):
+        path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", savez)

@@ -40,7 +40,7 @@ def test_begin_writes_the_recipe(run, recipe_of):
 
 
 def test_begin_after_a_kill_while_the_recipe_was_written(tmp_path, recipe_of):
-    (tmp_path / ".recipe.toml.part").write_text("[da")
+    (tmp_path / ".recipe.toml").write_text("[da")
     run = RunFolder(tmp_path)
     run.begin(recipe_of())
     assert run.recipe() == recipe_of()
