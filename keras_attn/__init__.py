@@ -1,6 +1,6 @@
 """Attention layers for Keras 3, assembled into text-to-text models that train, export and serve.
 
-The public names load on first use, so that `from keras_attn.serving import Client` works where neither Keras
+The public names load on first use, so that `from keras_attn.serving import connect` works where neither Keras
 nor TensorFlow is installed.
 """
 

@@ -1,6 +1,6 @@
 """The model server and its clients.
 
-Names are looked up when they are used: `from keras_attn.serving import Client` works where
+Names are looked up when they are used: `from keras_attn.serving import connect` works where
 TensorFlow is not installed.
 """
 
@@ -13,13 +13,15 @@ _HOMES = {
     "Client": "client.client",
     "ServerError": "client.errors",
     "GrpcClient": "client.grpc_client",
+    "RestClient": "client.rest_client",
+    "connect": "client.connect",
     "Options": "server.options",
     "Server": "server.server",
     "StreamEvent": "client.stream",
 }
 _NEED_TENSORFLOW = {"Server"}
 
-__all__ = ["AsyncClient", "Client", "GrpcClient", "Options", "Server", "ServerError", "StreamEvent"]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:

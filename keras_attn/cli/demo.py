@@ -123,12 +123,12 @@ def _export(run, text_to_text):
 
 def _serve(run, text_to_text, base_path, test, keep_serving, clock):
     from keras_attn.cli.server_process import serving
-    from keras_attn.serving import Client, GrpcClient
+    from keras_attn.serving import GrpcClient, connect
 
     questions = _questions(test)
     with (
         serving(_MODEL, base_path, run.path / "server.log") as server,
-        Client(server.rest_url, _MODEL) as rest,
+        connect(server.rest_url, _MODEL) as rest,
         # Closed also after an interrupt: gRPC's threads must not outlive the interpreter.
         GrpcClient(server.grpc_address, _MODEL) as grpc,
     ):
@@ -165,10 +165,7 @@ def _compare(text_to_text, rest, grpc, questions):
     from rich.table import Table
 
     eager = [text.decode() for text in text_to_text.translate(questions)["text"].numpy()]
-    answers = [eager]
-    for client in (rest, grpc):
-        texts = client.predict({"text": questions})["text"]
-        answers.append([text.decode() if isinstance(text, bytes) else str(text) for text in texts])
+    answers = [eager, *(client.predict({"text": questions})["text"] for client in (rest, grpc))]
     table = Table("question", "eager", "REST", "gRPC")
     for row in zip(questions, *answers, strict=True):
         table.add_row(*row)

@@ -60,7 +60,7 @@ def server_ways(folder):
     Raises:
         ServerFailedError: if the version does not load, or a warm-up request of its own fails.
     """
-    from keras_attn.serving import Client, GrpcClient, Options, Server
+    from keras_attn.serving import GrpcClient, Options, Server, connect
     from keras_attn.serving.errors import ServingError
 
     with tempfile.TemporaryDirectory() as base_path, ExitStack() as stack:
@@ -71,6 +71,6 @@ def server_ways(folder):
         except ServingError as error:
             raise ServerFailedError(f"The server does not take the version: {error}") from error
         grpc = stack.enter_context(GrpcClient(f"localhost:{server.grpc_port}", _MODEL))
-        rest = Client(f"http://localhost:{server.rest_port}", _MODEL)
+        rest = connect(f"http://localhost:{server.rest_port}", _MODEL)
         stack.callback(rest.close)
         yield [ServerWay("REST", rest), ServerWay("gRPC", grpc)]

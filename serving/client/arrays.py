@@ -1,4 +1,4 @@
-"""Values of a client's user as arrays of a signature's types."""
+"""The values of a client's user as arrays of a signature's types, and arrays as plain values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_attn.serving.protos.generated_messages import generated
 
 meta_graph_pb2 = generated("tensorflow.core.protobuf.meta_graph_pb2")
 
-# What may stand for what: a kind is taken where it or a later one is wanted.
+# A value of one kind is accepted for an input of the same kind or of a later one.
 _KINDS = (("bool",), ("int", "uint"), ("float", "bfloat"), ("complex",))
 
 
@@ -20,8 +20,8 @@ def only_input(definition: meta_graph_pb2.SignatureDef) -> str:
     """Returns the input that a value without a name is for.
 
     Args:
-        definition: the signature as a server describes it, which is without the defaults of its inputs: what
-            may be left out cannot be told.
+        definition: the signature as a server describes it: without the defaults of inputs, so that optional
+            ones count.
 
     Raises:
         TypeError: there are several, or none.
@@ -36,7 +36,7 @@ def only_input(definition: meta_graph_pb2.SignatureDef) -> str:
 
 
 def to_array(name: str, value: object, dtype: int | None) -> np.ndarray:
-    """Converts nested lists to the type of an input; nothing is cut off or made into text.
+    """Converts nested lists to the type of an input, without rounding and without conversion to text.
 
     Args:
         name: of the input, for error texts.
@@ -53,6 +53,19 @@ def to_array(name: str, value: object, dtype: int | None) -> np.ndarray:
     if dtype == types_pb2.DT_STRING:
         return _texts(name, value)
     return _numbers(name, value, numpy_type(dtype))
+
+
+def to_lists(name: str, array: np.ndarray) -> object:
+    """Converts an output to the values that its JSON has: numbers, text, and bytes under a name in `_bytes`.
+
+    Args:
+        name: of the output.
+        array: of any rank; strings as an object array of bytes.
+    """
+    if array.dtype == object and not name.endswith("_bytes"):
+        texts = [text.decode("utf-8", "surrogateescape") for text in array.flat]
+        array = np.array([*texts, None], object)[:-1].reshape(array.shape)
+    return array.tolist()
 
 
 def _texts(name: str, value: object) -> np.ndarray:

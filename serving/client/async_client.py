@@ -1,4 +1,4 @@
-"""The client for asyncio programs; standard library only."""
+"""The client for asyncio programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from keras_attn.serving.client.client import Client
+from keras_attn.serving.client.connect import connect
 from keras_attn.serving.client.stream import StreamEvent
 
 
@@ -17,14 +17,14 @@ class AsyncClient:
     and further ones wait.
 
     Args:
-        url: as for `Client`.
-        model_name: model to talk to, where the URL does not name one.
+        url: as for `connect`.
+        model_name: model to talk to if the URL does not name one.
         timeout_s: seconds to wait for an answer.
-        retries: further attempts where the server cannot be reached or is busy.
+        retries: further attempts if the server cannot be reached or is busy.
         max_calls: requests that may be under way at once.
 
     Raises:
-        ValueError: the URL is not one of a server.
+        ValueError: the URL is not a server's address, or a number is out of range.
 
     Example:
         `await AsyncClient("http://localhost:8501", "translate").predict({"text": ["hello"]})`
@@ -34,11 +34,12 @@ class AsyncClient:
         self,
         url: str,
         model_name: str = "default",
+        *,
         timeout_s: float = 60.0,
         retries: int = 2,
         max_calls: int = 8,
     ):
-        self._client = Client(url, model_name, timeout_s, retries)
+        self._client = connect(url, model_name, timeout_s=timeout_s, retries=retries)
         self._executor = ThreadPoolExecutor(max_calls, thread_name_prefix="client")
 
     async def predict(self, inputs: object = None, **more: object) -> object:
@@ -58,7 +59,7 @@ class AsyncClient:
                     return
                 yield event
         finally:
-            # Where the caller has given up, a thread still waits for the next event: it hangs up after it.
+            # If the caller has given up, a thread still waits for the next event, and hangs up after it.
             if asked is not None and not asked.done():
                 asked.add_done_callback(lambda future: future.exception() or events.close())
             else:
@@ -85,7 +86,7 @@ class AsyncClient:
         return await self._call("wait_until_available", timeout_s)
 
     async def close(self) -> None:
-        """Waits for what is under way and gives threads and connections back."""
+        """Waits for running calls, and ends threads and connections."""
         await asyncio.to_thread(self._executor.shutdown)
         self._client.close()
 

@@ -1,63 +1,52 @@
-"""Client of a model server: REST with the standard library only, gRPC where grpcio is installed."""
+"""The protocol of clients: one model of a server, the same calls and answers over every transport."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import quote, unquote, urlsplit
+from typing import NamedTuple, Self
 
-from keras_attn.serving.client.connection import Connection
-from keras_attn.serving.client.errors import ServerError, error_text
-from keras_attn.serving.client.json_values import check_rows, from_json, to_json
-from keras_attn.serving.client.stream import StreamEvent, stream_events
+from keras_attn.serving.client.errors import ServerError
+from keras_attn.serving.client.json_values import check_rows, to_json
+from keras_attn.serving.client.stream import StreamEvent
 
 _POLL_S = 0.1
 
 
-class Client:
-    """Talks to one model of a server, from any number of threads; keeps its connections alive.
+class Target(NamedTuple):
+    """The signature and the version of a model that a call is for."""
 
-    Every call is safe to repeat, as a model has no memory of its requests: a connection that fails and a
-    server that is busy are tried again.
+    signature_name: str = ""
+    version: int | None = None
+    label: str = ""
+
+
+class Client(ABC):
+    """Talks to one model of a server, from any number of threads; `connect` makes one for a URL.
+
+    Answers are plain Python: numbers, `str`, `bytes` for outputs whose names end in `_bytes`, and lists of
+    them. Every call is safe to repeat, as a model keeps nothing between requests: a connection that fails
+    and a server that is busy are tried again.
 
     Args:
-        url: `http://host:8501` or `grpc://host:8500`; over REST also with the model,
-            `http://host:8501/v1/models/name`.
-        model_name: model to talk to, where the URL does not name one.
+        model_name: model to talk to.
         timeout_s: seconds to wait for an answer, above 0.
-        retries: further attempts where the server cannot be reached or is busy, 0 or more.
+        retries: further attempts if the server cannot be reached or is busy, 0 or more.
 
     Raises:
-        ValueError: the URL is not one of a server, or a number is out of range.
-
-    Example:
-        `Client("http://localhost:8501", "translate").predict({"text": ["hello"]})`
+        ValueError: a number is out of range.
     """
 
-    def __init__(self, url: str, model_name: str = "default", timeout_s: float = 60.0, retries: int = 2):
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https", "grpc") or not parts.hostname:
-            raise ValueError(
-                "`url` is no address of a server. Expected http://host:port or grpc://host:port."
-                f" Received: {url!r}"
-            )
+    def __init__(self, model_name: str, timeout_s: float, retries: int):
         if not timeout_s > 0 or retries < 0:
             raise ValueError(
                 "Expected `timeout_s` above 0 and `retries` of 0 or more."
                 f" Received: timeout_s={timeout_s!r}, retries={retries!r}"
             )
-        prefix, _, named = parts.path.rstrip("/").partition("/v1/models/")
-        self.model_name = unquote(named) or model_name
-        self._prefix = prefix
-        self._grpc = None
-        if parts.scheme == "grpc":
-            from keras_attn.serving.client.grpc_client import GrpcClient
-
-            self._grpc = GrpcClient(parts.netloc, self.model_name, timeout_s, retries)
-            return
-        self._http = Connection(parts.hostname, parts.port, parts.scheme == "https", timeout_s, retries)
+        self.model_name = model_name
+        self._timeout_s = timeout_s
+        self._retries = retries
 
     def predict(
         self,
@@ -71,34 +60,25 @@ class Client:
         """Runs the model.
 
         Args:
-            inputs: column form: input name -> nested lists (or arrays; bytes are sent as base64), or the
-                value of the only input, over REST also of the only one without a default.
-            instances: row form instead, over REST: a list with one value or one dict for each row.
+            inputs: column form: input name -> nested lists or an array, or the value of the only input, over
+                REST also of the only one without a default.
+            instances: row form instead, over REST: a list with one value or one dict per row.
             signature_name: signature to run; empty means `serving_default`.
             version: model version; None means the latest.
             label: version label, instead of a version.
 
         Returns:
-            What the model computed: the value of the only output, or output name -> value; in row form,
-            a list with one entry for each row. Lists and text over REST, arrays over gRPC.
+            The value of the only output, or output name -> value; in row form, a list with one entry per row.
 
         Raises:
-            TypeError: for neither or both of `inputs` and `instances`, and for a text alone; over gRPC also
-                for values of another kind than the model takes.
-            ValueError: over gRPC, a number is out of the range of the model's type.
-            ServerError: the server refused.
-            OSError: the server cannot be reached.
+            TypeError: for neither or both of `inputs` and `instances`, and for a bare string; over gRPC also
+                for values that would lose something in the type of the model's input.
+            ValueError: over gRPC, a number is out of the range of the input's type.
+            ServerError: the server refused; over gRPC also if it cannot be reached (`UNAVAILABLE`).
+            OSError: over REST, the server cannot be reached.
         """
-        if (inputs is None) == (instances is None):
-            raise TypeError("predict() takes either `inputs` or `instances`. Pass exactly one of them.")
-        check_rows(inputs)
-        if self._grpc:
-            if instances is not None:
-                raise TypeError("`instances` is a form of REST. Pass `inputs` over gRPC.")
-            return self._grpc.predict(inputs, signature_name=signature_name, version=version, label=label)
-        key, value = ("inputs", inputs) if instances is None else ("instances", instances)
-        reply = self._run("predict", {key: to_json(value)}, signature_name, version, label)
-        return from_json(reply["predictions" if "predictions" in reply else "outputs"])
+        _check_form("predict", inputs, instances)
+        return self._predict(inputs, instances, Target(signature_name, version, label))
 
     def stream(
         self,
@@ -109,7 +89,7 @@ class Client:
         version: int | None = None,
         label: str = "",
     ) -> Iterator[StreamEvent]:
-        """Runs a model that writes text, and returns the text as it comes. Over REST, from our own server.
+        """Runs a model that writes text, and returns the text as it comes. Over REST, from this server only.
 
         Args:
             inputs: as for `predict`.
@@ -124,24 +104,15 @@ class Client:
             none has come; to stop early, `close()` the iterator.
 
         Raises:
-            TypeError: for neither or both of `inputs` and `instances`, for a text alone, and over gRPC.
+            TypeError: for neither or both of `inputs` and `instances`, for a bare string, and over gRPC.
             ServerError: the server refused, or failed on the way.
-            OSError: the server cannot be reached, says nothing for `timeout_s`, or hung up.
+            OSError: the server cannot be reached, sends nothing for `timeout_s`, or hung up.
 
         Example:
             `for event in client.stream({"text": ["hello"]}): print(event.text, end="", flush=True)`
         """
-        if (inputs is None) == (instances is None):
-            raise TypeError("stream() takes either `inputs` or `instances`. Pass exactly one of them.")
-        check_rows(inputs, "stream")
-        if self._grpc:
-            raise TypeError("Streams are a form of REST. Expected a client of http://host:port.")
-        key, value = ("inputs", inputs) if instances is None else ("instances", instances)
-        request = {key: to_json(value)}
-        if signature_name:
-            request["signature_name"] = signature_name
-        path = self._path(version, label).removeprefix(self._prefix)
-        return stream_events(self._http, f"{self._prefix}/stream{path}", request)
+        _check_form("stream", inputs, instances)
+        return self._stream(inputs, instances, Target(signature_name, version, label))
 
     def classify(
         self,
@@ -162,14 +133,13 @@ class Client:
             label: version label, instead of a version.
 
         Returns:
-            label and score of each class, for each example.
+            Label and score of each class, for each example.
 
         Raises:
-            ServerError: the server refused.
-            OSError: the server cannot be reached.
+            ServerError: as for `predict`.
+            OSError: as for `predict`.
         """
-        results = self._examples("classify", examples, context, signature_name, version, label)
-        return [[(name, score) for name, score in classes] for classes in results]
+        return self._classify(_document(examples, context), Target(signature_name, version, label))
 
     def regress(
         self,
@@ -181,28 +151,25 @@ class Client:
         label: str = "",
     ) -> list[float]:
         """Returns one number for each example; arguments and errors as those of `classify`."""
-        return self._examples("regress", examples, context, signature_name, version, label)
+        return self._regress(_document(examples, context), Target(signature_name, version, label))
 
     def status(self, version: int | None = None) -> dict[int, str]:
         """Returns the state of each version: `{2: "AVAILABLE", 1: "END"}`, newest first.
 
         Raises:
-            ServerError: there is no such model or version.
-            OSError: the server cannot be reached.
+            ServerError: there is no such model or version; otherwise as for `predict`.
+            OSError: as for `predict`.
         """
-        return self._status(version, None)
+        return self._status(version, self._retries)
 
+    @abstractmethod
     def metadata(self, version: int | None = None) -> dict:
         """Returns the model's signatures: name -> `inputs`, `outputs` and `method_name`.
 
         Raises:
-            ServerError: there is no such model or version.
-            OSError: the server cannot be reached.
+            ServerError: there is no such model or version; otherwise as for `predict`.
+            OSError: as for `predict`.
         """
-        if self._grpc:
-            return self._grpc.metadata(version)
-        reply = self._call("GET", self._path(version) + "/metadata")
-        return reply["metadata"]["signature_def"]["signature_def"]
 
     def wait_until_available(self, timeout_s: float = 60.0) -> int:
         """Waits for the server to come up and the model to answer.
@@ -214,17 +181,17 @@ class Client:
             The version that answers.
 
         Raises:
-            TimeoutError: it did not; says what was seen last.
+            TimeoutError: it did not; the message has what was seen last.
         """
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                states = self._status(None, 0)
+                states = self._status(None, retries=0)
                 ready = [version for version, state in states.items() if state == "AVAILABLE"]
                 if ready:
                     return max(ready)
                 seen = f"versions {states}"
-            except (OSError, http.client.HTTPException, ServerError) as error:
+            except (OSError, ServerError) as error:
                 seen = f"{type(error).__name__}: {error}"
             if time.monotonic() >= deadline:
                 raise TimeoutError(
@@ -232,56 +199,41 @@ class Client:
                 )
             time.sleep(_POLL_S)
 
+    @abstractmethod
     def close(self) -> None:
-        """Closes the idle connections; over REST, the next call opens a new one."""
-        (self._grpc or self._http).close()
+        """Closes the connections."""
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _examples(
-        self,
-        call: str,
-        examples: Sequence[Mapping[str, object]],
-        context: Mapping[str, object] | None,
-        signature_name: str,
-        version: int | None,
-        label: str,
-    ) -> list:
-        if self._grpc:
-            run = getattr(self._grpc, call)
-            return run(examples, context, signature_name=signature_name, version=version, label=label)
-        request: dict[str, object] = {"examples": to_json(list(examples))}
-        if context is not None:
-            request["context"] = to_json(dict(context))
-        return self._run(call, request, signature_name, version, label)["results"]
+    @abstractmethod
+    def _predict(self, inputs: object, instances: list | None, target: Target) -> object: ...
 
-    def _status(self, version: int | None, retries: int | None) -> dict[int, str]:
-        if self._grpc:
-            return self._grpc.status(version)
-        reply = self._call("GET", self._path(version), retries=retries)
-        return {int(entry["version"]): entry["state"] for entry in reply["model_version_status"]}
+    @abstractmethod
+    def _stream(self, inputs: object, instances: list | None, target: Target) -> Iterator[StreamEvent]: ...
 
-    def _run(self, call: str, request: dict, signature_name: str, version: int | None, label: str) -> dict:
-        if signature_name:
-            request["signature_name"] = signature_name
-        return self._call("POST", f"{self._path(version, label)}:{call}", json.dumps(request).encode())
+    @abstractmethod
+    def _classify(self, document: dict, target: Target) -> list[list[tuple[str, float]]]: ...
 
-    def _path(self, version: int | None, label: str = "") -> str:
-        path = f"{self._prefix}/v1/models/{quote(self.model_name, safe='')}"
-        if label:
-            return f"{path}/labels/{quote(label, safe='')}"
-        return path if version is None else f"{path}/versions/{version}"
+    @abstractmethod
+    def _regress(self, document: dict, target: Target) -> list[float]: ...
 
-    def _call(self, method: str, path: str, body: bytes | None = None, retries: int | None = None) -> dict:
-        status, data = self._http.send(method, path, body, retries)
-        if status != 200:
-            raise ServerError(status, error_text(status, data))
-        text = data.decode("utf-8", "surrogateescape")
-        try:
-            return json.loads(text, strict=False)
-        except ValueError:
-            raise ServerError(status, f"The answer is no JSON. Received: {text[:80]!r}.") from None
+    @abstractmethod
+    def _status(self, version: int | None, retries: int) -> dict[int, str]: ...
+
+
+def _check_form(method: str, inputs: object, instances: object) -> None:
+    if (inputs is None) == (instances is None):
+        raise TypeError(f"{method}() takes either `inputs` or `instances`. Pass exactly one of them.")
+    check_rows(inputs, method)
+
+
+def _document(examples: Sequence[Mapping[str, object]], context: Mapping[str, object] | None) -> dict:
+    """The body of a classify or regress request."""
+    document: dict[str, object] = {"examples": to_json(list(examples))}
+    if context is not None:
+        document["context"] = to_json(dict(context))
+    return document

@@ -1,51 +1,53 @@
-"""HTTP connections of a client: kept alive, shared by all threads, with retries; standard library only."""
+"""HTTP connections of a client: those of urllib3, with the rules of when a request is sent again."""
 
 from __future__ import annotations
 
-import http.client
-import threading
-import time
-from collections.abc import Callable
-from email.message import Message
-from typing import Any, NamedTuple
+import contextlib
+from collections.abc import Iterator
+from http.client import HTTPException
+from typing import Any, NamedTuple, NoReturn
+
+try:
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Retry
+    from urllib3 import exceptions as errors
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "The REST client needs urllib3. Install it with: pip install 'keras-attn[client]'", name=error.name
+    ) from error
 
 _BUSY = (429, 503)
-_FIRST_PAUSE_S = 0.1
+_BACKOFF_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_MOST_IDLE = 64  # connections that are kept; any number may be open
+_JSON = {"Content-Type": "application/json"}
 
 
-class _Answer(NamedTuple):
-    """What the server answered, and how it is put aside where it is not what is returned."""
+class Answer(NamedTuple):
+    """The status of an answer and its body in parts, as they come."""
 
     status: int
-    content: Any
-    wait_s: float | None
-    discard: Callable[[], None] = lambda: None
+    parts: Iterator[bytes]
 
 
 class Connection:
     """Sends requests to one server.
 
-    What the server answers is returned, whatever its status. A connection that cannot be made or breaks,
-    and an answer that says "too busy" (429, 503), are tried again after a pause, or after what the answer's
-    Retry-After says. A time-out is not: the server may still be at work on the first request.
+    An answer is returned whatever its status. A connection that cannot be made or breaks, and an answer that
+    says "too busy" (429, 503), are tried again after a pause, or after the answer's Retry-After. A time-out
+    is not: the server may still be at work on the first request.
 
     Args:
+        scheme: `http` or `https`.
         host: host name.
         port: port number; None means the scheme's own.
-        is_https: speak TLS.
         timeout_s: seconds to wait for an answer.
         retries: further attempts after the first.
     """
 
-    def __init__(self, host: str, port: int | None, is_https: bool, timeout_s: float, retries: int):
-        self.host = host
-        self.port = port
-        self._kind = http.client.HTTPSConnection if is_https else http.client.HTTPConnection
-        self._timeout_s = timeout_s
+    def __init__(self, scheme: str, host: str, port: int | None, timeout_s: float, retries: int):
+        self._address = (host, port, scheme)
         self._retries = retries
-        self._lock = threading.Lock()
-        self._idle: list[http.client.HTTPConnection] = []
+        self._pools = PoolManager(timeout=timeout_s, maxsize=_MOST_IDLE)
 
     def send(
         self, method: str, path: str, body: bytes | None = None, retries: int | None = None
@@ -54,7 +56,7 @@ class Connection:
 
         Args:
             method: HTTP method; the request must be safe to repeat.
-            path: path with its escapes.
+            path: path, percent-encoded.
             body: JSON text.
             retries: further attempts after the first; None means those of the connection.
 
@@ -64,100 +66,94 @@ class Connection:
         Raises:
             OSError: the server cannot be reached, does not answer in time, or does not speak HTTP.
         """
-        answer = _retried(
-            lambda: self._attempt(method, path, body), self._retries if retries is None else retries
-        )
-        return answer.status, answer.content
+        response = self._request(method, path, body, _JSON if body else {}, retries)
+        return response.status, response.data
 
-    def open(
-        self, path: str, body: bytes, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    @contextlib.contextmanager
+    def open(self, path: str, body: bytes, headers: dict[str, str]) -> Iterator[Answer]:
         """Posts a request whose answer comes in parts; tried again as in `send` until the first one comes.
 
         Args:
-            path: path with its escapes.
+            path: path, percent-encoded.
             body: JSON text.
             headers: further headers.
 
-        Returns:
-            A connection of its own, which the caller closes, and the answer, to be read line by line.
+        Yields:
+            `Answer`; its connection is closed after the block.
 
         Raises:
-            OSError: the server cannot be reached, does not answer in time, or does not speak HTTP.
+            OSError: the server cannot be reached, does not answer in time, hangs up or does not speak HTTP.
         """
-        headers = {"Content-Type": "application/json", **headers}
-        answer = _retried(lambda: self._opened(path, body, headers), self._retries)
-        return answer.content
+        response = self._request("POST", path, body, _JSON | headers, None, preload_content=False)
+        try:
+            yield Answer(response.status, _parts(response))
+        finally:
+            response.close()
 
     def close(self) -> None:
         """Closes the connections that are idle; the next request opens a new one."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._pools.clear()
 
-    def _opened(self, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
-        connection = self._kind(self.host, self.port, timeout=self._timeout_s)
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        retries: int | None,
+        **more: Any,
+    ) -> BaseHTTPResponse:
+        policy = _Retries(
+            self._retries if retries is None else retries,
+            other=0,  # such as a certificate that is refused
+            allowed_methods=None,
+            status_forcelist=_BUSY,
+            backoff_factor=_BACKOFF_S,
+            backoff_max=_LONGEST_PAUSE_S,
+            raise_on_status=False,
+        )
+        # Not the manager's own `urlopen`, which takes dots out of paths: `..` may be a model's name.
+        pool: HTTPConnectionPool = self._pools.connection_from_host(*self._address)
         try:
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-        except BaseException:
-            connection.close()
-            raise
-        return _Answer(response.status, (connection, response), _seconds(response.headers), connection.close)
+            return pool.urlopen(method, path, body, headers=headers, retries=policy, redirect=False, **more)
+        except errors.HTTPError as error:
+            _raise_os_error(error)
 
-    def _attempt(self, method: str, path: str, body: bytes | None) -> _Answer:
-        with self._lock:
-            kept = self._idle.pop() if self._idle else None
-        if kept:
-            try:
-                return self._exchange(kept, method, path, body)
-            except (ConnectionError, http.client.HTTPException):
-                pass  # the server may have closed it while it was idle: a new one is tried at once
-        fresh = self._kind(self.host, self.port, timeout=self._timeout_s)
-        return self._exchange(fresh, method, path, body)
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
-    ) -> _Answer:
+class _Retries(Retry):
+    """Retries of urllib3, but not after a time-out, and with a limit of what Retry-After may ask for."""
+
+    def increment(self, method=None, url=None, response=None, error=None, *rest, **more):  # noqa: ANN
+        if isinstance(error, errors.TimeoutError) and not isinstance(error, errors.NewConnectionError):
+            raise error
+        return super().increment(method, url, response, error, *rest, **more)
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-            response = connection.getresponse()
-            data = response.read()
-        except BaseException:
-            connection.close()
-            raise
-        with self._lock:
-            self._idle.append(connection)
-        return _Answer(response.status, data, _seconds(response.headers))
+            wait_s = super().get_retry_after(response)
+        except errors.InvalidHeader:
+            return None
+        return wait_s and min(wait_s, _LONGEST_PAUSE_S)
 
 
-def _retried(attempt: Callable[[], _Answer], retries: int) -> _Answer:
-    """The answer of the first attempt that is not too busy, or of the last one."""
-    pause_s = _FIRST_PAUSE_S
-    for left in range(retries, -1, -1):
-        wait_s = None
-        try:
-            answer = attempt()
-            if answer.status not in _BUSY or not left:
-                return answer
-            answer.discard()
-            wait_s = answer.wait_s
-        except (ConnectionError, http.client.HTTPException) as error:
-            if not left:
-                raise _connection_error(error) from error
-        time.sleep(min(pause_s if wait_s is None else wait_s, _LONGEST_PAUSE_S))
-        pause_s *= 2
-    raise AssertionError("the last attempt returns or raises")
+def _parts(response: BaseHTTPResponse) -> Iterator[bytes]:
+    try:
+        while part := response.read1():
+            yield part
+    except errors.TimeoutError as error:
+        raise TimeoutError(str(error)) from error
+    except errors.HTTPError as error:
+        raise ConnectionError(f"the server hung up in the middle of a stream: {error}") from error
 
 
-def _connection_error(error: Exception) -> ConnectionError:
-    if isinstance(error, ConnectionError):
-        return error
-    return ConnectionError(f"what answers does not speak HTTP ({error!r})")
-
-
-def _seconds(headers: Message) -> float | None:
-    """What an answer's Retry-After says, or None."""
-    after = headers.get("Retry-After", "")
-    return float(after) if after.isdigit() else None
+def _raise_os_error(error: errors.HTTPError) -> NoReturn:
+    """Raises the `OSError` that an error of urllib3 is about."""
+    if isinstance(error, errors.MaxRetryError) and error.reason:
+        error = error.reason
+    causes = (error.__cause__, *error.args)
+    if found := next((cause for cause in causes if isinstance(cause, OSError)), None):
+        raise found
+    if isinstance(error, errors.TimeoutError):
+        raise TimeoutError(str(error)) from error
+    found = next((cause for cause in causes if isinstance(cause, HTTPException)), error)
+    raise ConnectionError(f"what answers does not speak HTTP ({found!r})") from error

@@ -1,4 +1,4 @@
-"""What both clients raise when the server refuses a request."""
+"""The error that clients raise when the server refuses a request."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class ServerError(UserError):
 
 
 def error_text(status: int, body: bytes) -> str:
-    """Returns what an HTTP answer that is no success says.
+    """Returns the message of an HTTP answer that is not a success.
 
     Args:
         status: HTTP status.
-        body: of the answer: an object with `error`, or a text of whoever stands before the server.
+        body: of the answer: an object with `error`, or the text of a proxy before the server.
     """
     text = body.decode("utf-8", "surrogateescape")
     try:

@@ -1,10 +1,10 @@
-"""gRPC client of a model server; needs the `serve` extra."""
+"""The client over gRPC; needs the `serve` extra."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -30,9 +30,11 @@ except ModuleNotFoundError as error:
 
 from google.protobuf import json_format, message_factory
 
-from keras_attn.serving.client.arrays import only_input, to_array
+from keras_attn.serving.client.arrays import only_input, to_array, to_lists
+from keras_attn.serving.client.client import Client, Target
 from keras_attn.serving.client.errors import ServerError
-from keras_attn.serving.client.json_values import check_rows, to_json
+from keras_attn.serving.client.json_values import check_rows
+from keras_attn.serving.client.stream import StreamEvent
 from keras_attn.serving.grpc.retry_hints import seconds_to_wait
 from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, meta_graph_pb2
 from keras_attn.serving.json.examples import read_examples
@@ -41,28 +43,31 @@ from keras_attn.serving.protos.tensors import from_proto, to_proto
 _LONGEST_PAUSE_S = 5.0
 
 
-class GrpcClient:
-    """Talks to one model of a server over gRPC; also a context manager.
+class GrpcClient(Client):
+    """A `Client` over gRPC.
 
     Args:
-        address: `host:8500`.
+        address: `host:8500`, or `unix:/path` of a socket on this machine.
         model_name: model to talk to.
-        timeout_s: seconds to wait for an answer.
-        retries: further attempts where the server cannot be reached or says that it is busy.
+        timeout_s: see `Client`.
+        retries: see `Client`.
+
+    Raises:
+        ValueError: a number is out of range.
 
     Example:
         `GrpcClient("localhost:8500", "translate").predict({"text": ["hello"]})`
     """
 
-    def __init__(self, address: str, model_name: str = "default", timeout_s: float = 60.0, retries: int = 2):
-        self.model_name = model_name
-        self._timeout_s = timeout_s
-        self._retries = retries
-        self._definitions: dict[tuple[str, int | None, str], meta_graph_pb2.SignatureDef] = {}
+    def __init__(
+        self, address: str, model_name: str = "default", *, timeout_s: float = 60.0, retries: int = 2
+    ):
+        super().__init__(model_name, timeout_s, retries)
+        self._definitions: dict[Target, meta_graph_pb2.SignatureDef] = {}
         self._channel = grpc.insecure_channel(address, options=_channel_options(retries))
         self._methods = _methods(self._channel)
 
-    def predict(
+    def predict_arrays(
         self,
         inputs: object,
         *,
@@ -70,8 +75,8 @@ class GrpcClient:
         version: int | None = None,
         label: str = "",
         output_filter: Sequence[str] = (),
-    ) -> object:
-        """Runs the model.
+    ) -> dict[str, np.ndarray]:
+        """Runs the model as `predict` does, and returns the arrays as they were sent.
 
         Args:
             inputs: input name -> array, sent as it is, or nested lists, sent in the type that the model
@@ -82,146 +87,90 @@ class GrpcClient:
             output_filter: outputs to compute; empty means all.
 
         Returns:
-            The array of the only output, or output name -> array. Strings are object arrays of bytes.
+            Output name -> array, also of an only output. Strings are object arrays of bytes.
 
         Raises:
-            TypeError: values of another kind than the model takes, or without a name where it needs one.
-            ValueError: a number is out of the range of the model's type.
-            ServerError: the server refused or cannot be reached.
+            TypeError: as for `predict`.
+            ValueError: as for `predict`.
+            ServerError: as for `predict`.
         """
-        check_rows(inputs)
-        request = predict_pb2.PredictRequest(output_filter=list(output_filter))
-        self._address_to(request.model_spec, version, label)
-        request.model_spec.signature_name = signature_name
-        where = (signature_name or DEFAULT_SIGNATURE, version, label)
-        if not isinstance(inputs, Mapping):
-            definition = self._definition(*where)
-            inputs = {only_input(definition): inputs} if definition else {}  # the server says what is wrong
-        for name, value in inputs.items():
-            if not hasattr(value, "dtype"):
-                value = to_array(name, value, self._input_type(name, *where))
-            request.inputs[name].CopyFrom(to_proto(np.asarray(value)))
-        response = self._call("Predict", request)
-        outputs = {name: from_proto(name, proto) for name, proto in response.outputs.items()}
-        return outputs if len(outputs) != 1 else next(iter(outputs.values()))
-
-    def classify(
-        self,
-        examples: Sequence[Mapping[str, object]],
-        context: Mapping[str, object] | None = None,
-        *,
-        signature_name: str = "",
-        version: int | None = None,
-        label: str = "",
-    ) -> list[list[tuple[str, float]]]:
-        """Classifies examples; arguments as those of `Client.classify`.
-
-        Returns:
-            label and score of each class, for each example.
-
-        Raises:
-            ServerError: the server refused or cannot be reached.
-        """
-        request = classification_pb2.ClassificationRequest()
-        self._fill(request, examples, context, signature_name, version, label)
-        result = self._call("Classify", request).result
-        return [[(c.label, c.score) for c in entry.classes] for entry in result.classifications]
-
-    def regress(
-        self,
-        examples: Sequence[Mapping[str, object]],
-        context: Mapping[str, object] | None = None,
-        *,
-        signature_name: str = "",
-        version: int | None = None,
-        label: str = "",
-    ) -> list[float]:
-        """Returns one number for each example; arguments and errors as those of `classify`."""
-        request = regression_pb2.RegressionRequest()
-        self._fill(request, examples, context, signature_name, version, label)
-        return [entry.value for entry in self._call("Regress", request).result.regressions]
+        check_rows(inputs, "predict_arrays")
+        return self._run(inputs, Target(signature_name, version, label), output_filter)
 
     def metadata(self, version: int | None = None) -> dict:
-        """Returns the model's signatures: name -> `inputs`, `outputs` and `method_name`.
-
-        Raises:
-            ServerError: there is no such model or version, or the server cannot be reached.
-        """
+        """Returns the model's signatures; see `Client.metadata`."""
         message = json_format.MessageToDict(
-            self._signatures(version),
+            self._signatures(Target(version=version)),
             preserving_proto_field_name=True,
             always_print_fields_with_no_presence=True,
         )
         return message["signature_def"]
 
-    def status(self, version: int | None = None) -> dict[int, str]:
-        """Returns the state of each version: `{2: "AVAILABLE", 1: "END"}`, newest first.
-
-        Raises:
-            ServerError: there is no such model or version, or the server cannot be reached.
-        """
-        request = get_model_status_pb2.GetModelStatusRequest()
-        self._address_to(request.model_spec, version)
-        response = self._call("GetModelStatus", request)
-        return {entry.version: entry.State.Name(entry.state) for entry in response.model_version_status}
-
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
 
-    def __enter__(self) -> GrpcClient:
-        return self
+    def _predict(self, inputs: object, instances: list | None, target: Target) -> object:
+        if instances is not None:
+            raise TypeError("`instances` is a form of REST. Pass `inputs` over gRPC.")
+        outputs = {name: to_lists(name, array) for name, array in self._run(inputs, target).items()}
+        return outputs if len(outputs) != 1 else next(iter(outputs.values()))
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def _stream(self, inputs: object, instances: list | None, target: Target) -> Iterator[StreamEvent]:
+        raise TypeError("Streams are a form of REST. Expected a client of http://host:port.")
 
-    def _address_to(self, spec: object, version: int | None, label: str = "") -> None:
-        spec.name = self.model_name
-        if label:
-            spec.version_label = label
-        elif version is not None:
-            spec.version.value = version
+    def _classify(self, document: dict, target: Target) -> list[list[tuple[str, float]]]:
+        request = classification_pb2.ClassificationRequest(input=read_examples(document))
+        result = self._call("Classify", request, target).result
+        return [[(c.label, c.score) for c in entry.classes] for entry in result.classifications]
 
-    def _fill(
-        self,
-        request: object,
-        examples: Sequence[Mapping[str, object]],
-        context: Mapping[str, object] | None,
-        signature_name: str,
-        version: int | None,
-        label: str,
-    ) -> None:
-        self._address_to(request.model_spec, version, label)
-        request.model_spec.signature_name = signature_name
-        document = {"examples": to_json(list(examples))}
-        if context is not None:
-            document["context"] = to_json(dict(context))
-        request.input.CopyFrom(read_examples(document))
+    def _regress(self, document: dict, target: Target) -> list[float]:
+        request = regression_pb2.RegressionRequest(input=read_examples(document))
+        return [entry.value for entry in self._call("Regress", request, target).result.regressions]
 
-    def _signatures(self, version: int | None, label: str = "") -> get_model_metadata_pb2.SignatureDefMap:
+    def _status(self, version: int | None, retries: int) -> dict[int, str]:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        response = self._call("GetModelStatus", request, Target(version=version), retries)
+        return {entry.version: entry.State.Name(entry.state) for entry in response.model_version_status}
+
+    def _run(
+        self, inputs: object, target: Target, output_filter: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        request = predict_pb2.PredictRequest(output_filter=list(output_filter))
+        if not isinstance(inputs, Mapping):
+            definition = self._definition(target)
+            inputs = {only_input(definition): inputs} if definition else {}  # the server's error is clearer
+        for name, value in inputs.items():
+            if not hasattr(value, "dtype"):
+                value = to_array(name, value, self._input_type(name, target))
+            request.inputs[name].CopyFrom(to_proto(np.asarray(value)))
+        response = self._call("Predict", request, target)
+        return {name: from_proto(name, proto) for name, proto in response.outputs.items()}
+
+    def _signatures(self, target: Target) -> get_model_metadata_pb2.SignatureDefMap:
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        self._address_to(request.model_spec, version, label)
-        packed = self._call("GetModelMetadata", request).metadata["signature_def"]
+        packed = self._call("GetModelMetadata", request, target).metadata["signature_def"]
         signatures = get_model_metadata_pb2.SignatureDefMap()
         packed.Unpack(signatures)
         return signatures
 
-    def _definition(self, name: str, version: int | None, label: str) -> meta_graph_pb2.SignatureDef | None:
-        """A signature, which the server is asked for once; None if it has no such."""
-        key = (name, version, label)
-        if key not in self._definitions:
-            signatures = self._signatures(version, label).signature_def
+    def _definition(self, target: Target) -> meta_graph_pb2.SignatureDef | None:
+        """A signature, for which the server is asked once; None if it does not have it."""
+        if target not in self._definitions:
+            name = target.signature_name or DEFAULT_SIGNATURE
+            signatures = self._signatures(target._replace(signature_name="")).signature_def
             if name not in signatures:
                 return None
-            self._definitions[key] = signatures[name]
-        return self._definitions[key]
+            self._definitions[target] = signatures[name]
+        return self._definitions[target]
 
-    def _input_type(self, name: str, *where: object) -> int | None:
-        definition = self._definition(*where)
+    def _input_type(self, name: str, target: Target) -> int | None:
+        definition = self._definition(target)
         return definition.inputs[name].dtype if definition and name in definition.inputs else None
 
-    def _call(self, method: str, request: object) -> object:
-        left = self._retries
+    def _call(self, method: str, request: object, target: Target, retries: int | None = None) -> object:
+        _fill_spec(request.model_spec, self.model_name, target)
+        left = self._retries if retries is None else retries
         while True:
             try:
                 return self._methods[method](request, timeout=self._timeout_s)
@@ -236,8 +185,16 @@ class GrpcClient:
             left -= 1
 
 
+def _fill_spec(spec: object, model_name: str, target: Target) -> None:
+    spec.name, spec.signature_name = model_name, target.signature_name
+    if target.label:
+        spec.version_label = target.label
+    elif target.version is not None:
+        spec.version.value = target.version
+
+
 def _methods(channel: grpc.Channel) -> dict[str, grpc.UnaryUnaryMultiCallable]:
-    """The methods of both services by name: what their stubs hold, whose modules import TensorFlow."""
+    """The methods of both services by name, without their stubs, whose modules import TensorFlow."""
     return {
         name: channel.unary_unary(
             f"/{service.full_name}/{name}",

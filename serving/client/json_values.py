@@ -1,4 +1,4 @@
-"""Values that `predict` of a client accepts, and their JSON; standard library only."""
+"""The values of a client's user as JSON and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 
 
 def check_rows(inputs: object, method: str = "predict") -> None:
-    """Refuses a text alone: models take lists of texts, and what they say of a single one helps nobody.
+    """Refuses a bare string: models take lists of texts, and their own error for one does not help.
 
     Args:
         inputs: the value of the only input, or input name -> value.
@@ -35,6 +35,11 @@ def to_json(value: object) -> object:
     if hasattr(value, "numpy"):  # a TensorFlow tensor
         return to_json(value.numpy())
     return to_json(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def read_outputs(reply: dict) -> object:
+    """Returns the values of a predict reply, in row or column form."""
+    return from_json(reply["predictions" if "predictions" in reply else "outputs"])
 
 
 def from_json(value: object) -> object:

@@ -1,15 +1,17 @@
-"""An answer that comes in parts, as a client sees it; standard library only."""
+"""The events of a streamed answer, read from a connection."""
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from keras_attn.serving.client.connection import Connection
 from keras_attn.serving.client.errors import ServerError, error_text
-from keras_attn.serving.client.json_values import from_json
+from keras_attn.serving.client.json_values import read_outputs
+
+if TYPE_CHECKING:  # needs urllib3, which `StreamEvent` does not
+    from keras_attn.serving.client.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -27,53 +29,53 @@ class StreamEvent:
     outputs: object = None
 
 
-def stream_events(connection: Connection, path: str, request: dict) -> Iterator[StreamEvent]:
+def stream_events(connection: Connection, path: str, body: bytes) -> Iterator[StreamEvent]:
     """Asks for a stream.
 
     Args:
         connection: to the server.
-        path: of the stream, with its escapes.
-        request: the body, JSON values.
+        path: of the stream, percent-encoded.
+        body: JSON text.
 
     Yields:
         `StreamEvent`s as they come; the last one has the outputs. A caller that stops early hangs up.
 
     Raises:
         ServerError: the server refused, or failed on the way.
-        OSError: the server cannot be reached, says nothing for too long, or hung up.
+        OSError: the server cannot be reached, sends nothing for too long, or hung up.
     """
-    body = json.dumps(request).encode()
-    opened, response = connection.open(path, body, {"Accept": "text/event-stream"})
-    try:
-        if response.status != 200:
-            raise ServerError(response.status, error_text(response.status, response.read()))
-        for name, data in _events(response):
+    with connection.open(path, body, {"Accept": "text/event-stream"}) as answer:
+        if answer.status != 200:
+            raise ServerError(answer.status, error_text(answer.status, b"".join(answer.parts)))
+        for name, data in _events(answer.parts):
             value = json.loads(data, strict=False)
             if name == "error":
                 raise ServerError("error", value["error"])
             if "row" in value:
                 yield StreamEvent(value["row"], value["text"])
                 continue
-            outputs = value["predictions" if "predictions" in value else "outputs"]
-            yield StreamEvent(None, outputs=from_json(outputs))
+            yield StreamEvent(None, outputs=read_outputs(value))
             return
         raise ConnectionError("the server hung up in the middle of a stream")
-    except http.client.HTTPException as error:
-        raise ConnectionError(f"the server hung up in the middle of a stream: {error!r}") from error
-    finally:
-        opened.close()
 
 
-def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
-    """Names and data of Server-Sent Events; what else they may hold is passed over, as is a cut-off one."""
+def _events(parts: Iterator[bytes]) -> Iterator[tuple[str, str]]:
+    """Names and data of Server-Sent Events; comments, other fields and an unfinished event are ignored."""
     name, data = "", []
-    for line in response:
-        key, _, value = line.decode("utf-8", "surrogateescape").rstrip("\r\n").partition(":")
+    for line in _lines(parts):
+        key, _, value = line.decode("utf-8", "surrogateescape").rstrip("\r").partition(":")
         value = value.removeprefix(" ")
         if key == "event":
             name = value
         elif key == "data":
             data.append(value)
-        elif line.strip() == b"" and data:
+        elif not line.strip() and data:
             yield name, "\n".join(data)
             name, data = "", []
+
+
+def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines

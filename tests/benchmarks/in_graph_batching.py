@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_attn.serving import Client
+from keras_attn.serving import connect
 
 MODEL = "measured"
 START_SECONDS = 300
@@ -123,7 +123,7 @@ def server(name, folder):
             [sys.executable, "-m", "keras_attn.serving", *flags], stdout=log, stderr=log
         )
     try:
-        with Client(f"http://localhost:{port}", MODEL) as client:
+        with connect(f"http://localhost:{port}", MODEL) as client:
             wait_until_available(client, process, log_path)
         yield port
     finally:
@@ -149,7 +149,7 @@ def check_answers(ports, texts):
     """Stops where the systems do not answer alike."""
     answers = {}
     for name, port in ports.items():
-        with Client(f"http://localhost:{port}", MODEL) as client:
+        with connect(f"http://localhost:{port}", MODEL) as client:
             answers[name] = [list(client.predict({"text": [text]})["text"]) for text in texts[:8]]
     if any(answer != answers[PLAIN] for answer in answers.values()):
         raise SystemExit(f"The systems do not answer alike: {answers}")
@@ -172,7 +172,7 @@ def asked(port, texts, clients, seconds):
     start = threading.Barrier(clients, action=lambda: begins.append(time.perf_counter()))
 
     def ask(number):
-        with Client(f"http://localhost:{port}", MODEL, retries=0) as client:
+        with connect(f"http://localhost:{port}", MODEL, retries=0) as client:
             client.status()  # connects
             start.wait(START_SECONDS)
             while time.perf_counter() < begins[0] + seconds:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_attn.serving import Client
+from keras_attn.serving import connect
 
 START_SECONDS = 300
 HALF, DECODER = "half_plus_two", "decoder"
@@ -102,7 +102,7 @@ def server(folder, flags=()):
 def _wait_until_available(port, process, log_path):
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(TimeoutError), Client(f"http://localhost:{port}", DECODER) as client:
+        with contextlib.suppress(TimeoutError), connect(f"http://localhost:{port}", DECODER) as client:
             client.wait_until_available(timeout_s=1)
             return
     raise SystemExit(f"The server did not start:\n{log_path.read_text(encoding='utf-8')}")

@@ -167,7 +167,7 @@ def test_a_full_memory_is_no_full_disk(keras_attn, tiny_run, tmp_path, monkeypat
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("query", "--grpc", "localhost:9", "\udcff\udcfe"),
+        ("query", "--url", "grpc://localhost:9", "\udcff\udcfe"),
         ("query", "--model", "\udcff\udcfe", "x"),
         ("translate", "no_run", "\udcff\udcfe"),
     ],
@@ -181,8 +181,8 @@ def test_arguments_that_are_no_utf8(keras_attn, arguments):
 
 
 def test_no_server(keras_attn):
-    check_one_sentence(keras_attn("query", "--rest", "http://localhost:9", "x"), "No server answers")
-    check_one_sentence(keras_attn("query", "--grpc", "localhost:9", "x"), "UNAVAILABLE")
+    check_one_sentence(keras_attn("query", "--url", "http://localhost:9", "x"), "No server answers")
+    check_one_sentence(keras_attn("query", "--url", "grpc://localhost:9", "x"), "UNAVAILABLE")
 
 
 def test_serve_refuses_what_holds_no_version(keras_attn, tmp_path):
@@ -198,7 +198,7 @@ def test_serve_refuses_what_holds_no_version(keras_attn, tmp_path):
 
 def test_wrong_calls_exit_with_2(keras_attn):
     assert keras_attn("frobnicate").code == 2
-    assert keras_attn("query", "--rest", "http://a", "--grpc", "b:1", "x").code == 2
+    assert keras_attn("query", "--url", "ftp://a", "x").code == 2
 
 
 def test_a_defect_keeps_its_traceback(keras_attn, tiny_run, monkeypatch):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_attn.serving import Client
+from keras_attn.serving import connect
 
 RELEASED = Path(__file__).parents[1] / "data" / "released"
 
@@ -240,7 +240,7 @@ def test_a_server_runs_on_what_the_files_say(deployed, base_path):
     assert subprocess.run(health, check=False, capture_output=True).returncode != 0
     with (
         running(mounted(service["command"], service, base_path, folder, ports)) as process,
-        Client(f"http://localhost:{ports[1]}", "tiny_1") as client,
+        connect(f"http://localhost:{ports[1]}", "tiny_1") as client,
     ):
         client.wait_until_available(timeout_s=180)
         assert process.poll() is None

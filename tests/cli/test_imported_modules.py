@@ -101,10 +101,10 @@ TABLE = [
     ),
     ("serve", ["--model_config_file={folder}/none"], 255, "No such file", ["grpc"]),
     ("serve", ["--model_base_path={export}", "--ssl_config_file={empty}"], 255, "no PEM text", ["grpc"]),
-    ("query", ["--rest", "http://localhost:9", "x"], 1, "No server answers", []),
-    ("query", ["--rest", "a", "--grpc", "b", "x"], 2, "not both", []),
-    ("query", ["--grpc", "localhost:9", "x"], 1, "UNAVAILABLE", ["grpc"]),
-    ("query", ["--grpc", "localhost:{answering}", "x", "y"], 0, "echo x\necho y\n", ["grpc"]),
+    ("query", ["--url", "http://localhost:9", "x"], 1, "No server answers", []),
+    ("query", ["--url", "ftp://a", "x"], 2, "is not a server's address", []),
+    ("query", ["--url", "grpc://localhost:9", "x"], 1, "UNAVAILABLE", ["grpc"]),
+    ("query", ["--url", "grpc://localhost:{answering}", "x", "y"], 0, "echo x\necho y\n", ["grpc"]),
 ]
 
 

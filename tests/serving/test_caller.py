@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import predict_pb2
 
-from keras_attn.serving import Client, Options, Server
+from keras_attn.serving import Options, Server, connect
 from keras_attn.serving.caller import Caller, current_caller, working_for
 from keras_attn.serving.errors import ServingError, invalid
 from keras_attn.serving.grpc.server import GrpcServer, GrpcSettings
@@ -65,7 +65,7 @@ def test_a_rest_request_whose_client_has_hung_up_is_not_begun(slow):  # noqa: F8
     uvicorn, answers = server._rest._server, []
 
     def ask():
-        with Client(f"http://127.0.0.1:{server.rest_port}", "slow", retries=0) as client:
+        with connect(f"http://127.0.0.1:{server.rest_port}", "slow", retries=0) as client:
             answers.append(client.predict([1.0]))
 
     asking = threading.Thread(target=ask)

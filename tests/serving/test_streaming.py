@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from keras_attn.serving import AsyncClient, Client, Options, Server, ServerError
+from keras_attn.serving import AsyncClient, Options, Server, ServerError, connect
 from keras_attn.serving.inference.servable import SessionSettings
 from keras_attn.serving.models.loading import SavedModelLoader
 from keras_attn.serving.models.registry import Registry
@@ -90,7 +90,7 @@ def serve(paced, models):
         options = Options(port=0, **{"rest_api_num_threads": 9} | options)
         servers.append(Server(options, registry=registry, grace_s=grace_s))
         servers[-1].start()
-        clients.append(Client(f"http://localhost:{servers[-1].rest_port}", "paced", retries=0))
+        clients.append(connect(f"http://localhost:{servers[-1].rest_port}", "paced", retries=0))
         return servers[-1], clients[-1]
 
     folders = {"paced": paced, "half": models["half"]}
@@ -285,7 +285,7 @@ def serve_once(paced, models):
 
 
 def test_the_events_are_the_servers_own(serve_once):
-    client = Client(f"http://localhost:{serve_once.rest_port}", "paced")
+    client = connect(f"http://localhost:{serve_once.rest_port}", "paced")
     with pytest.raises(ServerError, match="This server reads stream_events itself"):
         client.predict({"wait": [True]}, signature_name="stream_events")
     assert client.predict({"wait": [False]}, signature_name="stream_events") == {"stream": [], "text": []}
@@ -363,7 +363,7 @@ def test_streams_beside_batching(paced, tmp_path):
         enable_batching=True,
         batching_parameters_file=str(file),
     )
-    with Server(options) as server, Client(f"http://localhost:{server.rest_port}", "paced") as client:
+    with Server(options) as server, connect(f"http://localhost:{server.rest_port}", "paced") as client:
         go(client, 3)
         assert texts_of(client.stream({"text": ["abc"]})) == ({0: "abc."}, ["abc."])
         go(client, 3)  # options that are left out, or given once, are for all rows
@@ -391,9 +391,9 @@ def test_the_async_client(serve):
 
 def test_streams_need_rest_and_one_form():
     with pytest.raises(TypeError, match="either `inputs` or `instances`"):
-        Client("http://localhost:1").stream()
+        connect("http://localhost:1").stream()
     with (
-        Client("grpc://localhost:1") as client,
+        connect("grpc://localhost:1") as client,
         pytest.raises(TypeError, match="Streams are a form of REST"),
     ):
         client.stream(["a"])

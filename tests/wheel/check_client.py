@@ -1,4 +1,4 @@
-"""Run where the wheel is installed and nothing else: the REST client needs the standard library alone."""
+"""Run where the wheel is installed and nothing else: the REST client needs no package but urllib3."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ assert importlib.util.find_spec("tensorflow") is None
 assert importlib.util.find_spec("numpy") is None
 
 import keras_attn  # noqa: E402
-from keras_attn.serving import Client  # noqa: E402
+from keras_attn.serving import connect  # noqa: E402
 
 assert Path(keras_attn.__file__).is_relative_to(sys.prefix), keras_attn.__file__
 
@@ -36,7 +36,7 @@ class Upper(BaseHTTPRequestHandler):
 
 server = HTTPServer(("127.0.0.1", 0), Upper)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-with Client(f"http://127.0.0.1:{server.server_port}", "upper") as client:
+with connect(f"http://127.0.0.1:{server.server_port}", "upper") as client:
     assert client.predict({"text": ["grüße"]}) == ["GRÜSSE"]
 server.shutdown()
 print("client without TensorFlow: fine")

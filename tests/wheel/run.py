@@ -6,6 +6,7 @@ versions, one with the newest and one with the oldest that the wheel's bounds al
 """
 
 import argparse
+import importlib.util
 import os
 import re
 import shutil
@@ -67,9 +68,12 @@ def _quick(built):
     for name in ("check_client.py", "check_installed.py"):
         home = _new_environment(sys.executable, name, "--without-pip")
         subprocess.run([*pip, home.python, "install", "--no-deps", built.wheel], check=True)
-        if name == "check_installed.py":
+        (site_packages,) = (home.python.parents[1] / "lib").glob("python*/site-packages")
+        if name == "check_client.py":
+            (urllib3,) = importlib.util.find_spec("urllib3").submodule_search_locations
+            (site_packages / "urllib3").symlink_to(urllib3)
+        else:
             # A folder on the path is searched, but its own .pth files, as of an editable install, are not.
-            (site_packages,) = (home.python.parents[1] / "lib").glob("python*/site-packages")
             others = [path for path in sys.path if path.endswith("site-packages")]
             (site_packages / "others.pth").write_text("\n".join(others))
         print(_checked(home, name))
@@ -80,9 +84,10 @@ def _full(built, version, kind):
     base = _find(version)
     home = _new_environment(base, f"{version}-{kind}")
     try:
-        _install(home, "--no-deps", built.wheel)
-        _checked(home, "check_client.py")
         bounds = _bounds(kind)
+        _install(home, "--no-deps", built.wheel)
+        _install(home, *bounds, "urllib3")
+        _checked(home, "check_client.py")
         _install(home, *bounds, built.wheel)
         _checked(home, "check_installed.py", "--without-serve")
         _install(home, *bounds, f"{built.wheel}[serve]")
@@ -127,7 +132,9 @@ def _bounds(kind):
     if kind == "pinned":
         return ["--constraint", ROOT / "constraints.txt"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["client"], *extras["serve"]]
+    wanted.remove("keras-attn[client]")
     path = FOLDER / "oldest.txt"
     path.write_text("".join(f"{name}=={least}\n" for name, least in map(_lower_bound, wanted)))
     return ["--constraint", path]

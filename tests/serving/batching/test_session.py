@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 
-from keras_attn.serving import Client, Options, Server, ServerError
+from keras_attn.serving import Options, Server, ServerError, connect
 from keras_attn.serving.batching.parameters import BatchingParameters
 from keras_attn.serving.batching.scheduler import BatchScheduler
 from keras_attn.serving.batching.session import BatchingSession
@@ -446,7 +446,7 @@ def test_a_server_that_batches(models, tmp_path):
     )
     with Server(options) as server:
         for url in (f"http://localhost:{server.rest_port}", f"grpc://localhost:{server.grpc_port}"):
-            with Client(url, "half", retries=0) as client:
+            with connect(url, "half", retries=0) as client:
                 assert list(client.predict({"x": [1.0, 2.0]})) == [3.5, 4.0]
                 with pytest.raises(
                     ServerError, match="Task size 4 is larger than maximum input batch size 3"

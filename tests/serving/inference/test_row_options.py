@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_attn.serving import Client, Options, Server, ServerError
+from keras_attn.serving import Options, Server, ServerError, connect
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.inference.row_options import rows_of, with_value_each_row
 from keras_attn.serving.inference.signatures import Signature, TensorInfo
@@ -94,7 +94,7 @@ def clients(tmp_path_factory):
     for server in servers:
         server.start()
         for url in (f"http://localhost:{server.rest_port}", f"grpc://localhost:{server.grpc_port}"):
-            clients.append(Client(url, "repeats", retries=0))
+            clients.append(connect(url, "repeats", retries=0))
     yield clients
     for client in clients:
         client.close()

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
-from keras_attn.serving import Client, Options, Server, ServerError
+from keras_attn.serving import Options, Server, ServerError, connect
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.server import config_file
 from keras_attn.serving.server.config_file import ConfigFilePoller
@@ -57,7 +57,7 @@ def client():
     clients = []
 
     def make(server, name):
-        clients.append(Client(f"http://localhost:{server.rest_port}", name, retries=0))
+        clients.append(connect(f"http://localhost:{server.rest_port}", name, retries=0))
         return clients[-1]
 
     yield make

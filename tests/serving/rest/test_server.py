@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from keras_attn.serving import Client, GrpcClient, Options, Server, ServerError
+from keras_attn.serving import GrpcClient, Options, Server, ServerError, connect
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.protos.tensors import to_proto
 from keras_attn.serving.rest.operator_pages import SidePages, metrics_path
@@ -230,7 +230,7 @@ def test_a_body_that_is_too_long(request_to):
 
 def test_a_client_that_still_writes_gets_its_refusal(own_server):
     """Closing a connection with unread bytes would reset it."""
-    with Client(f"http://127.0.0.1:{own_server.rest_port}", "half", retries=0) as client:
+    with connect(f"http://127.0.0.1:{own_server.rest_port}", "half", retries=0) as client:
         with pytest.raises(ServerError, match=r"413: The request is too large\."):
             client.predict([[7.0] * 1_000_003])
         assert client.predict([1]) == [3.5]
@@ -369,7 +369,7 @@ def test_requests_that_wait_are_limited(slow):  # noqa: F811
     answers = []
 
     def ask():
-        with Client(f"http://127.0.0.1:{server.rest_port}", "slow", retries=0) as client:
+        with connect(f"http://127.0.0.1:{server.rest_port}", "slow", retries=0) as client:
             answers.append(client.predict([1.0]))
 
     asking = [threading.Thread(target=ask) for _ in range(2)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 
-from keras_attn.serving import Client, Options, Server, ServerError
+from keras_attn.serving import Options, Server, ServerError, connect
 from keras_attn.serving.inference.signatures import Signature, TensorInfo
 from keras_attn.serving.models.registry import Registry
 from keras_attn.serving.models.served_model import ServedModel
@@ -44,7 +44,7 @@ def slow(tmp_path):
 
 
 def ask(port, answers):
-    client = Client(f"http://127.0.0.1:{port}", "slow", retries=0)
+    client = connect(f"http://127.0.0.1:{port}", "slow", retries=0)
     try:
         answers.append(client.predict([1.0]))
     except (ServerError, OSError) as error:

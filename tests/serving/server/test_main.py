@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import itertools
 import os
 import re
@@ -18,7 +17,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from keras_attn.serving import Client, GrpcClient, Server, ServerError
+from keras_attn.serving import GrpcClient, Server, ServerError, connect
 from keras_attn.serving.server.assembly import first_models
 from keras_attn.serving.server.main import _has_rest, main
 from keras_attn.serving.server.options import Options
@@ -63,9 +62,9 @@ def test_serve_upgrade_and_stop(models, tmp_path):
             f"Serving model half version 1 over gRPC at 0.0.0.0:{grpc_port}\n",
             f"Serving model half version 1 over REST at http://localhost:{rest_port}/v1/models/half\n",
         ]
-        client = Client(f"http://127.0.0.1:{rest_port}", "half")
+        client = connect(f"http://127.0.0.1:{rest_port}", "half")
         with GrpcClient(f"127.0.0.1:{grpc_port}", "half") as grpc_client:
-            assert client.predict([1]) == grpc_client.predict({"x": [1]}).tolist() == [2.5]
+            assert client.predict([1]) == grpc_client.predict({"x": [1]}) == [2.5]
         shutil.copytree(models["half"] / "7", tmp_path / ".copy")
         (tmp_path / ".copy").rename(tmp_path / "7")
         answers = {2.5}
@@ -220,8 +219,8 @@ def test_a_package_that_is_not_installed(capsys, monkeypatch):
 def test_the_rest_client_imports_no_tensorflow(run_python):
     code = (
         "import sys\n"
-        "from keras_attn.serving import Client, ServerError, Options\n"
-        "Client('http://localhost:1')\n"
+        "from keras_attn.serving import connect, ServerError, Options\n"
+        "connect('http://localhost:1')\n"
         "assert 'tensorflow' not in sys.modules and 'numpy' not in sys.modules, 'imported'\n"
     )
     assert run_python(code) == ""
@@ -248,15 +247,15 @@ def test_killed_under_load_and_started_again(models):
     answers, stop = [], threading.Event()
 
     def ask():
-        with Client(f"http://127.0.0.1:{rest_port}", retries=0) as client:
+        with connect(f"http://127.0.0.1:{rest_port}", retries=0) as client:
             while not stop.is_set():
                 try:
                     answers.append(client.predict([1]))
-                except (OSError, http.client.HTTPException):  # while there is no server
+                except OSError:  # while there is no server
                     stop.wait(0.05)
 
     asking = [threading.Thread(target=ask) for _ in range(3)]
-    client = Client(f"http://127.0.0.1:{rest_port}")
+    client = connect(f"http://127.0.0.1:{rest_port}")
     try:
         with running(*flags) as first:
             client.wait_until_available(TIMEOUT_S)

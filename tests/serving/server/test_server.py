@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import inference_pb2, prediction_service_pb2_grpc
 
-from keras_attn.serving import Client, GrpcClient, ServerError
+from keras_attn.serving import GrpcClient, ServerError, connect
 
 INPUTS = {
     "half": {"x": np.array([1.0, -2.5, 1e-3], np.float32)},
@@ -43,7 +43,7 @@ def rest_client(server):
     clients = []
 
     def client(model):
-        clients.append(Client(f"http://127.0.0.1:{server.rest_port}", model))
+        clients.append(connect(f"http://127.0.0.1:{server.rest_port}", model))
         return clients[-1]
 
     yield client
@@ -52,7 +52,7 @@ def rest_client(server):
 
 
 def as_bytes(value):
-    """REST returns text where gRPC returns bytes."""
+    """Clients return text where TensorFlow returns bytes."""
     if isinstance(value, list):
         return [as_bytes(item) for item in value]
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
@@ -66,22 +66,23 @@ def test_rest_and_grpc_agree_with_tensorflow(model, models, rest_client, grpc_cl
     left_out = {"factor": np.array(3.0, np.float32)} if model == "default_input" else {}
     results = loaded.signatures["serving_default"](**inputs, **left_out)
     expected = {name: y.numpy() for name, y in results.items()}
-    over_grpc = grpc_client(model).predict(inputs)
-    over_rest = rest_client(model).predict(inputs)
-    if len(expected) == 1:
-        (name,) = expected
-        over_grpc, over_rest = {name: over_grpc}, {name: over_rest}
-    assert over_grpc.keys() == over_rest.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(over_grpc[name], array)
-        np.testing.assert_array_equal(np.array(as_bytes(over_rest[name]), array.dtype), array)
+    arrays = grpc_client(model).predict_arrays(inputs)
+    assert arrays.keys() == expected.keys()
+    for client in (grpc_client(model), rest_client(model)):
+        outputs = client.predict(inputs)
+        if len(expected) == 1:
+            outputs = dict.fromkeys(expected, outputs)
+        assert outputs.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_array_equal(arrays[name], array)
+            np.testing.assert_array_equal(np.array(as_bytes(outputs[name]), array.dtype), array)
 
 
 def test_clients_take_plain_python(rest_client, grpc_client):
     assert rest_client("half").predict([1, 2]) == [3.5, 4.0]
     assert rest_client("half").predict(instances=[{"x": 1}]) == [3.5]
-    assert grpc_client("half").predict({"x": [1, 2]}).tolist() == [3.5, 4.0]
-    assert grpc_client("shout").predict({"text": ["é"]})["loud"].tolist() == ["é!".encode()]
+    assert grpc_client("half").predict({"x": [1, 2]}) == [3.5, 4.0]
+    assert grpc_client("shout").predict({"text": ["é"]})["loud"] == ["é!"]
     assert grpc_client("integers").predict({"ids": [[1]]}, signature_name="count") == 1
     assert grpc_client("half").status() == rest_client("half").status() == {7: "AVAILABLE"}
     assert rest_client("half").wait_until_available() == 7
@@ -100,8 +101,8 @@ def test_clients_raise_the_servers_words(rest_client, grpc_client):
         rest_client("nobody").wait_until_available(timeout_s=0.0)
     with pytest.raises(TypeError, match="either `inputs` or `instances`"):
         rest_client("half").predict()
-    with pytest.raises(ValueError, match="Expected http://host:port"):
-        Client("ftp://host")
+    with pytest.raises(ValueError, match="Expected http://host:port, grpc://host:port or unix:/path"):
+        connect("ftp://host")
 
 
 def test_a_method_that_is_not_there(server):
