@@ -71,7 +71,8 @@ class Strategy(Protocol):
 
     `hypotheses` are the strategy's own variables of the loop: a structure of tensors that begin with the
     batch axis, whose axis 2 may grow, with the tokens written so far as `hypotheses.tokens` `[B, K, t]`.
-    `task` is a `keras_attn.decoding.task.Task`: end token, largest lengths, source mask.
+    `task` is a `keras_attn.decoding.task.Task`: end token, largest lengths, source mask. A row that has
+    reached its own `task.limits` writes 0 while others go on.
     """
 
     num_live: int  # K, how many hypotheses of a row the decoder is fed

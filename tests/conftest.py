@@ -153,11 +153,11 @@ def built_once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(request, text_to_text, built_once):
     """The SavedModel of `text_to_text`: the folder of its first version."""
-    from keras_attn.export import export
+    from keras_attn.export import export_saved_model
 
     def build(folder):
         with unchecked():
-            return export(text_to_text, folder / "tiny")
+            return export_saved_model(text_to_text, folder / "tiny")
 
     return built_once(f"tiny-{type(text_to_text.source_tokenizer).__name__}", build)
 

@@ -112,11 +112,11 @@ def _evaluate(run, text_to_text, test):
 
 
 def _export(run, text_to_text):
-    from keras_attn.export import export
+    from keras_attn.export import export_saved_model
 
     base_path = (run.path / "export" / _MODEL).absolute()
     _say("Exporting the model, and asking the export")
-    path = export(text_to_text, base_path)
+    path = export_saved_model(text_to_text, base_path)
     _heading("3. Export", f"SavedModel {path}")
     return base_path
 

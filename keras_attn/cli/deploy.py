@@ -62,11 +62,6 @@ def _target(kind, export, name, image, cpus, storage_uri):
     if kind == "compose":
         _check_link(folder)
     manifest = read_manifest(folder)
-    if manifest is None:
-        raise click.ClickException(
-            f"{folder} has no manifest, so that it is not known what runs it. Expected an export of this "
-            "version of keras-attn. Export the run again."
-        )
     base_path, size = folder.parent, graph_size(folder, manifest)
     target = Target(
         model_name=name or base_path.name,
@@ -85,7 +80,7 @@ def _target(kind, export, name, image, cpus, storage_uri):
 
 def _version(export):
     """The version to deploy: in the folder that is its base path, under the name that it has there."""
-    from keras_attn.cli.verify import version_folder
+    from keras_attn.export.version_files import version_folder
 
     folder = version_folder(export).absolute()
     while folder.is_symlink() and not folder.name.isdecimal():  # such as `current`: stands for a version

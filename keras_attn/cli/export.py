@@ -51,13 +51,15 @@ def command(run, base_path, version, kind, checkpoint, **options):
 
 
 def _saved_model(run, checkpoint, base_path, version, in_graph_batching, **options):
-    from keras_attn.export import InGraphBatching, export
+    from keras_attn.export import InGraphBatching, export_saved_model
 
     text_to_text = run.text_to_text(checkpoint)
     batching = InGraphBatching() if in_graph_batching else None
     recipe = (run.path / "recipe.toml").read_text(encoding="utf-8")
     try:
-        path = export(text_to_text, base_path, version, batching=batching, recipe=recipe, **options)
+        path = export_saved_model(
+            text_to_text, base_path, version=version, batching=batching, recipe=recipe, **options
+        )
     except ValueError as error:  # sizes that no beam search has, a model that cannot be packed
         raise click.ClickException(str(error)) from error
     click.echo(f"Exported {path}")

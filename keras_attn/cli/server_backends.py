@@ -7,10 +7,6 @@ from pathlib import Path
 _MODEL = "verified"
 
 
-class ServerFailedError(RuntimeError):
-    """The server did not take the version."""
-
-
 class ServerWay:
     """A client as a way to an answer.
 
@@ -58,8 +54,9 @@ def server_ways(folder):
         A list of a way over REST and one over gRPC.
 
     Raises:
-        ServerFailedError: if the version does not load, or a warm-up request of its own fails.
+        VerificationError: if the version does not load, or a warm-up request of its own fails.
     """
+    from keras_attn.export.verification.checks import VerificationError
     from keras_attn.serving import GrpcClient, Options, Server, connect
     from keras_attn.serving.errors import ServingError
 
@@ -69,7 +66,7 @@ def server_ways(folder):
         try:
             server = stack.enter_context(Server(options))
         except ServingError as error:
-            raise ServerFailedError(f"The server does not take the version: {error}") from error
+            raise VerificationError(f"The server does not take the version: {error}") from error
         grpc = stack.enter_context(GrpcClient(f"localhost:{server.grpc_port}", _MODEL))
         rest = connect(f"http://localhost:{server.rest_port}", _MODEL)
         stack.callback(rest.close)

@@ -1,21 +1,20 @@
 """From a model to a checked version of a TensorFlow Serving model.
 
-The package is callable: `keras_attn.export(text_to_text, base_path)` is `keras_attn.export.export`. The names
-load on first use: whoever only looks at the files of a version needs no TensorFlow.
+Names load on first use, so that a program that only reads the files of a version needs no TensorFlow.
 """
 
 import importlib
-import sys
-from types import ModuleType
 
 _HOMES = {
     "InGraphBatching": "service.in_graph_batching",
     "UnservableOpError": "verification.servable_ops",
     "VerificationError": "verification.checks",
     "check_ops": "verification.servable_ops",
-    "export": "saved_model",
+    "export_ctranslate2": "ctranslate2",
+    "export_saved_model": "saved_model",
+    "verify": "verification.verify",
 }
-__all__ = ["InGraphBatching", "UnservableOpError", "VerificationError", "check_ops", "export"]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name):
@@ -26,13 +25,3 @@ def __getattr__(name):
 
 def __dir__():
     return __all__
-
-
-class _CallablePackage(ModuleType):
-    """A package named like its one function, which is called where the package is."""
-
-    def __call__(self, *arguments, **options):
-        return self.export(*arguments, **options)
-
-
-sys.modules[__name__].__class__ = _CallablePackage

@@ -1,13 +1,11 @@
-"""What an export holds beside the SavedModel: manifest, tokenizers, warm-up requests, batching settings."""
+"""Files of an export beside the SavedModel: manifest, tokenizers, warm-up requests, batching settings."""
 
 import json
 from pathlib import Path
 
 from keras_attn.export.manifest import make_manifest
-from keras_attn.export.verification.checks import VerificationError
 from keras_attn.export.version_files import BATCHING_PATH, EXTRA_PATH, MANIFEST_PATH
 from keras_attn.export.warmup import warmup_requests, write_warmup_requests
-from keras_attn.tokenizers import load_tokenizer as load_saved
 
 _MAX_ROWS = 64  # of a request where requests are joined; the README starts a server with the same limit
 
@@ -34,29 +32,6 @@ def write_extra_assets(folder, service, batching, notes):
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (folder / MANIFEST_PATH).write_text(text + "\n", encoding="utf-8")
-
-
-def load_tokenizer(folder, manifest, side):
-    """The tokenizer of an export.
-
-    Args:
-        folder: of the version.
-        manifest: what `read_manifest` returned.
-        side: "source" or "target".
-
-    Returns:
-        A `keras_attn.protocols.Tokenizer`.
-
-    Raises:
-        VerificationError: where the graph alone has it.
-    """
-    saved = manifest["tokenizers"][side]
-    if saved["file"] is None:
-        raise VerificationError(
-            f"The {side} tokenizer ({saved['kind']}) is in the graph alone. Expected a copy beside it to ask "
-            "with. Give the class a method `save(path)` that `keras_attn.tokenizers.load_tokenizer` reads."
-        )
-    return load_saved(Path(folder) / EXTRA_PATH / saved["file"])
 
 
 def batching_parameters(batching):

@@ -1,12 +1,10 @@
 """Writes a text-to-text model as a version of a TensorFlow Serving model."""
 
-import copy
-
 import tensorflow as tf
 
 from keras_attn.export.assets import write_extra_assets
 from keras_attn.export.flat_graph import flatten
-from keras_attn.export.packed.transformer import PackedTransformer
+from keras_attn.export.packed.transformer import packed_text_to_text
 from keras_attn.export.service.service import Service
 from keras_attn.export.service.signatures import signature_functions
 from keras_attn.export.verification.backends import EagerWay, SessionWay
@@ -19,17 +17,20 @@ from keras_attn.export.verification.checks import (
 from keras_attn.export.verification.requests import example_texts, questions
 from keras_attn.export.verification.servable_ops import check_ops
 from keras_attn.export.verification.streams import check_streams
-from keras_attn.export.verification.tolerance import FixedTolerance, kernels_of, tolerance_of
+from keras_attn.export.verification.tolerance import (
+    ROUGH_TOLERANCE,
+    ROUGHLY_CHECKED,
+    kernels_of,
+    tolerance_of,
+)
 from keras_attn.export.versions import check_format, next_version, published
 
 # One that decodes and one that is told what to decode: all weights and both tokenizers take part.
 _QUICKLY_CHECKED = ("stream", "score")
 _MOST_CHECKED_TOKENS = 8  # that the eager model decodes, which takes it longest
-# TensorFlow rounds bfloat16 elsewhere in a graph than eagerly, so that what is decoded may differ.
-ROUGHLY_CHECKED, ROUGH_TOLERANCE = ("score",), FixedTolerance(0.1)
 
 
-def export(
+def export_saved_model(
     text_to_text,
     base_path,
     version=None,
@@ -102,13 +103,6 @@ def export(
         notes = {"recipe": recipe, "packed": packed, "kernels": kernels_of(unpacked.model)}
         write_extra_assets(temporary, service, batching, notes)
     return final
-
-
-def packed_text_to_text(text_to_text, dtype):
-    """The same `TextToText` with its model packed; see `PackedTransformer`."""
-    packed = copy.copy(text_to_text)
-    packed.model = PackedTransformer(text_to_text.model, dtype)
-    return packed
 
 
 def _check_answers(folder, service, unpacked, rough):

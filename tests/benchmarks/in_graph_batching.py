@@ -64,11 +64,11 @@ def parse_arguments():
 def export(arguments, folder):
     """Writes `plain/1` and `graph/1`, and returns the texts to ask for."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from keras_attn.export import InGraphBatching, export
+    from keras_attn.export import InGraphBatching, export_saved_model
 
     text_to_text, texts = trained(arguments.run) if arguments.run else untrained(arguments.max_length)
-    export(text_to_text, folder / "plain")
-    export(text_to_text, folder / "graph", batching=InGraphBatching())
+    export_saved_model(text_to_text, folder / "plain")
+    export_saved_model(text_to_text, folder / "graph", batching=InGraphBatching())
     return texts
 
 

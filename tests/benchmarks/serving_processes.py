@@ -74,10 +74,10 @@ def _save_decoder(path, max_length):
     """Two layers of width 128 each side, random weights; texts of 5 to 20 tokens."""
     from in_graph_batching import untrained
 
-    from keras_attn.export import export
+    from keras_attn.export import export_saved_model
 
     text_to_text, texts = untrained(max_length)
-    export(text_to_text, path)
+    export_saved_model(text_to_text, path)
     return texts
 
 

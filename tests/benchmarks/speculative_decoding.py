@@ -13,7 +13,6 @@ target over that of the row: above 1 is faster. "Packed" is greedy decoding of t
 """
 
 import argparse
-import ctypes
 import tempfile
 import time
 from collections import defaultdict
@@ -25,6 +24,7 @@ import tensorflow as tf
 from keras_attn.decoding import Greedy, decode, speculative_greedy
 from keras_attn.export import check_ops
 from keras_attn.export.packed.transformer import PackedTransformer
+from keras_attn.serving.models.session import disable_xla
 from keras_attn.tokenizers import special_ids
 from keras_attn.training.data.corpus import load_corpus
 from keras_attn.training.data.encoded_pairs import encode_pairs
@@ -116,8 +116,7 @@ def export(target, draft, arguments, folder):
 
 def measure(folder, sources, size, repeats):
     """By system: processor time, time by the clock, and the rows that were written."""
-    library = ctypes.CDLL(str(Path(tf.__file__).parent / "libtensorflow_cc.so.2"))
-    library._ZN10tensorflow21DisableXlaCompilationEv()
+    disable_xla()
     names = (Path(folder) / "systems.txt").read_text(encoding="utf-8").splitlines()
     batches = [padded(sources[i : i + size]) for i in range(0, len(sources), size)]
     results = {name: defaultdict(list) for name in names}

@@ -148,7 +148,7 @@ def test_tensorflow_on_a_full_disk(keras_attn, tiny_run, tmp_path, monkeypatch, 
     def export(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, f"/m/part-0; {words} [Op:SaveV2]")
 
-    monkeypatch.setattr("keras_attn.export.export", export)
+    monkeypatch.setattr("keras_attn.export.export_saved_model", export)
     ran = keras_attn("export", tiny_run, "--to", tmp_path / "m")
     check_one_sentence(ran, f"A file could not be written: {words}. Free some space")
 
@@ -159,7 +159,7 @@ def test_a_full_memory_is_no_full_disk(keras_attn, tiny_run, tmp_path, monkeypat
     def export(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr("keras_attn.export.export", export)
+    monkeypatch.setattr("keras_attn.export.export_saved_model", export)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         keras_attn("export", tiny_run, "--to", tmp_path / "m")
 

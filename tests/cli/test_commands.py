@@ -70,7 +70,7 @@ def test_export_numbers_versions_and_refuses_to_overwrite(
 
 def test_the_commands_that_export_names_can_be_pasted(keras_attn, tiny_run, tmp_path, monkeypatch):
     base = tmp_path / "modèles 한 글" / "it's"
-    monkeypatch.setattr("keras_attn.export.export", lambda *_, **__: base / "1")
+    monkeypatch.setattr("keras_attn.export.export_saved_model", lambda *_, **__: base / "1")
     ran = keras_attn("export", tiny_run, "--to", base, "--checkpoint", "last")
     check, following = (line.partition(": ")[2] for line in ran.out.splitlines()[1:])
     verify = ["keras-attn", "verify", str(base / "1"), "--run", str(tiny_run), "--checkpoint", "last"]

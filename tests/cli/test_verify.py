@@ -24,7 +24,7 @@ hidden_dim = 11
 @pytest.fixture(autouse=True)
 def leave_xla_on(monkeypatch):
     """The command switches it off for its whole process; in this one other tests still need it."""
-    monkeypatch.setattr("keras_attn.export.verification.backends.disable_xla", lambda: True)
+    monkeypatch.setattr("keras_attn.serving.models.session.disable_xla", lambda: True)
 
 
 # One family with all signatures; the other one with those of its own: alignments, and texts bit by bit.
@@ -173,9 +173,18 @@ def test_options_of_the_other_format_are_refused(keras_attn, tiny_run):
 def test_a_platform_where_xla_stays_on_is_a_line_of_the_report(
     keras_attn, exported_run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("keras_attn.export.verification.backends.disable_xla", lambda: False)
+    monkeypatch.setattr("keras_attn.serving.models.session.disable_xla", lambda: False)
     damaged = shutil.copytree(exported_run / "1", tmp_path / "1")
     shutil.rmtree(damaged / "variables")
     ran = keras_attn("verify", damaged)
     assert ran.code == 1
     assert "XLA disabled: this platform's TensorFlow has no switch" in ran.out
+
+
+def test_a_folder_that_no_server_takes(tmp_path):
+    from keras_attn.cli.server_backends import server_ways
+    from keras_attn.export import VerificationError
+
+    message = "The server does not take the version: .*Could not find SavedModel"
+    with pytest.raises(VerificationError, match=message), server_ways(tmp_path):
+        raise AssertionError("it was served")

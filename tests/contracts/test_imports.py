@@ -37,6 +37,7 @@ ROOMS = (
     "tokenizers",
     "decoding",
     "text_to_text",
+    "export.version_files",
     "export.packed",
     "export.service",
     "export.verification",

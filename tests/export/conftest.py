@@ -19,6 +19,7 @@ def family(request, tokenizers, built_once, unchecked):
     `tolerance` of its answers."""
     import keras_attn
     from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
+    from keras_attn.export import export_saved_model
     from keras_attn.export.service.service import Service
     from keras_attn.export.verification.tolerance import tolerance_of
 
@@ -38,7 +39,7 @@ def family(request, tokenizers, built_once, unchecked):
 
     def build(folder):
         with unchecked():
-            return keras_attn.export(text_to_text, folder / request.param, num_hypotheses=2)
+            return export_saved_model(text_to_text, folder / request.param, num_hypotheses=2)
 
     return SimpleNamespace(
         name=request.param,

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 import keras_attn
+from keras_attn.export import export_saved_model
 from keras_attn.export.manifest import FORMAT
 from keras_attn.export.verification.backends import LoadedWay
 from keras_attn.export.verification.requests import questions
@@ -32,7 +33,7 @@ def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     name = f"format-{FORMAT}"
     with tempfile.TemporaryDirectory() as base_path:
-        path = keras_attn.export(text_to_text, Path(base_path) / "model", beam_size=2)
+        path = export_saved_model(text_to_text, Path(base_path) / "model", beam_size=2)
         asked = questions(encoded(TEXTS), encoded(TARGETS), (tokenizer, tokenizer), 7)
         way = LoadedWay(path)
         entries = [

@@ -9,13 +9,14 @@ import pytest
 import tensorflow as tf
 
 from keras_attn import TextToText
-from keras_attn.export import export
-from keras_attn.export.assets import batching_parameters, load_tokenizer
+from keras_attn.export import export_saved_model
+from keras_attn.export.assets import batching_parameters
 from keras_attn.export.service.in_graph_batching import InGraphBatching
 from keras_attn.export.service.signatures import INPUTS
 from keras_attn.export.verification.checks import VerificationError
+from keras_attn.export.verification.requests import load_tokenizer
 from keras_attn.export.verification.servable_ops import check_ops
-from keras_attn.export.version_files import read_manifest
+from keras_attn.export.version_files import NotAnExportError, read_manifest
 from keras_attn.serving.batching.parameters import read_batching_parameters
 
 
@@ -75,7 +76,8 @@ def test_the_manifest_is_readable_json(family):
 
 
 def test_a_folder_of_another_program_has_no_manifest(tmp_path):
-    assert read_manifest(tmp_path) is None
+    with pytest.raises(NotAnExportError, match="has no manifest"):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +124,13 @@ class Own(tf.Module):
 def test_a_tokenizer_of_ones_own_is_in_the_graph_alone(tokenizers, tiny_model, few_signatures, tmp_path):
     own = Own(tokenizers.characters)
     with few_signatures():
-        path = export(TextToText(tiny_model(own.vocabulary_size), own, own, 7, 23), tmp_path / "own")
+        text_to_text = TextToText(tiny_model(own.vocabulary_size), own, own, 7, 23)
+        path = export_saved_model(text_to_text, tmp_path / "own")
     manifest = read_manifest(path)
     assert manifest["tokenizers"]["source"] == {
         "file": None,
         "kind": "Own",
         "vocabulary_size": own.vocabulary_size,
     }
-    with pytest.raises(VerificationError, match=r"The source tokenizer \(Own\) is in the graph alone"):
+    with pytest.raises(VerificationError, match=r"The source tokenizer \(Own\) is only in the graph"):
         load_tokenizer(path, manifest, "source")

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_attn
 from keras_attn import TextToText
-from keras_attn.export import UnservableOpError, VerificationError, export
+from keras_attn.export import UnservableOpError, VerificationError, export_saved_model
 from keras_attn.export.verification.backends import SessionWay
 from keras_attn.export.verification.comparison import as_arrays, differences
 from keras_attn.export.verification.tolerance import tolerance_of
@@ -135,11 +134,10 @@ def test_versions_count_up_and_are_refused_twice(tokenizers, tiny_model, tmp_pat
     tokenizer = tokenizers.characters
     text_to_text = TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 3)
     (tmp_path / "tiny" / "7").mkdir(parents=True)
-    # The package is callable by the name of its function.
-    assert keras_attn.export(text_to_text, str(tmp_path / "tiny")) == tmp_path / "tiny" / "8"
+    assert export_saved_model(text_to_text, str(tmp_path / "tiny")) == tmp_path / "tiny" / "8"
     for version in (7, 8):
         with pytest.raises(FileExistsError, match=f"Version {version} exists already"):
-            export(text_to_text, tmp_path / "tiny", version=version)
+            export_saved_model(text_to_text, tmp_path / "tiny", version=version)
 
 
 def test_a_model_that_cannot_be_served_leaves_nothing(tokenizers, tmp_path):
@@ -157,7 +155,7 @@ def test_a_model_that_cannot_be_served_leaves_nothing(tokenizers, tmp_path):
 
     text_to_text = TextToText(Compiled(), tokenizers.characters, tokenizers.characters, 3)
     with pytest.raises(UnservableOpError, match="asks for XLA"):
-        export(text_to_text, tmp_path / "tiny")
+        export_saved_model(text_to_text, tmp_path / "tiny")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,5 +174,5 @@ def test_an_export_that_answers_otherwise_than_the_model_leaves_nothing(
 
     monkeypatch.setattr(SessionWay, "ask", wrong)
     with pytest.raises(VerificationError, match=r"not what it should be. Session: score, rows .*log_prob"):
-        export(text_to_text, tmp_path / "tiny")
+        export_saved_model(text_to_text, tmp_path / "tiny")
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_attn
+from keras_attn.export import export_saved_model
 from keras_attn.export.verification.comparison import as_arrays, differences
 from keras_attn.export.verification.tolerance import tolerance_of
 
@@ -45,7 +46,7 @@ def exported(request, tokenizers, tmp_path_factory, few_signatures, unchecked):
     text_to_text = keras_attn.TextToText(model, tokenizer, tokenizer, 11, 31)
     packed = "float32" if request.param == PACKED else None
     with few_signatures(*SIGNATURES), unchecked():
-        path = keras_attn.export(text_to_text, tmp_path_factory.mktemp("sets") / "model", packed=packed)
+        path = export_saved_model(text_to_text, tmp_path_factory.mktemp("sets") / "model", packed=packed)
     tolerance = tolerance_of(text_to_text, [text.encode() for text in TEXTS])
     return SimpleNamespace(path=path, tolerance=tolerance)
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import keras_attn
 from keras_attn import TextToText, models
 from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
-from keras_attn.export import saved_model
+from keras_attn.export import export_saved_model, saved_model
 from keras_attn.export.packed import products
 from keras_attn.export.service.in_graph_batching import InGraphBatching
 from keras_attn.export.service.signatures import INPUTS
@@ -83,7 +82,7 @@ def main(folder):
     texts_to_text = {family: make(family) for family in MODELS}
     for name, family, packed, batching in EXPORTS:
         text_to_text = texts_to_text[family]
-        path = keras_attn.export(text_to_text, folder / name, packed=packed, batching=batching)
+        path = export_saved_model(text_to_text, folder / name, packed=packed, batching=batching)
         asked = [*requests(text_to_text, QUICKLY if batching else INPUTS)]
         (folder / name / "requests").write_bytes(pickle.dumps(asked))
         print(path, flush=True)

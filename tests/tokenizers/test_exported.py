@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn import TextToText
-from keras_attn.export import export
+from keras_attn.export import export_saved_model
 from keras_attn.export.assets import load_tokenizer
 from keras_attn.export.version_files import read_manifest
 from keras_attn.tokenizers import ByteTokenizer, WordTokenizer
@@ -23,7 +23,7 @@ def model(tiny_model):
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory, few_signatures):
     with few_signatures():
-        return export(model, tmp_path_factory.mktemp("exports") / "tiny")
+        return export_saved_model(model, tmp_path_factory.mktemp("exports") / "tiny")
 
 
 def test_texts(model, folder):

@@ -68,13 +68,14 @@ def export_in_a_session():
     """Exports a tiny model, and answers as it does from a Session; returns the base path."""
     import tensorflow as tf
 
-    from keras_attn import TextToText, export
+    from keras_attn import TextToText
+    from keras_attn.export import export_saved_model
     from keras_attn.models import RecurrentSeq2Seq
     from keras_attn.tokenizers import CharacterTokenizer
 
     tokenizer = CharacterTokenizer("abc 세계")
     size = tokenizer.vocabulary_size
-    path = export(
+    path = export_saved_model(
         TextToText(
             RecurrentSeq2Seq(size, size, embedding_dim=5, units=7, attention_units=3),
             tokenizer,

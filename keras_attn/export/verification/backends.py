@@ -1,8 +1,5 @@
 """The ways to an answer: the model itself, TensorFlow's own loader, and a Session as servers use it."""
 
-import ctypes
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
@@ -91,17 +88,3 @@ class SessionWay:
     def close(self):
         """Gives the Session's memory back."""
         self._session.close()
-
-
-def disable_xla():
-    """Has this process refuse XLA from now on, as the stock TensorFlow Serving binary does.
-
-    Returns:
-        Whether it does; not every platform's TensorFlow has the switch.
-    """
-    library = Path(tf.__file__).parent / "libtensorflow_cc.so.2"
-    try:
-        ctypes.CDLL(str(library))._ZN10tensorflow21DisableXlaCompilationEv()
-    except (OSError, AttributeError):
-        return False
-    return True

@@ -1,10 +1,15 @@
 """Requests that check an export: every input of every signature, different from row to row."""
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
 from keras_attn.export.service.options import OPTIONS
 from keras_attn.export.service.signatures import INPUTS
+from keras_attn.export.verification.checks import VerificationError
+from keras_attn.export.version_files import EXTRA_PATH
+from keras_attn.tokenizers import load_tokenizer as load_saved
 from keras_attn.tokenizers import special_ids
 
 # Every third row has a prefix.
@@ -57,6 +62,29 @@ def questions(texts, targets, tokenizers, max_length):
         "lengths": ids.row_lengths().numpy().astype(np.int32),
     }
     return {name: {key: of[key] for key in inputs} for name, inputs in INPUTS.items()}
+
+
+def load_tokenizer(folder, manifest, side):
+    """Loads a tokenizer of an export.
+
+    Args:
+        folder: of the version.
+        manifest: what `read_manifest` returned.
+        side: "source" or "target".
+
+    Returns:
+        A `keras_attn.protocols.Tokenizer`.
+
+    Raises:
+        VerificationError: where only the graph has it.
+    """
+    saved = manifest["tokenizers"][side]
+    if saved["file"] is None:
+        raise VerificationError(
+            f"The {side} tokenizer ({saved['kind']}) is only in the graph. Expected a copy beside it to ask "
+            "with. Give the class a method `save(path)` that `keras_attn.tokenizers.load_tokenizer` reads."
+        )
+    return load_saved(Path(folder) / EXTRA_PATH / saved["file"])
 
 
 def _longest(tokenizer, ids, max_tokens):

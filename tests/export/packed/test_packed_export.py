@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_attn
 from keras_attn import TextToText
+from keras_attn.export import export_saved_model
 from keras_attn.export.service.signatures import INPUTS
 from keras_attn.export.verification.backends import EagerWay, SessionWay
 from keras_attn.export.verification.comparison import as_arrays, differences
@@ -49,14 +49,14 @@ def packed_path(text_to_text, tmp_path_factory, few_signatures):
 
     def export(dtype):
         with few_signatures(*SIGNATURES[dtype]):
-            return keras_attn.export(text_to_text, tmp_path_factory.mktemp("packed") / dtype, packed=dtype)
+            return export_saved_model(text_to_text, tmp_path_factory.mktemp("packed") / dtype, packed=dtype)
 
     return cache(export)
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.exhaustive)])
 def test_a_packed_export_answers_as_its_model(text_to_text, request_of, packed_path, dtype):
-    from keras_attn.export.saved_model import packed_text_to_text
+    from keras_attn.export.packed.transformer import packed_text_to_text
     from keras_attn.export.service.service import Service
 
     path = packed_path(dtype)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attn import TextToText
-from keras_attn.export import export
+from keras_attn.export import export_saved_model
 from keras_attn.export.service.in_graph_batching import InGraphBatching, batched
 from keras_attn.export.service.service import Service
 from keras_attn.export.service.signatures import signature_functions
@@ -65,7 +65,7 @@ def test_concurrent_requests_are_answered_as_each_alone(service, runs, tolerance
 def test_an_export_with_batching_answers_concurrent_requests_in_a_session(
     service, tolerance, tmp_path, two_signatures
 ):
-    path = export(service.text_to_text, tmp_path / "tiny", batching=SETTINGS)
+    path = export_saved_model(service.text_to_text, tmp_path / "tiny", batching=SETTINGS)
     assert read_manifest(path)["in_graph_batching"] == SETTINGS._asdict()
     expected = as_arrays(service.answer("serving_default", {"text": tf.constant(TEXTS)}))
     session = SessionWay(path)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.models.loading import SavedModelLoader
-from keras_attn.serving.models.session import GraphSession
+from keras_attn.serving.models.session import GraphSession, disable_xla
 from keras_attn.serving.monitoring.metrics import Metrics
 
 
@@ -98,3 +98,8 @@ def test_runs_are_counted_as_tensorflow_counts_them(models):
     assert ":tensorflow:core:graph_runs{} 1" in lines
     assert "# TYPE :tensorflow:core:graph_run_time_usecs counter" in lines
     assert ":tensorflow:core:graph_run_time_usecs_histogram_count{} 1" in lines
+
+
+def test_a_platform_without_the_switch_for_xla_says_so(monkeypatch):
+    monkeypatch.setattr("keras_attn.serving.models.session._DISABLE_XLA", "of_no_library")
+    assert disable_xla() is False
