@@ -130,7 +130,8 @@ class Tokenizer(Protocol):
     """Strings to ids and back, in graph. Ids 0 to 3 are those of `keras_attn.tokenizers.special_ids`.
 
     One with tables or other resources is a `tf.Module`, for an export to find them. One that also has
-    `save(path)`, such as `keras_attn.tokenizers.load_tokenizer` reads, is saved beside the exported graph.
+    `save(path)`, such as `keras_attn.tokenizers.load_tokenizer` reads, is saved beside the exported graph. A
+    recipe can name the kinds of `keras_attn.tokenizers.register_tokenizer`.
     """
 
     vocabulary_size: int

@@ -1,15 +1,13 @@
-"""Tokenizers: strings to ids and back, in graph, savable."""
+"""Tokenizers: strings to ids and back, in graph, savable.
 
-from keras_attn.tokenizers.bytes import ByteTokenizer
-from keras_attn.tokenizers.characters import CharacterTokenizer
-from keras_attn.tokenizers.loading import load_tokenizer
-from keras_attn.tokenizers.sentencepiece import SentencePieceTokenizer
-from keras_attn.tokenizers.words import WordTokenizer
+The public names load on first use: the kinds that a recipe can name are known without TensorFlow.
+"""
 
-__all__ = [
-    "ByteTokenizer",
-    "CharacterTokenizer",
-    "SentencePieceTokenizer",
-    "WordTokenizer",
-    "load_tokenizer",
-]
+from keras_attn.lazy import lazy_names
+from keras_attn.tokenizers.kinds import BUILT_IN
+
+_HOMES = {name: module for module, name in BUILT_IN.values()} | {
+    "load_tokenizer": "keras_attn.tokenizers.loading",
+    "register_tokenizer": "keras_attn.tokenizers.kinds",
+}
+__all__, __getattr__, __dir__ = lazy_names(__name__, _HOMES)

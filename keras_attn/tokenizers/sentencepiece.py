@@ -2,11 +2,14 @@
 
 import hashlib
 import io
+from collections.abc import Iterable
+from typing import Self
 
 import tensorflow as tf
 
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.vocabulary_file import ending_in
+from keras_attn.typing import StrPath, Tensor
 
 
 class SentencePieceTokenizer(tf.Module):
@@ -17,14 +20,15 @@ class SentencePieceTokenizer(tf.Module):
             3, as `train` makes them.
 
     Raises:
-        ValueError: where the model has other special ids.
+        ValueError: if the model has other special ids.
 
     Reference: Kudo and Richardson, "SentencePiece", EMNLP 2018.
     """
 
     kind = "sentencepiece"
+    suffix = ".model"
 
-    def __init__(self, model_proto):
+    def __init__(self, model_proto: bytes):
         import sentencepiece
 
         super().__init__(name="sentencepiece_tokenizer")
@@ -41,7 +45,14 @@ class SentencePieceTokenizer(tf.Module):
         self._tokenizer = _lasting_tokenizer(model_proto)
 
     @classmethod
-    def train(cls, lines, vocabulary_size, model_type="unigram", character_coverage=1.0, byte_fallback=False):
+    def train(
+        cls,
+        lines: Iterable[str],
+        vocabulary_size: int,
+        model_type: str = "unigram",
+        character_coverage: float = 1.0,
+        byte_fallback: bool = False,
+    ) -> Self:
         """Trains a model on `lines`.
 
         Args:
@@ -50,49 +61,55 @@ class SentencePieceTokenizer(tf.Module):
             model_type: "unigram" or "bpe".
             character_coverage: share of the characters' occurrences that get a piece of their own.
             byte_fallback: spell characters that have no piece as bytes, instead of the unknown id.
+
+        Raises:
+            ValueError: if SentencePiece refuses, above all a vocabulary smaller than the characters.
         """
         import sentencepiece
 
         model = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
-            model_writer=model,
-            vocab_size=vocabulary_size,
-            hard_vocab_limit=False,
-            model_type=model_type,
-            character_coverage=character_coverage,
-            byte_fallback=byte_fallback,
-            pad_id=special_ids.PAD,
-            bos_id=special_ids.START,
-            eos_id=special_ids.END,
-            unk_id=special_ids.UNKNOWN,
-            max_sentence_length=1 << 16,
-            minloglevel=2,
-        )
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_writer=model,
+                vocab_size=vocabulary_size,
+                hard_vocab_limit=False,
+                model_type=model_type,
+                character_coverage=character_coverage,
+                byte_fallback=byte_fallback,
+                pad_id=special_ids.PAD,
+                bos_id=special_ids.START,
+                eos_id=special_ids.END,
+                unk_id=special_ids.UNKNOWN,
+                max_sentence_length=1 << 16,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise ValueError(f"SentencePiece: {error}") from None
         return cls(model.getvalue())
 
-    def encode(self, text):
+    def encode(self, text: Tensor) -> Tensor:
         """Strings `[B]` to ragged int32 ids `[B, None]`."""
         return self._tokenizer.tokenize(text)
 
-    def decode(self, ids):
+    def decode(self, ids: Tensor) -> Tensor:
         """Ragged ids `[B, None]` to strings `[B]`."""
         return self._tokenizer.detokenize(ids)
 
-    def pieces(self, ids):
+    def pieces(self, ids: Tensor) -> Tensor:
         """Ids of any shape to their pieces: "" for pad, start and end."""
         names = tf.ragged.map_flat_values(self._tokenizer.id_to_string, ids)
         special = tf.ragged.map_flat_values(lambda flat: flat < special_ids.UNKNOWN, ids)
         return tf.where(special, tf.zeros_like(names), names)
 
-    def save(self, path):
-        """Writes the model to `path` (with `.model` behind it, unless it ends so)."""
-        ending_in(path, ".model").write_bytes(self.model_proto)
+    def save(self, path: StrPath) -> None:
+        """Writes the model to `path`, with `.model` appended unless it ends so."""
+        ending_in(path, self.suffix).write_bytes(self.model_proto)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: StrPath) -> Self:
         """Reads what `save` wrote."""
-        return cls(ending_in(path, ".model").read_bytes())
+        return cls(ending_in(path, cls.suffix).read_bytes())
 
 
 def _lasting_tokenizer(model_proto):

@@ -20,6 +20,7 @@ ROOMS = (
     "errors",
     "typing",
     "files",
+    "lazy",
     "protocols",
     "ops",
     "checks",

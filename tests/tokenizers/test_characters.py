@@ -154,5 +154,5 @@ def test_entries_that_are_no_single_character(entry):
 
 
 def test_repeated_entries():
-    with pytest.raises(ValueError, match=r"`vocabulary` must not repeat a character.*'b'"):
+    with pytest.raises(ValueError, match=r"`vocabulary` must not repeat an entry.*'b'"):
         CharacterTokenizer("abcb")

@@ -118,5 +118,5 @@ def test_entries_that_are_no_word(entry):
 
 
 def test_repeated_entries():
-    with pytest.raises(ValueError, match=r"`vocabulary` must not repeat a word.*'dog'"):
+    with pytest.raises(ValueError, match=r"`vocabulary` must not repeat an entry.*'dog'"):
         WordTokenizer(["a", "dog", "dog"])

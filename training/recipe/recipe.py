@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_attn.tokenizers.kinds import tokenizer_kinds
 from keras_attn.training.recipe.model_sections import AnyModel, RecurrentModel, with_preset
 from keras_attn.training.recipe.monitors import DECODED, MONITORS
 from keras_attn.training.recipe.section import RecipeError, Section, option
@@ -113,7 +114,7 @@ class Data(Section):
 class Tokenizer(Section):
     """The `[tokenizer]` section: how text becomes ids."""
 
-    kind: str = option("sentencepiece", choices=("sentencepiece", "characters", "words", "bytes"))
+    kind: str = option("sentencepiece", choices=tokenizer_kinds)  # see `register_tokenizer`
     vocabulary_size: int = option(8000, minimum=1)  # the largest number of ids; bytes always have 260
     minimum_count: int = option(1, minimum=1)  # of a word: those that occur less often are unknown
     model_type: str = option("unigram", choices=("unigram", "bpe"))

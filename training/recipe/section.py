@@ -5,7 +5,7 @@ A field is one line, `name: type = option(default, ...)`; reading and checking f
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Self, get_args
@@ -44,18 +44,21 @@ class RecipeError(UserError, ValueError):
         self.name = name
 
 
-def option(default: Any, *, choices: Sequence[str] = (), **limits: float) -> Any:
+def option(
+    default: Any, *, choices: Sequence[str] | Callable[[], Sequence[str]] = (), **limits: float
+) -> Any:
     """A field of a section, with what its values are held to.
 
     Args:
         default: the value where the recipe has none.
-        choices: the strings that are allowed; empty allows all.
+        choices: the strings that are allowed, or a function that returns them when a value is checked; empty
+            allows all.
         **limits: bounds of a number: `minimum`, `maximum` (allowed themselves), `above`, `below` (not).
 
     Returns:
         What `dataclasses.field` returns.
     """
-    return field(default=default, metadata={"choices": tuple(choices), "limits": limits})
+    return field(default=default, metadata={"choices": choices, "limits": limits})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +116,13 @@ def _checked(item: Field, value: Any) -> Any:
         value = float(value)
     if type(value) is list and tuple in allowed:
         value = tuple(tuple(x) if isinstance(x, list) else x for x in value)  # what is frozen has no lists
+    choices = item.metadata.get("choices", ())
+    choices = choices() if callable(choices) else choices
     if type(value) not in allowed:
         problem, expected = "has the wrong type", _type_text(allowed)
-    elif value is not None and item.metadata.get("choices") and value not in item.metadata["choices"]:
+    elif value is not None and choices and value not in choices:
         problem = "is no known choice"
-        expected = "one of " + ", ".join(f'"{choice}"' for choice in item.metadata["choices"])
+        expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
     elif type(value) in (int, float) and not _within(value, item.metadata["limits"]):
         problem = "is out of range"
         limits = item.metadata["limits"].items()

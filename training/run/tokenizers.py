@@ -1,10 +1,20 @@
-"""The tokenizers of a run: trained on its pairs, and kept in its folder."""
+"""Tokenizers of a run: trained on its pairs, and kept in its folder."""
 
-from keras_attn.tokenizers import ByteTokenizer, CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
+from collections.abc import Sequence
+from dataclasses import asdict
+from inspect import signature
+
+from keras_attn import protocols
+from keras_attn.tokenizers.kinds import tokenizer_class
+from keras_attn.training.data.pairs import Pair
+from keras_attn.training.recipe.recipe import Recipe, Tokenizer
 from keras_attn.training.recipe.section import RecipeError
+from keras_attn.training.run.run_folder import RunFolder
+
+SourceAndTarget = tuple[protocols.Tokenizer, protocols.Tokenizer]
 
 
-def train_tokenizers(recipe, pairs):
+def train_tokenizers(recipe: Recipe, pairs: Sequence[Pair]) -> SourceAndTarget:
     """Trains the tokenizers that a recipe asks for.
 
     Args:
@@ -13,16 +23,19 @@ def train_tokenizers(recipe, pairs):
 
     Returns:
         (source tokenizer, target tokenizer); the same object twice where `tokenizer.shared`.
+
+    Raises:
+        RecipeError: if a tokenizer cannot be trained with these settings.
     """
     sources, targets = ([pair[side] for pair in pairs] for side in (0, 1))
     if recipe.tokenizer.shared:
-        shared = _train_tokenizer(recipe.tokenizer, sources + targets)
+        shared = train_tokenizer(recipe.tokenizer, sources + targets)
         return shared, shared
-    return _train_tokenizer(recipe.tokenizer, sources), _train_tokenizer(recipe.tokenizer, targets)
+    return train_tokenizer(recipe.tokenizer, sources), train_tokenizer(recipe.tokenizer, targets)
 
 
-def tokenizers_of_run(recipe, run, pairs):
-    """The tokenizers that a run folder holds; trained, and saved there, where it has none yet.
+def tokenizers_of_run(recipe: Recipe, run: RunFolder, pairs: Sequence[Pair]) -> SourceAndTarget:
+    """Loads the tokenizers of a run folder, or trains and saves them where it has none yet.
 
     Args:
         recipe: a `Recipe`.
@@ -39,20 +52,20 @@ def tokenizers_of_run(recipe, run, pairs):
     return tokenizers
 
 
-def _train_tokenizer(options, lines):
-    if options.kind == "characters":
-        return CharacterTokenizer.train(lines, options.vocabulary_size)
-    if options.kind == "words":
-        return WordTokenizer.train(lines, options.vocabulary_size, options.minimum_count)
-    if options.kind == "bytes":
-        return ByteTokenizer()
-    settings = (
-        options.vocabulary_size,
-        options.model_type,
-        options.character_coverage,
-        options.byte_fallback,
-    )
+def train_tokenizer(options: Tokenizer, lines: Sequence[str]) -> protocols.Tokenizer:
+    """Trains the tokenizer that a `[tokenizer]` section asks for.
+
+    Args:
+        options: the section; `train` of its kind is given those that it has parameters for.
+        lines: texts.
+
+    Raises:
+        RecipeError: if it cannot be trained with these settings.
+    """
+    train = tokenizer_class(options.kind).train
+    parameters = signature(train).parameters
+    given = {name: value for name, value in asdict(options).items() if name in parameters}
     try:
-        return SentencePieceTokenizer.train(lines, *settings)
-    except RuntimeError as error:  # a vocabulary smaller than the characters, above all
-        raise RecipeError(f"cannot be trained. SentencePiece: {error}", "tokenizer") from None
+        return train(lines, **given)
+    except ValueError as error:
+        raise RecipeError(f"cannot be trained. {error}", "tokenizer") from None

@@ -1,31 +1,28 @@
-"""Tokenizers of every kind read again from their files, and inside a saved graph the same as in Python."""
+"""Contract of every kind of tokenizer: trained by options, read again from its file, the same in a graph."""
 
 import json
 
 import pytest
 import tensorflow as tf
 
-from keras_attn.tokenizers import (
-    ByteTokenizer,
-    CharacterTokenizer,
-    SentencePieceTokenizer,
-    WordTokenizer,
-    load_tokenizer,
-)
+import keras_attn
+from keras_attn.tokenizers import ByteTokenizer, load_tokenizer, register_tokenizer
+from keras_attn.tokenizers.kinds import tokenizer_class, tokenizer_kinds
+from keras_attn.training.recipe.recipe import Tokenizer
+from keras_attn.training.run.tokenizers import train_tokenizer
 
 LINES = ["ein Hund läuft .", "안녕 세계", "🙂 e\u0301 ."] * 3
 TEXTS = ["ein Hund", "", "unbekannt 세계 ?", " \u3000", "läuft  läuft . \u4e00"]
-TOKENIZERS = {
-    "characters": lambda: CharacterTokenizer.train(LINES, 97),
-    "words": lambda: WordTokenizer.train(LINES, 97),
-    "bytes": ByteTokenizer,
-    "sentencepiece": lambda: SentencePieceTokenizer.train(LINES, 41),
-}
 
 
-@pytest.fixture(scope="module", params=list(TOKENIZERS))
+@pytest.fixture(scope="module", params=tokenizer_kinds())
 def tokenizer(request):
-    return TOKENIZERS[request.param]()
+    return train_tokenizer(Tokenizer(kind=request.param, vocabulary_size=41), LINES)
+
+
+def test_the_table_and_the_class_agree(tokenizer):
+    assert type(tokenizer) is tokenizer_class(tokenizer.kind)
+    assert getattr(keras_attn.tokenizers, type(tokenizer).__name__) is type(tokenizer)
 
 
 def test_a_file_says_of_which_kind_it_is(tokenizer, tmp_path):
@@ -75,6 +72,34 @@ def test_inside_a_saved_graph(tokenizer, tmp_path):
 def test_files_that_are_no_tokenizer(tmp_path, name, content, received):
     (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(
-        ValueError, match=rf"is no tokenizer. Expected .*characters, words, bytes. Received: kind {received}"
+        ValueError,
+        match=rf"is not a tokenizer. Expected .*characters, words, bytes. Received: kind {received}",
     ):
         load_tokenizer(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("words", ".txt"), ("own", ".model")], ids=["kind taken", "suffix taken"]
+)
+def test_built_in_kinds_cannot_be_replaced(kind, suffix):
+    own = type("Own", (ByteTokenizer,), {"kind": kind, "suffix": suffix})
+    with pytest.raises(ValueError, match=f"are built in.* Received: kind='{kind}', suffix='{suffix}'"):
+        register_tokenizer(own)
+
+
+def test_a_class_that_is_not_a_tokenizer():
+    class Half(tf.Module):
+        kind = "half"
+
+        def encode(self, text):
+            return text
+
+    with pytest.raises(
+        TypeError, match=r"Half is not a tokenizer.* Missing: train, decode, pieces, save, load"
+    ):
+        register_tokenizer(Half)
+
+
+def test_an_unknown_kind():
+    with pytest.raises(ValueError, match=r"`kind` is unknown. Expected one of sentencepiece, .* 'wrods'"):
+        tokenizer_class("wrods")
