@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all peers test-jax test-instruction-sets test-servers test-wheel test-wheel-quick lint format clean
+.PHONY: demo test test-all peers test-jax test-instruction-sets test-servers test-wheel test-wheel-quick test-bare lint format clean
 
 demo: $(READY)
 	@$(BIN)/keras-attn demo
@@ -46,6 +46,10 @@ test-wheel: $(READY)
 # The same with the packages of $(VENV): nothing but the wheel itself is installed.
 test-wheel-quick: $(READY)
 	$(BIN)/python tests/wheel/run.py --quick
+
+# The wheel without an extra, in an environment with JAX and without TensorFlow: layers, losses and models.
+test-bare: $(READY)
+	$(BIN)/python tests/wheel/run.py --bare
 
 lint: $(READY)
 	$(BIN)/ruff check .

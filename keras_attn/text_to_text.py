@@ -1,5 +1,9 @@
 """Translates strings: a tokenizer, the decoding loop and a detokenizer around a model."""
 
+from keras_attn.extras import require
+
+require("tensorflow")
+
 import tensorflow as tf
 
 from keras_attn.decoding import decode

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 
+from keras_attn.extras import require
+
 _HOMES = {
     "AsyncClient": "client.async_client",
     "Client": "client.client",
@@ -28,6 +30,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}. Expected one of: {__all__}.")
     if name in _NEED_TENSORFLOW:
+        require("tensorflow_serving")
         importlib.import_module(".quiet", __name__).import_tensorflow()
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
 

@@ -2,6 +2,9 @@
 
 import sys
 
-from keras_attn.serving.server.main import main
+from keras_attn.extras import exiting_without_extra
 
-sys.exit(main(sys.argv[1:]))
+with exiting_without_extra():
+    from keras_attn.serving.server.main import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,5 +1,9 @@
 """From a decoder's steps to whole sequences: one loop, strategies plugged in."""
 
+from keras_attn.extras import require
+
+require("tensorflow")
+
 from keras_attn.decoding.beam_search import BeamSearch
 from keras_attn.decoding.ensemble import Ensemble
 from keras_attn.decoding.greedy import Greedy

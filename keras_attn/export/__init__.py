@@ -5,6 +5,10 @@ Names load on first use, so that a program that only reads the files of a versio
 
 import importlib
 
+from keras_attn.extras import require
+
+require("tensorflow")
+
 _HOMES = {
     "InGraphBatching": "service.in_graph_batching",
     "UnservableOpError": "verification.servable_ops",

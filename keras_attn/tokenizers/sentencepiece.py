@@ -7,6 +7,7 @@ from typing import Self
 
 import tensorflow as tf
 
+from keras_attn.extras import require
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.vocabulary_file import ending_in
 from keras_attn.typing import StrPath, Tensor
@@ -29,6 +30,7 @@ class SentencePieceTokenizer(tf.Module):
     suffix = ".model"
 
     def __init__(self, model_proto: bytes):
+        require("sentencepiece", "tensorflow_text")
         import sentencepiece
 
         super().__init__(name="sentencepiece_tokenizer")
@@ -65,6 +67,7 @@ class SentencePieceTokenizer(tf.Module):
         Raises:
             ValueError: if SentencePiece refuses, above all a vocabulary smaller than the characters.
         """
+        require("sentencepiece", "tensorflow_text")
         import sentencepiece
 
         model = io.BytesIO()

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any, NamedTuple, NoReturn
 
-try:
+from keras_attn.extras import naming_the_extra
+
+with naming_the_extra():
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Retry
     from urllib3 import exceptions as errors
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "The REST client needs urllib3. Install it with: pip install 'keras-attn[client]'", name=error.name
-    ) from error
 
 _BUSY = (429, 503)
 _BACKOFF_S = 0.1

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-try:
+from keras_attn.extras import naming_the_extra
+
+with naming_the_extra():
     import grpc
 
     from keras_attn.serving.protos.generated_messages import generated
@@ -21,12 +23,6 @@ try:
         generated(f"tensorflow_serving.apis.{name}_pb2").DESCRIPTOR
         for name in ("prediction_service", "model_service")
     ]
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"GrpcClient needs the package of the module {error.name!r}."
-        " Install it with: pip install 'keras-attn[serve]'",
-        name=error.name,
-    ) from error
 
 from google.protobuf import json_format, message_factory
 

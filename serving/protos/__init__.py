@@ -1,1 +1,5 @@
 """Messages of TensorFlow Serving's protocol."""
+
+from keras_attn.extras import require
+
+require("google")

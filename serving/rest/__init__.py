@@ -1,1 +1,5 @@
 """The REST interface."""
+
+from keras_attn.extras import require
+
+require("httptools", "uvicorn")

@@ -7,6 +7,7 @@ import os
 import sys
 from urllib.parse import quote
 
+from keras_attn.extras import MissingExtraError, naming_the_extra
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.quiet import import_tensorflow
 from keras_attn.serving.server.early_checks import check_files_and_ports
@@ -52,12 +53,10 @@ def _start(options: Options) -> int:
         _log.warning("Flag --%s has no effect: %s.", name, why)
     try:
         check_options(options)
-        return _serve(options)
-    except (FlagError, PortInUse, ServingError) as error:
-        problem = str(error)
-    except ModuleNotFoundError as error:
-        problem = f"module {error.name!r} is missing. Install it with: pip install 'keras-attn[serve]'"
-    print(f"Failed to start server. Error: {problem}", flush=True)
+        with naming_the_extra():
+            return _serve(options)
+    except (FlagError, MissingExtraError, PortInUse, ServingError) as error:
+        print(f"Failed to start server. Error: {error}", flush=True)
     return _FAILED
 
 

@@ -1,7 +1,8 @@
 """Installs the wheel into fresh environments, outside of the checkout, and tests it there: `make test-wheel`.
 
 With `--quick`, as CI runs it, the packages that the wheel needs are those of this Python: nothing but the
-wheel itself is installed. Otherwise every Python that is present gets an environment with the pinned
+wheel itself is installed. With `--bare`, as CI runs it too, the wheel is installed without an extra, and JAX
+beside it. Otherwise every Python that is present gets an environment with the pinned
 versions, one with the newest and one with the oldest that the wheel's bounds allow.
 """
 
@@ -22,6 +23,7 @@ HERE = Path(__file__).parent
 FOLDER = ROOT / "build" / "wheel"
 KINDS = ("pinned", "newest", "oldest")
 PYTHONS = ("3.11", "3.12", "3.13")
+_LOWER_BOUND = re.compile(r"([\w.-]+)>=([\d.]+)")
 
 
 class FailedError(AssertionError):
@@ -46,6 +48,9 @@ def main():
     built = build(FOLDER)
     if arguments.quick:
         _quick(built)
+        return 0
+    if arguments.bare:
+        _bare(built)
         return 0
     rows, failed = ["| Python | versions | result |", "| --- | --- | --- |"], False
     for version in arguments.python or PYTHONS:
@@ -79,6 +84,13 @@ def _quick(built):
         print(_checked(home, name))
 
 
+def _bare(built):
+    """The wheel with Keras, NumPy and JAX, in the pinned versions, and no TensorFlow."""
+    home = _new_environment(sys.executable, "bare")
+    _install(home, "--constraint", ROOT / "constraints.txt", built.wheel, "jax")
+    print(_checked(home, "check_bare.py"))
+
+
 def _full(built, version, kind):
     """What a fresh environment says; it is removed afterwards."""
     base = _find(version)
@@ -88,9 +100,9 @@ def _full(built, version, kind):
         _install(home, "--no-deps", built.wheel)
         _install(home, *bounds, "urllib3")
         _checked(home, "check_client.py")
-        _install(home, *bounds, built.wheel)
+        _install(home, *bounds, f"{built.wheel}[train]")
         _checked(home, "check_installed.py", "--without-serve")
-        _install(home, *bounds, f"{built.wheel}[serve]")
+        _install(home, *bounds, f"{built.wheel}[all]")
         lines = _checked(home, "check_installed.py").splitlines()
         return next(line for line in lines if line.startswith("Python"))
     finally:
@@ -100,6 +112,7 @@ def _full(built, version, kind):
 def _arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="install the wheel alone")
+    parser.add_argument("--bare", action="store_true", help="install the wheel without extras, and JAX")
     parser.add_argument("--python", action="append", choices=PYTHONS, help="may be repeated")
     parser.add_argument("--kind", action="append", choices=KINDS, help="may be repeated")
     return parser.parse_args()
@@ -133,15 +146,14 @@ def _bounds(kind):
         return ["--constraint", ROOT / "constraints.txt"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["client"], *extras["serve"]]
-    wanted.remove("keras-attn[client]")
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in ("text", "train", "client", "serve") for line in extras[extra]),
+    ]
+    bounds = {found.groups() for found in map(_LOWER_BOUND.match, wanted) if found}  # no extras of ours
     path = FOLDER / "oldest.txt"
-    path.write_text("".join(f"{name}=={least}\n" for name, least in map(_lower_bound, wanted)))
+    path.write_text("".join(f"{name}=={least}\n" for name, least in sorted(bounds)))
     return ["--constraint", path]
-
-
-def _lower_bound(requirement):
-    return re.match(r"([\w.-]+)>=([\d.]+)", requirement).groups()
 
 
 def _install(home, *arguments):

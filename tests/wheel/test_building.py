@@ -1,10 +1,12 @@
 """The check of what the wheel holds finds what is not as it should be."""
 
+import tomllib
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from .building import WrongContentsError, _sources, check_wheel
+from .building import ROOT, WrongContentsError, _sources, check_wheel
 
 
 def written(path, names):
@@ -26,6 +28,12 @@ def test_all_files_are_expected_where_they_are_imported_from(installed):
         "keras_attn/training/recipes/dates.toml",
         "keras_attn/serving/deploy/compose.yaml",
     } <= installed
+
+
+def test_every_package_is_listed():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {Path(path).parent for _, path in _sources() if path.endswith(".py")}
+    assert sorted(settings["packages"]) == sorted(".".join(path.parts) for path in found)
 
 
 def test_a_wheel_of_all_files_passes(tmp_path, installed):

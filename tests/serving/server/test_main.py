@@ -213,7 +213,7 @@ def test_a_package_that_is_not_installed(capsys, monkeypatch):
 
     monkeypatch.setattr("keras_attn.serving.server.main._serve", serve)
     assert main(["--model_base_path=/models"]) == 255
-    assert "module 'uvicorn' is missing. Install it with: pip install" in capsys.readouterr().out
+    assert "`uvicorn` is not installed. Run: pip install 'keras-attn[serve]'" in capsys.readouterr().out
 
 
 def test_the_rest_client_imports_no_tensorflow(run_python):
