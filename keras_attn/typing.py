@@ -6,7 +6,7 @@ reads `Tensor` as `Any`; the shapes are in the docstrings.
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 # A tensor of the backend, a symbolic `keras.KerasTensor`, or what `keras.ops.convert_to_tensor` takes.
 Tensor: TypeAlias = Any
@@ -20,3 +20,8 @@ Config: TypeAlias = dict[str, Any]
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
 Initializer: TypeAlias = str | Config | Callable[..., Tensor]
 StrPath: TypeAlias = str | os.PathLike[str]
+# Arguments of models: recipes and constructors check the limits.
+Count: TypeAlias = Annotated[int, ("minimum", 1)]
+Rate: TypeAlias = Annotated[float, ("minimum", 0), ("below", 1)]
+Positions: TypeAlias = Literal["sinusoidal", "learned", "shaw", "t5", "alibi", "rotary"]
+SelfAttentionImplementation: TypeAlias = Literal["full", "blockwise", "windowed"]

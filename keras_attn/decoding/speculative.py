@@ -90,7 +90,8 @@ def speculative_greedy(
 
     >>> from keras_attn.decoding import speculative_greedy
     >>> from keras_attn.models import RecurrentSeq2Seq, TransformerSeq2Seq
-    >>> target = TransformerSeq2Seq(11, 11, 1, 1, embedding_dim=8, num_heads=2, hidden_dim=13)
+    >>> sizes = {"num_encoder_layers": 1, "num_decoder_layers": 1, "embedding_dim": 8, "hidden_dim": 13}
+    >>> target = TransformerSeq2Seq(11, 11, num_heads=2, **sizes)
     >>> draft = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
     >>> decoded, rounds = speculative_greedy(target, draft, [[5, 7, 2]], 1, 2, 9, return_rounds=True)
     >>> 1 <= int(rounds[0]) <= int(decoded.lengths[0, 0])

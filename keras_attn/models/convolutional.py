@@ -1,19 +1,22 @@
 """Convolutional sequence-to-sequence (Gehring et al. 2017)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.embedding.token_embedding import PAD_ID
 from keras_attn.models.convolutional_parts import make_parts, plain_settings
-from keras_attn.models.known_arguments import check_known
-from keras_attn.models.seq2seq import fitting, from_settings, with_frozen_layers
+from keras_attn.models.seq2seq import Seq2SeqModel
 from keras_attn.protocols import Step
+from keras_attn.typing import Count, Nested, Rate, Tensor
 
 _HALF = 0.5**0.5
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class ConvolutionalSeq2Seq(keras.Model):
+class ConvolutionalSeq2Seq(Seq2SeqModel):
     """Gated convolutions in encoder and decoder; the decoder's layers, as a rule all, attend to the source.
 
     ```
@@ -82,33 +85,42 @@ class ConvolutionalSeq2Seq(keras.Model):
 
     def __init__(
         self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        embedding_dim=256,
-        encoder_convolutions=((256, 3),) * 4,
-        decoder_convolutions=((256, 3),) * 3,
-        output_dim=None,
-        dropout=0.0,
-        max_source_length=1024,
-        max_target_length=1024,
-        weight_normalization=False,
-        tie_target_embedding=False,
-        decoder_attention=True,
-        dtype=None,
-        **kwargs,
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        *,
+        embedding_dim: Count = 256,
+        encoder_convolutions: Sequence[Sequence[int]] = ((256, 3),) * 4,
+        decoder_convolutions: Sequence[Sequence[int]] = ((256, 3),) * 3,
+        output_dim: Count | None = None,
+        dropout: Rate = 0.0,
+        max_source_length: Count = 1024,
+        max_target_length: Count = 1024,
+        weight_normalization: bool = False,
+        tie_target_embedding: bool = False,
+        decoder_attention: bool | Sequence[bool] = True,
+        dtype: str | None = None,
+        **kwargs: Any,
     ):
-        check_known(type(self), kwargs)
-        settings = plain_settings(locals())
-        parts = make_parts(settings)
-        source = keras.Input((None,), dtype="int32", name="source")
-        target = keras.Input((None,), dtype="int32", name="target")
-        memory = _encode(parts, source)
-        logits = _decode(parts, target, memory)
-        super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
-        self._parts = parts
-        self._settings = settings
+        super().__init__(locals())
 
-    def encode(self, source):
+    plain_settings = staticmethod(plain_settings)
+    make_parts = staticmethod(make_parts)
+
+    @staticmethod
+    def connect(parts: dict[str, Any], settings: dict[str, Any], source: Tensor, target: Tensor) -> Tensor:
+        """Computes the logits `[B, T, V]` of all target positions."""
+        memory = _encode(parts, source)
+        embedded = parts["dropout"](parts["target_positions"](parts["target_embedding"](target)))
+        hidden = parts["decoder_input"](embedded)
+        for layer in parts["decoder"]:
+            # No mask of the target: padding comes last, where causal convolutions do not see it.
+            outputs = layer["convolution"](hidden)
+            if layer["attention"] is not None:
+                outputs = _attend(layer, outputs, embedded, memory)
+            hidden = _around(layer, hidden, outputs)
+        return _predict(parts, hidden)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output, which the decoder attends to.
 
         Args:
@@ -121,7 +133,7 @@ class ConvolutionalSeq2Seq(keras.Model):
         memory = _encode(self._parts, source)
         return memory["keys"], memory["mask"]
 
-    def start(self, source):
+    def start(self, source: Tensor) -> tuple[Nested, Nested]:
         """Encodes the source.
 
         Args:
@@ -135,7 +147,7 @@ class ConvolutionalSeq2Seq(keras.Model):
         buffers = [layer["convolution"].empty_buffer(batch_size) for layer in self._parts["decoder"]]
         return buffers, _encode(self._parts, source)
 
-    def step(self, tokens, position, state, memory):
+    def step(self, tokens: Tensor, position: Tensor, state: Nested, memory: Nested) -> Step:
         """Predicts the token after `tokens`.
 
         Args:
@@ -160,27 +172,6 @@ class ConvolutionalSeq2Seq(keras.Model):
             buffers.append(buffer)
         return Step(_predict(parts, hidden), buffers, sum(weights) / len(weights))
 
-    def fitting_lengths(self, max_source_length, max_target_length):
-        """Both lengths, or less where a table of positions has no room for them.
-
-        Args:
-            max_source_length: source tokens, the end token not counted.
-            max_target_length: target tokens, the end token or the start token counted.
-        """
-        return (
-            fitting(max_source_length, self._parts["source_positions"], taken=1),
-            fitting(max_target_length, self._parts["target_positions"]),
-        )
-
-    def get_config(self):
-        """Everything the constructor takes."""
-        return with_frozen_layers({"name": self.name, **self._settings}, self)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Builds the model anew from its settings."""
-        return from_settings(cls, config)
-
 
 def _encode(parts, source):
     """Source ids `[B, S]` to keys `[B, S, D]`, values `[B, S, D]` and their mask `[B, S]`."""
@@ -191,19 +182,6 @@ def _encode(parts, source):
         hidden = _around(layer, hidden, layer["convolution"](hidden, mask=mask))
     keys = parts["gradient"](parts["encoder_output"](hidden))
     return {"keys": keys, "values": (keys + embedded) * _HALF, "mask": mask}
-
-
-def _decode(parts, target, memory):
-    """Target ids `[B, T]` to logits `[B, T, V]`, all places at once."""
-    embedded = parts["dropout"](parts["target_positions"](parts["target_embedding"](target)))
-    hidden = parts["decoder_input"](embedded)
-    for layer in parts["decoder"]:
-        # No mask of the target: padding comes last, where causal convolutions do not see it.
-        outputs = layer["convolution"](hidden)
-        if layer["attention"] is not None:
-            outputs = _attend(layer, outputs, embedded, memory)
-        hidden = _around(layer, hidden, outputs)
-    return _predict(parts, hidden)
 
 
 def _attend(layer, hidden, embedded, memory, **options):

@@ -1,8 +1,9 @@
 """The layers of a convolutional sequence-to-sequence model, from its settings."""
 
+from typing import Any
+
 import keras
 
-from keras_attn.checks.sizes import check_count
 from keras_attn.layers import (
     GatedConvolution,
     GradientScaling,
@@ -16,23 +17,19 @@ from keras_attn.layers.embedding.token_embedding import TokenEmbedding
 _EMBEDDING_STDDEV = 0.1
 
 
-def plain_settings(arguments):
-    """What the constructor was given, as a configuration can hold it.
+def plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Brings the settings into the form that the configuration holds.
 
     Args:
-        arguments: its `locals()`.
+        settings: all arguments of `ConvolutionalSeq2Seq`, by name.
 
     Returns:
-        A dictionary of the arguments by name, without `self` and `kwargs`.
+        The settings with lists as JSON returns them, and `output_dim` filled in.
 
     Raises:
         ValueError: for settings that do not fit together.
     """
-    settings = {name: arguments[name] for name in arguments if name not in ("self", "kwargs", "__class__")}
-    check_count("embedding_dim", settings["embedding_dim"])
-    settings["output_dim"] = settings["output_dim"] or settings["embedding_dim"]
-    policy = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
-    settings["dtype"] = policy.name
+    settings = {**settings, "output_dim": settings["output_dim"] or settings["embedding_dim"]}
     for name in ("encoder_convolutions", "decoder_convolutions"):
         settings[name] = _plain_convolutions(name, settings[name])
     settings["decoder_attention"] = _plain_attention(settings)
@@ -45,14 +42,15 @@ def plain_settings(arguments):
     return settings
 
 
-def make_parts(settings):
-    """The layers of the model, by what they do.
+def make_parts(settings: dict[str, Any]) -> dict[str, Any]:
+    """Makes the layers of the model.
 
     Args:
-        settings: what `plain_settings` returned.
+        settings: the result of `plain_settings`.
 
     Returns:
-        A dictionary of layers; for encoder and decoder lists of dictionaries, one a convolution.
+        A dictionary of layers by their role; for encoder and decoder lists of dictionaries, one per
+        convolution.
     """
     tied, target_size = settings["tie_target_embedding"], settings["target_vocabulary_size"]
     width, dtype = settings["embedding_dim"], settings["dtype"]
@@ -78,8 +76,8 @@ def make_parts(settings):
     }
 
 
-def attending_layers(settings):
-    """Which layers of the decoder attend to the source, one boolean a layer from the bottom."""
+def attending_layers(settings: dict[str, Any]) -> list[bool]:
+    """Lists whether each layer of the decoder attends to the source, from the bottom."""
     attention = settings["decoder_attention"]
     return [True] * len(settings["decoder_convolutions"]) if attention is True else attention
 

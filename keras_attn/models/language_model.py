@@ -1,12 +1,13 @@
 """The Transformer without an encoder: one sequence, each token predicted from those before it."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 import keras
 from keras import ops
 
-from keras_attn.checks.sizes import check_count
 from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.layers.embedding.token_embedding import PAD_ID
-from keras_attn.models.known_arguments import check_known
 from keras_attn.models.prompt import (
     AfterPrompt,
     PromptedSequence,
@@ -15,7 +16,7 @@ from keras_attn.models.prompt import (
     mask_and_positions,
     some_places,
 )
-from keras_attn.models.seq2seq import fitting, from_settings, with_frozen_layers
+from keras_attn.models.seq2seq import Seq2SeqModel, fitting
 from keras_attn.models.transformer_parts import (
     alignment_of,
     check_alignment,
@@ -25,18 +26,25 @@ from keras_attn.models.transformer_parts import (
     make_logits,
     make_norm,
     make_positions,
-    plain_settings,
     rewound,
     run_blocks,
+    serializable_settings,
     sized_cache,
 )
 from keras_attn.protocols import Extension, Step
-
-SHARING = ("none", "target")
+from keras_attn.typing import (
+    Activation,
+    Count,
+    Nested,
+    Positions,
+    Rate,
+    SelfAttentionImplementation,
+    Tensor,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class TransformerLanguageModel(keras.Model):
+class TransformerLanguageModel(Seq2SeqModel):
     """A stack of causal self-attention over one sequence: a source (the prompt), then a target.
 
     ```
@@ -102,39 +110,65 @@ class TransformerLanguageModel(keras.Model):
 
     def __init__(
         self,
-        vocabulary_size,
-        num_layers=6,
-        embedding_dim=512,
-        num_heads=8,
-        hidden_dim=2048,
-        dropout=0.1,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        norm_first=True,
-        activation="relu",
-        positions="sinusoidal",
-        position_options=None,
-        share_embeddings="target",
-        embedding_scale=True,
-        output_bias=False,
-        num_key_value_heads=None,
-        implementation="full",
-        window=None,
-        alignment_layer=-1,
-        alignment_heads=None,
-        layer_drop=0.0,
-        dtype=None,
-        **kwargs,
+        vocabulary_size: int,
+        *,
+        num_layers: Count = 6,
+        embedding_dim: Count = 512,
+        num_heads: Count = 8,
+        hidden_dim: Count = 2048,
+        dropout: Rate = 0.1,
+        attention_dropout: Rate = 0.0,
+        activation_dropout: Rate = 0.0,
+        norm_first: bool = True,
+        activation: Activation = "relu",
+        positions: Positions | None = "sinusoidal",
+        position_options: Mapping[str, Any] | None = None,
+        share_embeddings: Literal["none", "target"] = "target",
+        embedding_scale: bool = True,
+        output_bias: bool = False,
+        num_key_value_heads: Count | None = None,
+        implementation: SelfAttentionImplementation = "full",
+        window: Count | None = None,
+        alignment_layer: int = -1,
+        alignment_heads: Sequence[int] | None = None,
+        layer_drop: Rate = 0.0,
+        dtype: str | None = None,
+        **kwargs: Any,
     ):
-        check_known(type(self), kwargs)
-        settings = plain_settings(locals())
-        _check(settings)
-        parts = _make_parts(settings)
-        super().__init__(*_graph(parts), **kwargs)
-        self._parts = parts
-        self._settings = settings
+        super().__init__(locals())
 
-    def encode(self, source):
+    @staticmethod
+    def plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+        """Checks the alignment; see the base class."""
+        check_alignment(settings, settings["num_layers"])
+        return serializable_settings(settings)
+
+    @staticmethod
+    def make_parts(settings: dict[str, Any]) -> dict[str, Any]:
+        """Makes the layers of the model, by their role."""
+        size, shared = settings["vocabulary_size"], settings["share_embeddings"] == "target"
+        return {
+            "join": PromptedSequence(dtype=settings["dtype"], name="prompted_sequence"),
+            "after_prompt": AfterPrompt(dtype=settings["dtype"], name="after_prompt"),
+            "embedding": make_embedding(settings, size, "embedding", with_logits=shared),
+            "positions": make_positions(settings, "positions"),
+            "dropout": keras.layers.Dropout(settings["dropout"], dtype=settings["dtype"], name="dropout"),
+            "blocks": make_blocks(
+                TransformerEncoderBlock, settings, settings["num_layers"], "block", causal=True
+            ),
+            "drops": make_drops(settings, settings["num_layers"], "drop"),
+            "norm": make_norm(settings, "norm"),
+            "logits": None if shared else make_logits(settings, size),
+        }
+
+    @staticmethod
+    def connect(parts: dict[str, Any], settings: dict[str, Any], source: Tensor, target: Tensor) -> Tensor:
+        """Computes the logits `[B, T, V]` of all target positions."""
+        sequence, mask, positions = parts["join"](source, target)
+        hidden = parts["after_prompt"](_run(parts, sequence, mask, positions), source, target)
+        return _predict(parts, hidden)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """What the last block gives for the prompt: there is no encoder, and each state sees those before it.
 
         Args:
@@ -153,7 +187,7 @@ class TransformerLanguageModel(keras.Model):
         length = ops.shape(source)[1]
         return hidden[:, :length], mask[:, :length]
 
-    def start(self, source):
+    def start(self, source: Tensor) -> tuple[Nested, Nested]:
         """Runs the prompt.
 
         Args:
@@ -170,7 +204,7 @@ class TransformerLanguageModel(keras.Model):
             caches.append(cache)
         return caches, {"prompt_mask": mask, "pads": pads, "source_mask": ops.not_equal(source, PAD_ID)}
 
-    def step(self, tokens, position, state, memory):
+    def step(self, tokens: Tensor, position: Tensor, state: Nested, memory: Nested) -> Step:
         """Predicts the token after `tokens`.
 
         Args:
@@ -195,7 +229,7 @@ class TransformerLanguageModel(keras.Model):
         alignment = align_left(alignment_of(self._settings, weights), memory["pads"], memory["source_mask"])
         return Step(_predict(self._parts, hidden), caches, alignment)
 
-    def extend(self, tokens, position, state, memory):
+    def extend(self, tokens: Tensor, position: Tensor, state: Nested, memory: Nested) -> Extension:
         """Predicts the token after each of n tokens, in one pass: the same as n calls of `step`.
 
         Args:
@@ -226,7 +260,7 @@ class TransformerLanguageModel(keras.Model):
             _predict(self._parts, hidden), {"caches": caches, "num_tokens": num_tokens}, alignment
         )
 
-    def rewind(self, extended, count):
+    def rewind(self, extended: Nested, count: Tensor) -> Nested:
         """The state after some of the tokens that `extend` was given.
 
         Args:
@@ -238,61 +272,10 @@ class TransformerLanguageModel(keras.Model):
         """
         return rewound(self._parts["blocks"], extended, count)
 
-    def fitting_lengths(self, max_source_length, max_target_length):
-        """Both lengths, or less where a table of positions has no room for them.
-
-        Args:
-            max_source_length: source tokens, the end token not counted.
-            max_target_length: target tokens, the end token or the start token counted.
-        """
+    def fitting_lengths(self, max_source_length: int, max_target_length: int) -> tuple[int, int]:
+        """Limits the source so that both fit into the one table of positions; see the base class."""
         taken = 1 + max_target_length
         return fitting(max_source_length, self._parts["positions"], taken), max_target_length
-
-    def get_config(self):
-        """Everything the constructor takes."""
-        return with_frozen_layers({"name": self.name, **self._settings}, self)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Builds the model anew from its settings."""
-        return from_settings(cls, config)
-
-
-def _check(settings):
-    check_count("num_layers", settings["num_layers"])
-    check_alignment(settings, settings["num_layers"])
-    share = settings["share_embeddings"]
-    if share not in SHARING:
-        raise ValueError(
-            f"`share_embeddings` is unknown. Expected one of {SHARING}. Received: share_embeddings={share!r}."
-        )
-
-
-def _make_parts(settings):
-    """The layers, by their role."""
-    size, shared = settings["vocabulary_size"], settings["share_embeddings"] == "target"
-    return {
-        "join": PromptedSequence(dtype=settings["dtype"], name="prompted_sequence"),
-        "after_prompt": AfterPrompt(dtype=settings["dtype"], name="after_prompt"),
-        "embedding": make_embedding(settings, size, "embedding", with_logits=shared),
-        "positions": make_positions(settings, "positions"),
-        "dropout": keras.layers.Dropout(settings["dropout"], dtype=settings["dtype"], name="dropout"),
-        "blocks": make_blocks(
-            TransformerEncoderBlock, settings, settings["num_layers"], "block", causal=True
-        ),
-        "drops": make_drops(settings, settings["num_layers"], "drop"),
-        "norm": make_norm(settings, "norm"),
-        "logits": None if shared else make_logits(settings, size),
-    }
-
-
-def _graph(parts):
-    """Inputs and output of the functional model: teacher forcing."""
-    source = keras.Input((None,), dtype="int32", name="source")
-    target = keras.Input((None,), dtype="int32", name="target")
-    sequence, mask, positions = parts["join"](source, target)
-    hidden = parts["after_prompt"](_run(parts, sequence, mask, positions), source, target)
-    return {"source": source, "target": target}, _predict(parts, hidden)
 
 
 def _run(parts, ids, mask, positions):

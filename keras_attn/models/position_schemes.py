@@ -1,4 +1,6 @@
-"""How a Transformer knows where a token stands, by name."""
+"""Positions of a Transformer's tokens, by the name of the scheme."""
+
+from typing import Any
 
 import keras
 
@@ -7,17 +9,19 @@ from keras_attn.layers.embedding.alibi_positions import ALiBiPositions
 from keras_attn.layers.embedding.rotary_positions import RotaryPositions
 from keras_attn.layers.embedding.shaw_positions import ShawPositions
 from keras_attn.layers.embedding.t5_positions import T5Positions
+from keras_attn.typing import Positions
 
-POSITIONS = ("sinusoidal", "learned", "shaw", "t5", "alibi", "rotary")
 _LONGEST = 1024  # rows of a learned table
 _CLIPPED = 16  # Shaw et al. 2018, section 4.1
 
 
-def absolute_positions(positions, options, width, **settings):
-    """The layer that adds positions to embedded tokens.
+def absolute_positions(
+    positions: Positions | None, options: dict[str, Any], width: int, **settings: Any
+) -> keras.layers.Layer | None:
+    """Makes the layer that adds positions to embedded tokens.
 
     Args:
-        positions: one of `POSITIONS`, or None.
+        positions: one of `keras_attn.typing.Positions`, or None.
         options: settings of the scheme's class, by name, over the defaults here.
         width: D.
         **settings: of `keras.layers.Layer` (`name`, `dtype`).
@@ -26,7 +30,7 @@ def absolute_positions(positions, options, width, **settings):
         A layer, or None where positions come in elsewhere or not at all.
 
     Raises:
-        ValueError: for a name that is none of them, or options without a scheme to take them.
+        ValueError: for options without a scheme to take them.
     """
     _check(positions, options)
     if positions == "sinusoidal":
@@ -39,13 +43,15 @@ def absolute_positions(positions, options, width, **settings):
     return None
 
 
-def relative_positions(positions, options, num_layers, causal, **settings):
-    """The scheme of every layer's self-attention.
+def relative_positions(
+    positions: Positions | None, options: dict[str, Any], num_layers: int, causal: bool, **settings: Any
+) -> list[Any]:
+    """Makes the scheme of every layer's self-attention.
 
     T5's numbers are shared by all layers, as in T5; the vectors of Shaw et al. are each layer's own.
 
     Args:
-        positions: one of `POSITIONS`, or None.
+        positions: one of `keras_attn.typing.Positions`, or None.
         options: as of `absolute_positions`.
         num_layers: how many layers there are.
         causal: whether a query sees only keys before it, which T5's buckets use.
@@ -67,10 +73,6 @@ def relative_positions(positions, options, num_layers, causal, **settings):
 
 
 def _check(positions, options):
-    if positions is not None and positions not in POSITIONS:
-        raise ValueError(
-            f"`positions` is unknown. Expected None or one of {POSITIONS}. Received: positions={positions!r}."
-        )
     if positions is None and options:
         raise ValueError(
             "`position_options` are settings of a scheme. Expected none with positions=None. "

@@ -1,16 +1,19 @@
 """RNN sequence-to-sequence, with attention or without (Bahdanau et al. 2015; Luong et al. 2015)."""
 
+from typing import Any, Literal
+
 import keras
 from keras import ops
 
-from keras_attn.models.known_arguments import check_known
-from keras_attn.models.recurrent_parts import encode, make_parts
-from keras_attn.models.seq2seq import from_settings, with_frozen_layers
+from keras_attn.layers import StepAttention
+from keras_attn.models.recurrent_parts import check_width_before_logits, encode, make_parts
+from keras_attn.models.seq2seq import Seq2SeqModel
 from keras_attn.protocols import Step
+from keras_attn.typing import Count, Nested, Rate, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class RecurrentSeq2Seq(keras.Model):
+class RecurrentSeq2Seq(Seq2SeqModel):
     """Recurrent encoder and decoder; as a rule with attention between them.
 
     By default a bidirectional GRU, Bahdanau's attention and a GRU:
@@ -95,45 +98,51 @@ class RecurrentSeq2Seq(keras.Model):
 
     def __init__(
         self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        embedding_dim=256,
-        units=256,
-        attention_units=256,
-        dropout=0.0,
-        cell="gru",
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        bidirectional=True,
-        residual=False,
-        bridge="dense",
-        attention="bahdanau",
-        score="general",
-        window=10,
-        normalize=False,
-        order=None,
-        input_feeding=False,
-        attention_vector_units=None,
-        readout="tanh",
-        readout_units=None,
-        tie_target_embedding=False,
-        dtype=None,
-        **kwargs,
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        *,
+        embedding_dim: Count = 256,
+        units: Count = 256,
+        attention_units: Count = 256,
+        dropout: Rate = 0.0,
+        cell: Literal["gru", "lstm"] = "gru",
+        num_encoder_layers: Count = 1,
+        num_decoder_layers: Count = 1,
+        bidirectional: bool = True,
+        residual: bool = False,
+        bridge: Literal["dense", "copy", "zero"] = "dense",
+        attention: Literal["bahdanau", "luong", "luong_local"] | StepAttention | None = "bahdanau",
+        score: Literal["dot", "general", "concat"] = "general",
+        window: Count = 10,
+        normalize: bool = False,
+        order: Literal["bahdanau", "luong"] | None = None,
+        input_feeding: bool = False,
+        attention_vector_units: Count | None = None,
+        readout: Literal["tanh", "maxout"] | None = "tanh",
+        readout_units: Count | None = None,
+        tie_target_embedding: bool = False,
+        dtype: str | None = None,
+        **kwargs: Any,
     ):
-        check_known(type(self), kwargs)
-        settings = _settings_among(locals())
-        parts = make_parts(settings)
-        source = keras.Input((None,), dtype="int32", name="source")
-        target = keras.Input((None,), dtype="int32", name="target")
+        super().__init__(locals())
+
+    @staticmethod
+    def plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+        """Checks that a tied embedding is as wide as what comes before the logits."""
+        check_width_before_logits(settings)
+        return settings
+
+    make_parts = staticmethod(make_parts)
+
+    @staticmethod
+    def connect(parts: dict[str, Any], settings: dict[str, Any], source: Tensor, target: Tensor) -> Tensor:
+        """Computes the logits `[B, T, V]` of all target positions."""
         memory, memory_mask, state = encode(parts, settings, source)
         embedded = parts["dropout"](parts["target_embedding"](target))
         attended = parts["decoder"](embedded, memory, memory_mask=memory_mask, initial_state=state)
-        logits = _predict(parts, settings, attended, embedded)
-        super().__init__(inputs={"source": source, "target": target}, outputs=logits, **kwargs)
-        self._parts = parts
-        self._settings = _kept(settings)
+        return _predict(parts, settings, attended, embedded)
 
-    def encode(self, source):
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output, which the decoder attends to.
 
         Args:
@@ -146,7 +155,7 @@ class RecurrentSeq2Seq(keras.Model):
         memory, memory_mask, _ = encode(self._parts, self._settings, source)
         return memory, memory_mask
 
-    def start(self, source, training=None):
+    def start(self, source: Tensor, training: bool | None = None) -> tuple[Nested, Nested]:
         """Encodes the source.
 
         Args:
@@ -162,7 +171,14 @@ class RecurrentSeq2Seq(keras.Model):
         state = decoder.initial_state(prepared, state)
         return state, prepared | {"no_alignment": ops.zeros_like(source, dtype="float32")}
 
-    def step(self, tokens, position, state, memory, training=None):
+    def step(
+        self,
+        tokens: Tensor,
+        position: Tensor,
+        state: Nested,
+        memory: Nested,
+        training: bool | None = None,
+    ) -> Step:
         """Predicts the token after `tokens`.
 
         Args:
@@ -182,34 +198,6 @@ class RecurrentSeq2Seq(keras.Model):
         if self._settings["attention"] is None:
             alignment = ops.zeros_like(alignment) * memory["no_alignment"][:, None]  # [B, K, S]
         return Step(_predict(parts, self._settings, attended, embedded, training), state, alignment)
-
-    def get_config(self):
-        """Everything the constructor takes."""
-        return with_frozen_layers({"name": self.name, **self._settings}, self)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Builds the model anew from its settings; what older files lack has its default."""
-        config = dict(config)
-        if isinstance(config.get("attention"), dict):
-            attention = keras.saving.deserialize_keras_object(config["attention"], custom_objects)
-            config["attention"] = attention
-        return from_settings(cls, config)
-
-
-def _settings_among(arguments):
-    """The constructor's own arguments of what `locals()` holds, the policy by its name."""
-    settings = {name: x for name, x in arguments.items() if name not in ("self", "kwargs", "__class__")}
-    policy = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
-    return {**settings, "dtype": policy.name}
-
-
-def _kept(settings):
-    """The settings without a layer among them: Keras would take its weights for the model's."""
-    attention = settings["attention"]
-    if not isinstance(attention, keras.layers.Layer):
-        return settings
-    return {**settings, "attention": keras.saving.serialize_keras_object(attention)}
 
 
 def _predict(parts, settings, attended, embedded, training=None):

@@ -1,34 +1,28 @@
 """The layers of a recurrent sequence-to-sequence model, and how source ids run through the encoder's."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_attn.checks.sizes import check_count
 from keras_attn.layers import AttentionRNN, BahdanauAttention, LuongAttention, LuongLocalAttention
 from keras_attn.layers.attention.uniform_attention import UniformAttention
 from keras_attn.layers.embedding.token_embedding import PAD_ID, TokenEmbedding
 from keras_attn.layers.recurrent.residual_cell import ResidualCell
+from keras_attn.typing import Tensor
 
-CELLS = ("gru", "lstm")
-BRIDGES = ("dense", "copy", "zero")
-ATTENTIONS = ("bahdanau", "luong", "luong_local", None)
 _LUONG = ("luong", "luong_local")
-READOUTS = ("tanh", "maxout", None)
 
 
-def make_parts(settings):
-    """The layers of the model, by what they do.
+def make_parts(settings: dict[str, Any]) -> dict[str, Any]:
+    """Makes the layers of the model.
 
     Args:
         settings: all arguments of `RecurrentSeq2Seq`, by name.
 
     Returns:
-        A dictionary of layers; lists of them for the encoder and the bridge.
-
-    Raises:
-        ValueError: for settings that do not fit together.
+        A dictionary of layers by their role; lists of them for the encoder and the bridge.
     """
-    check_settings(settings)
     tied, vocabulary_size = settings["tie_target_embedding"], settings["target_vocabulary_size"]
     return {
         "source_embedding": _embedding(settings, "source"),
@@ -43,8 +37,10 @@ def make_parts(settings):
     }
 
 
-def encode(parts, settings, source, training=None):
-    """Source ids to what the decoder needs of them.
+def encode(
+    parts: dict[str, Any], settings: dict[str, Any], source: Tensor, training: bool | None = None
+) -> tuple[Tensor, Tensor, list[Tensor] | None]:
+    """Runs the encoder and the bridge to the decoder.
 
     Args:
         parts: what `make_parts` returned.
@@ -71,22 +67,15 @@ def encode(parts, settings, source, training=None):
     return parts["dropout"](hidden, training=training), mask, _cross(parts["bridge"], settings, finals)
 
 
-def check_settings(settings):
-    """Refuses what does not fit together.
+def check_width_before_logits(settings: dict[str, Any]) -> None:
+    """Checks that a tied embedding is as wide as the layer before the logits.
 
     Args:
         settings: all arguments of `RecurrentSeq2Seq`, by name.
 
     Raises:
-        ValueError: which says what to change.
+        ValueError: says what to change.
     """
-    for name in ("embedding_dim", "units", "num_encoder_layers", "num_decoder_layers"):
-        check_count(name, settings[name])
-    choices = {"cell": CELLS, "bridge": BRIDGES, "attention": ATTENTIONS, "readout": READOUTS}
-    for name, expected in choices.items():
-        value = settings[name]
-        if value not in expected and not (name == "attention" and isinstance(value, keras.layers.Layer)):
-            raise ValueError(f"`{name}` is unknown. Expected one of {expected}. Received: {name}={value!r}.")
     width = _width_before_logits(settings)
     if settings["tie_target_embedding"] and width != settings["embedding_dim"]:
         raise ValueError(

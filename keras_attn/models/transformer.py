@@ -1,13 +1,14 @@
 """The Transformer, encoder and decoder (Vaswani et al. 2017)."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 import keras
 from keras import ops
 
-from keras_attn.checks.sizes import check_count
 from keras_attn.layers import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_attn.layers.embedding.token_embedding import PAD_ID
-from keras_attn.models.known_arguments import check_known
-from keras_attn.models.seq2seq import fitting, from_settings, with_frozen_layers
+from keras_attn.models.seq2seq import Seq2SeqModel
 from keras_attn.models.transformer_parts import (
     alignment_of,
     check_alignment,
@@ -17,18 +18,25 @@ from keras_attn.models.transformer_parts import (
     make_logits,
     make_norm,
     make_positions,
-    plain_settings,
     rewound,
     run_blocks,
+    serializable_settings,
     sized_cache,
 )
 from keras_attn.protocols import Extension, Step
-
-SHARING = ("none", "inputs", "target", "all")
+from keras_attn.typing import (
+    Activation,
+    Count,
+    Nested,
+    Positions,
+    Rate,
+    SelfAttentionImplementation,
+    Tensor,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class TransformerSeq2Seq(keras.Model):
+class TransformerSeq2Seq(Seq2SeqModel):
     """Self-attention in the encoder; causal self-attention and attention to the encoder in the decoder.
 
     ```
@@ -96,41 +104,75 @@ class TransformerSeq2Seq(keras.Model):
 
     def __init__(
         self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        num_encoder_layers=6,
-        num_decoder_layers=6,
-        embedding_dim=512,
-        num_heads=8,
-        hidden_dim=2048,
-        dropout=0.1,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        norm_first=False,
-        activation="relu",
-        positions="sinusoidal",
-        position_options=None,
-        share_embeddings="none",
-        embedding_scale=True,
-        output_bias=False,
-        num_key_value_heads=None,
-        implementation="full",
-        window=None,
-        alignment_layer=-1,
-        alignment_heads=None,
-        layer_drop=0.0,
-        dtype=None,
-        **kwargs,
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        *,
+        num_encoder_layers: Count = 6,
+        num_decoder_layers: Count = 6,
+        embedding_dim: Count = 512,
+        num_heads: Count = 8,
+        hidden_dim: Count = 2048,
+        dropout: Rate = 0.1,
+        attention_dropout: Rate = 0.0,
+        activation_dropout: Rate = 0.0,
+        norm_first: bool = False,
+        activation: Activation = "relu",
+        positions: Positions | None = "sinusoidal",
+        position_options: Mapping[str, Any] | None = None,
+        share_embeddings: Literal["none", "inputs", "target", "all"] = "none",
+        embedding_scale: bool = True,
+        output_bias: bool = False,
+        num_key_value_heads: Count | None = None,
+        implementation: SelfAttentionImplementation = "full",
+        window: Count | None = None,
+        alignment_layer: int = -1,
+        alignment_heads: Sequence[int] | None = None,
+        layer_drop: Rate = 0.0,
+        dtype: str | None = None,
+        **kwargs: Any,
     ):
-        check_known(type(self), kwargs)
-        settings = plain_settings(locals())
-        _check(settings)
-        parts = _make_parts(settings)
-        super().__init__(*_graph(parts), **kwargs)
-        self._parts = parts
-        self._settings = settings
+        super().__init__(locals())
 
-    def encode(self, source):
+    @staticmethod
+    def plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+        """Checks the alignment and the shared tables; see the base class."""
+        check_alignment(settings, settings["num_decoder_layers"])
+        _check_shared_vocabulary(settings)
+        return serializable_settings(settings)
+
+    @staticmethod
+    def make_parts(settings: dict[str, Any]) -> dict[str, Any]:
+        """Makes the layers of the model, by their role."""
+        source, target, output = _make_tables(settings)
+        num_layers = settings["num_encoder_layers"], settings["num_decoder_layers"]
+        return {
+            "source_embedding": source,
+            "target_embedding": target,
+            "source_positions": make_positions(settings, "source_positions"),
+            "target_positions": make_positions(settings, "target_positions"),
+            "dropout": keras.layers.Dropout(settings["dropout"], dtype=settings["dtype"], name="dropout"),
+            "encoder": make_blocks(TransformerEncoderBlock, settings, num_layers[0], "encoder", causal=False),
+            "encoder_drops": make_drops(settings, num_layers[0], "encoder_drop"),
+            "encoder_norm": make_norm(settings, "encoder_norm"),
+            "decoder": make_blocks(TransformerDecoderBlock, settings, num_layers[1], "decoder", causal=True),
+            "decoder_drops": make_drops(settings, num_layers[1], "decoder_drop"),
+            "decoder_norm": make_norm(settings, "decoder_norm"),
+            "logits": output,
+        }
+
+    @staticmethod
+    def connect(parts: dict[str, Any], settings: dict[str, Any], source: Tensor, target: Tensor) -> Tensor:
+        """Computes the logits `[B, T, V]` of all target positions."""
+        memory, mask = _encode(parts, source)
+        hidden = parts["target_embedding"](target)
+        if parts["target_positions"] is not None:
+            hidden = parts["target_positions"](hidden)
+        hidden = parts["dropout"](hidden)
+        # No mask of the target: padding comes last, where the causal mask hides it.
+        hidden = run_blocks(parts["decoder"], parts["decoder_drops"], hidden, memory, memory_mask=mask)
+        return _predict(parts, hidden)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output, which the decoder attends to.
 
         Args:
@@ -142,7 +184,7 @@ class TransformerSeq2Seq(keras.Model):
         """
         return _encode(self._parts, source)
 
-    def start(self, source):
+    def start(self, source: Tensor) -> tuple[Nested, Nested]:
         """Encodes the source and projects it for every layer of the decoder.
 
         Args:
@@ -156,7 +198,7 @@ class TransformerSeq2Seq(keras.Model):
         memory = {"mask": mask, "layers": [block.prepare_memory(hidden) for block in blocks]}
         return [block.empty_cache(ops.shape(source)[0]) for block in blocks], memory
 
-    def step(self, tokens, position, state, memory):
+    def step(self, tokens: Tensor, position: Tensor, state: Nested, memory: Nested) -> Step:
         """Predicts the token after `tokens`.
 
         Args:
@@ -179,7 +221,7 @@ class TransformerSeq2Seq(keras.Model):
             weights.append(of_block)
         return Step(_predict(parts, hidden), caches, alignment_of(self._settings, weights))
 
-    def extend(self, tokens, position, state, memory):
+    def extend(self, tokens: Tensor, position: Tensor, state: Nested, memory: Nested) -> Extension:
         """Predicts the token after each of n tokens, in one pass: the same as n calls of `step`.
 
         Args:
@@ -204,7 +246,7 @@ class TransformerSeq2Seq(keras.Model):
         extended = {"caches": caches, "num_tokens": ops.shape(tokens)[2]}
         return Extension(_predict(parts, hidden), extended, alignment_of(self._settings, weights))
 
-    def rewind(self, extended, count):
+    def rewind(self, extended: Nested, count: Tensor) -> Nested:
         """The state after some of the tokens that `extend` was given.
 
         Args:
@@ -216,37 +258,9 @@ class TransformerSeq2Seq(keras.Model):
         """
         return rewound(self._parts["decoder"], extended, count)
 
-    def fitting_lengths(self, max_source_length, max_target_length):
-        """Both lengths, or less where a table of positions has no room for them.
 
-        Args:
-            max_source_length: source tokens, the end token not counted.
-            max_target_length: target tokens, the end token or the start token counted.
-        """
-        return (
-            fitting(max_source_length, self._parts["source_positions"], taken=1),
-            fitting(max_target_length, self._parts["target_positions"]),
-        )
-
-    def get_config(self):
-        """Everything the constructor takes."""
-        return with_frozen_layers({"name": self.name, **self._settings}, self)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Builds the model anew from its sizes."""
-        return from_settings(cls, config)
-
-
-def _check(settings):
-    for name in ("num_encoder_layers", "num_decoder_layers"):
-        check_count(name, settings[name])
-    check_alignment(settings, settings["num_decoder_layers"])
+def _check_shared_vocabulary(settings):
     share = settings["share_embeddings"]
-    if share not in SHARING:
-        raise ValueError(
-            f"`share_embeddings` is unknown. Expected one of {SHARING}. Received: share_embeddings={share!r}."
-        )
     source, target = settings["source_vocabulary_size"], settings["target_vocabulary_size"]
     if share in ("inputs", "all") and source != target:
         raise ValueError(
@@ -254,26 +268,6 @@ def _check(settings):
             f"Received: {source} source ids and {target} target ids. Share the tokenizer too, or use "
             "share_embeddings='target'."
         )
-
-
-def _make_parts(settings):
-    """The layers, by their role."""
-    source, target, output = _make_tables(settings)
-    num_layers = settings["num_encoder_layers"], settings["num_decoder_layers"]
-    return {
-        "source_embedding": source,
-        "target_embedding": target,
-        "source_positions": make_positions(settings, "source_positions"),
-        "target_positions": make_positions(settings, "target_positions"),
-        "dropout": keras.layers.Dropout(settings["dropout"], dtype=settings["dtype"], name="dropout"),
-        "encoder": make_blocks(TransformerEncoderBlock, settings, num_layers[0], "encoder", causal=False),
-        "encoder_drops": make_drops(settings, num_layers[0], "encoder_drop"),
-        "encoder_norm": make_norm(settings, "encoder_norm"),
-        "decoder": make_blocks(TransformerDecoderBlock, settings, num_layers[1], "decoder", causal=True),
-        "decoder_drops": make_drops(settings, num_layers[1], "decoder_drop"),
-        "decoder_norm": make_norm(settings, "decoder_norm"),
-        "logits": output,
-    }
 
 
 def _make_tables(settings):
@@ -287,20 +281,6 @@ def _make_tables(settings):
         target = make_embedding(settings, target_size, "target_embedding", with_logits=share == "target")
     output = None if share in ("target", "all") else make_logits(settings, target_size)
     return source, target, output
-
-
-def _graph(parts):
-    """Inputs and output of the functional model: teacher forcing."""
-    source = keras.Input((None,), dtype="int32", name="source")
-    target = keras.Input((None,), dtype="int32", name="target")
-    memory, mask = _encode(parts, source)
-    hidden = parts["target_embedding"](target)
-    if parts["target_positions"] is not None:
-        hidden = parts["target_positions"](hidden)
-    hidden = parts["dropout"](hidden)
-    # No mask of the target: padding comes last, where the causal mask hides it.
-    hidden = run_blocks(parts["decoder"], parts["decoder_drops"], hidden, memory, memory_mask=mask)
-    return {"source": source, "target": target}, _predict(parts, hidden)
 
 
 def _encode(parts, source):

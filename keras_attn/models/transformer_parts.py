@@ -1,9 +1,10 @@
 """What the encoder-decoder and the decoder-only Transformer are made of, from their settings."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_attn.checks.sizes import check_count
 from keras_attn.layers.embedding.token_embedding import TokenEmbedding
 from keras_attn.layers.transformer.layer_drop import LayerDrop
 from keras_attn.layers.transformer.layer_normalization import LayerNormalization
@@ -24,21 +25,18 @@ _OF_A_BLOCK = (
 )
 
 
-def plain_settings(arguments):
-    """What a constructor was given, as a configuration can hold it.
+def serializable_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Brings the settings into the form that the configuration holds.
 
     Args:
-        arguments: its `locals()`.
+        settings: all arguments of a Transformer, by name.
 
     Returns:
-        A dictionary of the arguments by name, without `self` and `kwargs`.
+        The settings, with the activation by its name and a dictionary of the positions' options.
     """
-    settings = {name: arguments[name] for name in arguments if name not in ("self", "kwargs", "__class__")}
-    check_count("embedding_dim", settings["embedding_dim"])
-    policy = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
     activation = keras.activations.serialize(keras.activations.get(settings["activation"]))
     options = dict(settings["position_options"] or {})
-    return {**settings, "dtype": policy.name, "activation": activation, "position_options": options}
+    return {**settings, "activation": activation, "position_options": options}
 
 
 def make_embedding(settings, vocabulary_size, name, with_logits=False):

@@ -23,6 +23,7 @@ ROOMS = (
     "files",
     "lazy",
     "protocols",
+    "families",
     "ops",
     "checks",
     "layers.output_shape",
@@ -77,7 +78,7 @@ ROOMS = (
     "__main__",
 )
 # Run on every backend of Keras.
-PURE = ("ops", "checks", "layers", "losses", "metrics", "models", "saving")
+PURE = ("families", "ops", "checks", "layers", "losses", "metrics", "models", "saving")
 
 
 def module_files():

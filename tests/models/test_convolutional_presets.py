@@ -2,7 +2,8 @@
 
 import pytest
 
-from keras_attn.models.presets import from_preset, preset_settings
+from keras_attn.families.presets import preset_settings
+from keras_attn.models import ConvolutionalSeq2Seq
 
 V = 29
 
@@ -35,4 +36,4 @@ def test_the_smallest_counted():
     convolution, attention = dense(width, 2 * width, 3), 2 * dense(width, width)
     outer = 4 * dense(width, width) + dense(width, V)
     expected = tables + 7 * convolution + 3 * attention + outer
-    assert from_preset("convs2s_iwslt_de_en", V, V).count_params() == expected
+    assert ConvolutionalSeq2Seq.from_preset("convs2s_iwslt_de_en", V, V).count_params() == expected

@@ -225,7 +225,7 @@ def test_what_is_refused_on_jax(monkeypatch):
         def get_config(self):
             return {"dropout": 0.5}
 
-    model = Dropping(V, V, 5, 7)
+    model = Dropping(V, V, embedding_dim=5, units=7)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match=r"cannot drop out on JAX. Expected .* Received: dropout=0.5"):
         ScheduledSampling(model, NEVER_TRUE, mode="sequential")

@@ -19,7 +19,7 @@ from keras_attn.training.callbacks.random_states import RepeatableEpochs
 from keras_attn.training.data.corpus import load_corpus
 from keras_attn.training.data.text_files import DataError
 from keras_attn.training.fit import train
-from keras_attn.training.recipe.model_sections import ConvolutionalModel, LanguageModel
+from keras_attn.training.recipe.model_sections import model_section
 from keras_attn.training.recipe.section import RecipeError
 from keras_attn.training.recipe.toml import dump_recipe
 from keras_attn.training.run.run_folder import RunFolder
@@ -249,7 +249,7 @@ def test_no_room_to_decode_is_found_before_training(recipe_of, training, tmp_pat
     """A language model's one table holds the source and the target."""
     recipe = recipe_of(tokenizer__shared=True, decoding__max_length=1100)
     sizes = {"embedding_dim": 8, "num_heads": 2, "hidden_dim": 8, "num_layers": 1}
-    recipe = replace(recipe, model=LanguageModel(positions="learned", **sizes))
+    recipe = replace(recipe, model=model_section("language_model", positions="learned", **sizes))
     with pytest.raises(RecipeError, match=r"`decoding.max_length` leaves the model no positions .* 1100. Lo"):
         training(recipe, tmp_path / "run")
 
@@ -262,7 +262,7 @@ def test_no_room_to_decode_is_found_before_training(recipe_of, training, tmp_pat
     ],
 )
 def test_what_only_the_layers_know_is_said_of_the_model(recipe_of, training, tmp_path, changes, message):
-    model = LanguageModel(embedding_dim=6, num_heads=2, positions="learned", **changes)
+    model = model_section("language_model", embedding_dim=6, num_heads=2, positions="learned", **changes)
     recipe = replace(recipe_of(tokenizer__shared=True), model=model)
     with pytest.raises(RecipeError, match=f"`model` describes no model: .*{message}"):
         training(recipe, tmp_path / "run")
@@ -272,7 +272,7 @@ def test_sources_too_long_to_decode_are_found_before_training(recipe_of, trainin
     """The model may have positions for fewer than `decoding.max_source_length`."""
     recipe = recipe_of(data__max_source_length=7, training__validation_decoding={"sample_size": 3})
     layers = {"encoder_convolutions": ((8, 3),), "decoder_convolutions": ((8, 3),)}
-    model = ConvolutionalModel(embedding_dim=8, max_source_length=8, **layers)
+    model = model_section("convolutional", embedding_dim=8, max_source_length=8, **layers)
     with pytest.raises(DataError, match=r"validation sources are longer than 7 tokens .* positions for"):
         training(replace(recipe, model=model), tmp_path / "run")
 

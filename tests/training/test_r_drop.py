@@ -13,7 +13,7 @@ from keras_attn.training.batches.repeated_rows import with_every_row_twice
 from keras_attn.training.batches.token_batches import TokenBatches
 from keras_attn.training.distribution.processes import ALONE, Processes
 from keras_attn.training.from_recipe.batches import make_batches
-from keras_attn.training.recipe.model_sections import TransformerModel
+from keras_attn.training.recipe.model_sections import model_section
 from keras_attn.training.run.checkpoints import Checkpoints
 from keras_attn.training.run.run_folder import RunFolder
 
@@ -62,7 +62,7 @@ def test_a_run(recipe_of, training, tmp_path):
     options["label_smoothing"] = 0.0
     recipe = replace(
         recipe_of(**{f"training__{name}": value for name, value in options.items()}),
-        model=TransformerModel(num_encoder_layers=1, num_decoder_layers=1, **sizes),
+        model=model_section("transformer", num_encoder_layers=1, num_decoder_layers=1, **sizes),
     )
     run, history = training(recipe, tmp_path / "run")
     assert history[1]["val_loss"] < history[0]["val_loss"]

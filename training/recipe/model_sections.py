@@ -1,168 +1,146 @@
-"""The `[model]` section of a recipe: one section for each family of models, told apart by `kind`.
+"""The `[model]` section of a recipe: the keyword arguments of the family's constructor, named by `kind`.
 
-The fields are the arguments of the family's class in `keras_attn.models`, without the vocabularies.
+Fields, types, choices and limits come from the constructor's signature (`keras_attn.families`). A default
+differs from the constructor's only where `_DEFAULTS` says so. TOML has no null: "none" gives None where that
+is not the default.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, make_dataclass
+from functools import reduce
+from operator import or_
+from typing import Any, ClassVar, Self
 
+from keras_attn.families.arguments import REQUIRED, Argument
+from keras_attn.families.presets import preset_settings
+from keras_attn.families.registry import family_arguments, family_kinds
+from keras_attn.training.recipe import model_checks
 from keras_attn.training.recipe.section import RecipeError, Section, option, value_text
 
-NONE = "none"  # TOML has no null
+NONE = "none"
+_DEFAULT_KIND = "recurrent"
+# Models of a recipe are regularised and small enough for one machine.
+_SMALL = {"embedding_dim": 256, "num_heads": 4, "hidden_dim": 1024}
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "recurrent": {"dropout": 0.2},
+    "convolutional": {"dropout": 0.2},
+    "transformer": {
+        **_SMALL,
+        "num_encoder_layers": 3,
+        "num_decoder_layers": 3,
+        "share_embeddings": "target",
+    },
+    "language_model": _SMALL,
+}
+_CHOICES = {"activation": ("relu", "gelu", "silu")}
+_CHECKS = {
+    "convolutional": model_checks.check_convolutions,
+    "transformer": model_checks.check_self_attention,
+    "language_model": model_checks.check_self_attention,
+}
+# The types of TOML's values, and the types of the arguments that take them. `bool` is an `int`.
+_TOML_TYPES = {bool: bool, int: int, float: float, str: str, tuple: Sequence, dict: Mapping}
+_MADE: dict[str, tuple[tuple[Argument, ...], type["ModelSection"]]] = {}
 
 
+@dataclass(frozen=True, kw_only=True)
 class ModelSection(Section):
-    """What the families share."""
+    """A `[model]` section; `model_section` makes one of a family."""
+
+    one_vocabulary: ClassVar[bool] = False  # whether source and target are one sequence
+    nullable: ClassVar[frozenset[str]] = frozenset()  # fields in which "none" gives None
+
+    kind: str
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Self:
+        """Makes the section of the family that the table's `kind` names."""
+        if cls is ModelSection:
+            return _section_class(table.get("kind", _DEFAULT_KIND)).from_dict(table)
+        return super().from_dict(table)
+
+    def check(self) -> None:
+        """Checks fields against each other."""
+        _CHECKS.get(self.kind, lambda section: None)(self)
 
     def settings(self) -> dict[str, Any]:
-        """The arguments of the model's class, without the vocabularies."""
-        values = {name: value for name, value in asdict(self).items() if name != "kind"}
-        return values | {name: None for name in ("attention", "readout") if values.get(name) == NONE}
+        """The keyword arguments of the model's class."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "kind"}
+        return values | {name: None for name in self.nullable if values[name] == NONE}
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecurrentModel(ModelSection):
-    """`kind = "recurrent"`: a `RecurrentSeq2Seq`."""
+def model_section(kind: str = _DEFAULT_KIND, **values: Any) -> ModelSection:
+    """Makes a `[model]` section.
 
-    kind: str = option("recurrent", choices=("recurrent",))
-    embedding_dim: int = option(256, minimum=1)
-    units: int = option(256, minimum=1)
-    attention_units: int = option(256, minimum=1)
-    dropout: float = option(0.2, minimum=0, below=1)
-    cell: str = option("gru", choices=("gru", "lstm"))
-    num_encoder_layers: int = option(1, minimum=1)
-    num_decoder_layers: int = option(1, minimum=1)
-    bidirectional: bool = option(True)
-    residual: bool = option(False)
-    bridge: str = option("dense", choices=("dense", "copy", "zero"))
-    attention: str = option("bahdanau", choices=("bahdanau", "luong", "luong_local", NONE))
-    score: str = option("general", choices=("dot", "general", "concat"))
-    order: str | None = option(None, choices=("bahdanau", "luong"))
-    window: int = option(10, minimum=1)  # half of Luong's local attention
-    normalize: bool = option(False)
-    input_feeding: bool = option(False)
-    attention_vector_units: int | None = option(None, minimum=1)
-    readout: str = option("tanh", choices=("tanh", "maxout", NONE))
-    readout_units: int | None = option(None, minimum=1)
-    tie_target_embedding: bool = option(False)
+    Args:
+        kind: the name of a family.
+        **values: fields that differ from the defaults.
 
-
-@dataclass(frozen=True, kw_only=True)
-class ConvolutionalModel(ModelSection):
-    """`kind = "convolutional"`: a `ConvolutionalSeq2Seq`; a layer is `[filters, kernel_size]`."""
-
-    kind: str = option("convolutional", choices=("convolutional",))
-    embedding_dim: int = option(256, minimum=1)
-    encoder_convolutions: tuple = option(((256, 3),) * 4)
-    decoder_convolutions: tuple = option(((256, 3),) * 3)
-    output_dim: int | None = option(None, minimum=1)
-    dropout: float = option(0.2, minimum=0, below=1)
-    max_source_length: int = option(1024, minimum=1)
-    max_target_length: int = option(1024, minimum=1)
-    weight_normalization: bool = option(False)
-    tie_target_embedding: bool = option(False)
-    decoder_attention: bool | tuple = option(True)  # or [true, false, ...], one a layer of the decoder
-
-    def check(self) -> None:
-        """Holds that every layer is a number of filters and a kernel size, and that some of them attend."""
-        for name in ("encoder_convolutions", "decoder_convolutions"):
-            for layer in getattr(self, name) or (None,):
-                if not isinstance(layer, tuple) or [type(x) for x in layer] != [int, int] or min(layer) < 1:
-                    raise RecipeError(
-                        "must hold at least one layer. Expected [filters, kernel_size] for each, such as "
-                        f"[[256, 3], [256, 3]]. Received: {layer!r}.",
-                        name,
-                    )
-        self._check_attention()
-
-    def _check_attention(self) -> None:
-        attention, num_layers = self.decoder_attention, len(self.decoder_convolutions)
-        if attention is True:
-            return
-        chosen = attention or ()
-        if len(chosen) != num_layers or {type(x) for x in chosen} != {bool} or not any(chosen):
-            raise RecipeError(
-                f"must say which layers of the decoder attend. Expected true, or {num_layers} of true and "
-                "false, one a layer of `decoder_convolutions`, not all false. "
-                f"Received: {value_text(attention)}.",
-                "decoder_attention",
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfAttentiveModel(ModelSection):
-    """What both kinds of Transformer take."""
-
-    embedding_dim: int = option(256, minimum=1)
-    num_heads: int = option(4, minimum=1)
-    hidden_dim: int = option(1024, minimum=1)
-    dropout: float = option(0.1, minimum=0, below=1)
-    attention_dropout: float = option(0.0, minimum=0, below=1)
-    activation_dropout: float = option(0.0, minimum=0, below=1)
-    layer_drop: float = option(0.0, minimum=0, below=1)
-    activation: str = option("relu", choices=("relu", "gelu", "silu"))
-    positions: str = option("sinusoidal", choices=("sinusoidal", "learned", "shaw", "t5", "alibi", "rotary"))
-    # Of the scheme's class, such as { max_length = 2048 }.
-    position_options: dict | None = option(None)  # noqa: RUF009 - the default is None
-    embedding_scale: bool = option(True)
-    output_bias: bool = option(False)
-    num_key_value_heads: int | None = option(None, minimum=1)
-    implementation: str = option("full", choices=("full", "blockwise", "windowed"))
-    window: int | None = option(None, minimum=1)  # of the windowed self-attention
-    alignment_layer: int = option(-1)
-    alignment_heads: tuple | None = option(None)
-
-    def check(self) -> None:
-        """Holds that the width can be shared out among the heads, and that what is windowed has a window."""
-        if (self.window is not None) != (self.implementation == "windowed"):
-            raise RecipeError(
-                'goes with `implementation` = "windowed". Expected both or neither. Received: '
-                f"{self.window} and {value_text(self.implementation)}.",
-                "window",
-            )
-        if self.embedding_dim % self.num_heads:
-            raise RecipeError(
-                f"must be a multiple of `num_heads` = {self.num_heads}. Received: {self.embedding_dim}.",
-                "embedding_dim",
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransformerModel(SelfAttentiveModel):
-    """`kind = "transformer"`: a `TransformerSeq2Seq`."""
-
-    kind: str = option("transformer", choices=("transformer",))
-    num_encoder_layers: int = option(3, minimum=1)
-    num_decoder_layers: int = option(3, minimum=1)
-    norm_first: bool = option(False)
-    share_embeddings: str = option("target", choices=(NONE, "inputs", "target", "all"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguageModel(SelfAttentiveModel):
-    """`kind = "language_model"`: a `TransformerLanguageModel`, which reads the source, then the target."""
-
-    kind: str = option("language_model", choices=("language_model",))
-    num_layers: int = option(6, minimum=1)
-    norm_first: bool = option(True)
-    share_embeddings: str = option("target", choices=(NONE, "target"))
-
-
-AnyModel = RecurrentModel | ConvolutionalModel | TransformerModel | LanguageModel
+    Raises:
+        RecipeError: for an unknown family, or a value that is not allowed.
+    """
+    return _section_class(kind)(**values)
 
 
 def with_preset(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A `[model]` table with the preset that it names written out; its own values stand above it.
+    """Replaces the preset that a `[model]` table names by its settings; the table's own values win.
 
     >>> with_preset({"preset": "transformer_tiny", "dropout": 0.1})["dropout"]
     0.1
     """
-    from keras_attn.models.presets import preset_settings  # loads TensorFlow, which few recipes need for this
-
     table = dict(table)
     try:
         preset = preset_settings(table.pop("preset"))
     except ValueError as error:
         raise RecipeError(str(error).removeprefix("`preset` "), "preset") from None
     return {name: NONE if value is None else value for name, value in preset.items()} | table
+
+
+def _section_class(kind: Any) -> type[ModelSection]:
+    """The section of a family: the same class again as long as the constructor is the same."""
+    if kind not in family_kinds():
+        expected = ", ".join(f'"{known}"' for known in family_kinds())
+        raise RecipeError(
+            f"is no known choice. Expected one of {expected}. Received: {value_text(kind)}.", "kind"
+        )
+    arguments = family_arguments(kind)
+    if kind not in _MADE or _MADE[kind][0] != arguments:
+        _MADE[kind] = arguments, _derive(kind, arguments)
+    return _MADE[kind][1]
+
+
+def _derive(kind: str, arguments: tuple[Argument, ...]) -> type[ModelSection]:
+    """Makes the class of a section out of a constructor's arguments."""
+    fields_of_recipe = [("kind", str, option(kind, choices=(kind,)))]
+    nullable = set()
+    for argument in arguments:
+        types = {} if argument.positional or argument.name == "dtype" else _toml_types(argument)
+        if not types:
+            continue
+        default = _DEFAULTS.get(kind, {}).get(argument.name, argument.default)
+        choices = _CHOICES.get(argument.name, argument.choices)
+        if argument.optional and default is None:
+            types[type(None)] = None
+        elif argument.optional:
+            nullable.add(argument.name)
+            types[str], choices = None, (*choices, NONE)
+        default = MISSING if default is REQUIRED else tuple(default) if type(default) is list else default
+        item = option(default, choices=choices, **argument.limits)
+        fields_of_recipe.append((argument.name, reduce(or_, types), item))
+    positional = [argument.name for argument in arguments if argument.positional]
+    namespace = {"one_vocabulary": positional == ["vocabulary_size"], "nullable": frozenset(nullable)}
+    name = kind.title().replace("_", "") + "Section"
+    options = {"frozen": True, "kw_only": True, "namespace": namespace}
+    return make_dataclass(name, fields_of_recipe, bases=(ModelSection,), **options)
+
+
+def _toml_types(argument: Argument) -> dict[type, None]:
+    """The types that a recipe has for an argument, as ordered keys; of its default without annotation."""
+    known = argument.types or (() if argument.default in (None, REQUIRED) else (type(argument.default),))
+    found = {}
+    for kind in known:
+        for toml, base in _TOML_TYPES.items():
+            if isinstance(kind, type) and issubclass(kind, base):
+                found[toml] = None
+                break
+    return found if known else dict.fromkeys(_TOML_TYPES)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_attn.tokenizers.kinds import tokenizer_kinds
-from keras_attn.training.recipe.model_sections import AnyModel, RecurrentModel, with_preset
+from keras_attn.training.recipe.model_sections import ModelSection, model_section, with_preset
 from keras_attn.training.recipe.monitors import DECODED, MONITORS
 from keras_attn.training.recipe.section import RecipeError, Section, option
 
@@ -240,7 +240,7 @@ class Recipe(Section):
 
     data: Data
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
-    model: AnyModel = field(default_factory=RecurrentModel)
+    model: ModelSection = field(default_factory=model_section)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -259,7 +259,7 @@ class Recipe(Section):
     def check(self) -> None:
         """Holds that one vocabulary is asked for where one table serves both sides."""
         shares = getattr(self.model, "share_embeddings", "") in ("inputs", "all")
-        if (shares or self.model.kind == "language_model") and not self.tokenizer.shared:
+        if (shares or self.model.one_vocabulary) and not self.tokenizer.shared:
             raise RecipeError(
                 "must be true, because the model has one table of embeddings for source and target. "
                 "Received: false.",

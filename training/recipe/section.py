@@ -101,8 +101,8 @@ class Section:
         for name, value in cls.expanded(table).items():
             if name not in known:
                 raise RecipeError(f"is unknown. {_near_miss(name, known)}", name)
-            sections = _section_types(known[name])
-            values[name] = _sub_section(sections, name, value) if sections else value
+            section = _section_type(known[name])
+            values[name] = value if section is None else _sub_section(section, name, value)
         for name, item in known.items():
             if name not in values and item.default is MISSING and item.default_factory is MISSING:
                 raise RecipeError("is missing, and has no default.", name)
@@ -118,9 +118,9 @@ def _checked(item: Field, value: Any) -> Any:
         value = tuple(tuple(x) if isinstance(x, list) else x for x in value)  # what is frozen has no lists
     choices = item.metadata.get("choices", ())
     choices = choices() if callable(choices) else choices
-    if type(value) not in allowed:
+    if type(value) not in allowed and not _is_section_of(allowed, value):
         problem, expected = "has the wrong type", _type_text(allowed)
-    elif value is not None and choices and value not in choices:
+    elif type(value) is str and choices and value not in choices:
         problem = "is no known choice"
         expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
     elif type(value) in (int, float) and not _within(value, item.metadata["limits"]):
@@ -136,33 +136,24 @@ def _within(value: float, limits: Mapping[str, float]) -> bool:
     return math.isfinite(value) and all(_LIMITS[name][1](value, bound) for name, bound in limits.items())
 
 
-def _section_types(item: Field) -> list[type[Section]]:
-    """The sections that a field may hold, `X | None` and `X | Y` included."""
+def _is_section_of(allowed: Sequence[type], value: Any) -> bool:
+    return isinstance(value, Section) and isinstance(value, tuple(allowed))
+
+
+def _section_type(item: Field) -> type[Section] | None:
+    """The section that a field holds, `X | None` included."""
     hints = get_args(item.type) or (item.type,)
-    return [hint for hint in hints if issubclass(hint, Section)]
+    return next((hint for hint in hints if issubclass(hint, Section)), None)
 
 
-def _sub_section(sections: Sequence[type[Section]], name: str, value: Any) -> Section:
+def _sub_section(section: type[Section], name: str, value: Any) -> Section:
     if not isinstance(value, Mapping):
         raise RecipeError(f"must be a section. Expected a table. Received: {value_text(value)}.", name)
     try:
-        return _of_its_kind(sections, value).from_dict(value)
+        return section.from_dict(value)
     except RecipeError as error:
         # The section does not know its own name; whoever holds it does.
         raise RecipeError(error.problem, f"{name}.{error.name}".rstrip(".")) from None
-
-
-def _of_its_kind(sections: Sequence[type[Section]], table: Mapping[str, Any]) -> type[Section]:
-    """Of several sections, the one whose `kind` the table gives; the first where it gives none."""
-    if len(sections) == 1 or "kind" not in table:
-        return sections[0]
-    kinds = {section.kind: section for section in sections}
-    if table["kind"] not in list(kinds):
-        expected = ", ".join(f'"{kind}"' for kind in kinds)
-        raise RecipeError(
-            f"is no known choice. Expected one of {expected}. Received: {value_text(table['kind'])}.", "kind"
-        )
-    return kinds[table["kind"]]
 
 
 def _near_miss(name: str, known: Mapping[str, Any]) -> str:

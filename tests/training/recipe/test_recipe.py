@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from keras_attn.training.recipe.model_sections import ConvolutionalModel, RecurrentModel, TransformerModel
+from keras_attn.training.recipe.model_sections import ModelSection, model_section
 from keras_attn.training.recipe.recipe import (
     Data,
     Decoding,
@@ -44,8 +44,13 @@ def test_defaults():
             character_coverage=1.0,
             byte_fallback=False,
         ),
-        model=RecurrentModel(
-            kind="recurrent", embedding_dim=256, units=256, attention_units=256, dropout=0.2, cell="gru"
+        model=model_section(
+            "recurrent",
+            embedding_dim=256,
+            units=256,
+            attention_units=256,
+            dropout=0.2,
+            cell="gru",
         ),
         training=Training(
             epochs=10,
@@ -126,7 +131,7 @@ def test_from_dict_refuses(text, message):
 
 def test_sections_made_in_python_are_checked_too():
     with pytest.raises(RecipeError, match="`dropout` is out of range"):
-        RecurrentModel(dropout=1.5)
+        model_section("recurrent", dropout=1.5)
     with pytest.raises(RecipeError, match=r"`train` has the wrong type\. Expected a PairsSpec"):
         Data(train="train.tsv")
     with pytest.raises(RecipeError, match="must say where the pairs are"):
@@ -137,7 +142,8 @@ def test_sections_made_in_python_are_checked_too():
 
 def test_a_preset_is_written_out():
     recipe = from_toml(MINIMAL + '[model]\npreset = "transformer_tiny"\ndropout = 0.1\n')
-    assert recipe.model == TransformerModel(
+    assert recipe.model == model_section(
+        "transformer",
         num_encoder_layers=4,
         num_decoder_layers=4,
         embedding_dim=128,
@@ -156,6 +162,7 @@ def test_a_preset_is_written_out():
     [
         ('preset = "transformer_tin"', "`model.preset` is unknown.* Did you mean 'transformer_tiny'"),
         ('kind = "transfomer"', '`model.kind` is no known choice. Expected one of "recurrent", "conv'),
+        ('kind = ["transformer"]', r"`model.kind` is no known choice.* Received: \['transformer'\]"),
         ('kind = "transformer"\nunits = 3', "`model.units` is unknown"),
         (
             'kind = "transformer"\nembedding_dim = 7\nnum_heads = 2',
@@ -181,4 +188,4 @@ def test_models_refuse(text, message):
 
 def test_convolutions_are_frozen():
     table = {"encoder_convolutions": [[7, 3], [5, 1]]}
-    assert ConvolutionalModel.from_dict(table).encoder_convolutions == ((7, 3), (5, 1))
+    assert ModelSection.from_dict({"kind": "convolutional", **table}).encoder_convolutions == ((7, 3), (5, 1))

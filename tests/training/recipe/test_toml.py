@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_attn.training.recipe.model_sections import ConvolutionalModel, RecurrentModel, TransformerModel
+from keras_attn.training.recipe.model_sections import model_section
 from keras_attn.training.recipe.recipe import Data, PairsSpec, Recipe, Tokenizer, Training
 from keras_attn.training.recipe.section import RecipeError
 from keras_attn.training.recipe.toml import differences, dump_recipe, load_recipe
@@ -129,10 +129,11 @@ recipes = st.builds(
     tokenizer=st.builds(
         Tokenizer, kind=st.sampled_from(["sentencepiece", "characters"]), shared=st.booleans()
     ),
-    model=st.builds(RecurrentModel, dropout=fractions, units=st.integers(1, 997))
-    | st.builds(ConvolutionalModel, decoder_convolutions=layers)
+    model=st.builds(model_section, st.just("recurrent"), dropout=fractions, units=st.integers(1, 997))
+    | st.builds(model_section, st.just("convolutional"), decoder_convolutions=layers)
     | st.builds(
-        TransformerModel,
+        model_section,
+        st.just("transformer"),
         num_key_value_heads=st.none() | st.integers(1, 7),
         position_options=st.none() | st.dictionaries(st.sampled_from(["max_length", "base"]), fractions),
         alignment_heads=st.none() | st.lists(st.integers(0, 3)),

@@ -2,8 +2,9 @@
 
 import pytest
 
+from keras_attn.families.presets import PRESETS, preset_settings
+from keras_attn.families.registry import family_arguments
 from keras_attn.models import TransformerSeq2Seq
-from keras_attn.models.presets import FAMILIES, PRESETS, from_preset, preset_settings
 
 V = 23
 TRANSFORMERS = sorted(name for name in PRESETS if preset_settings(name)["kind"] == "transformer")
@@ -34,7 +35,7 @@ def test_as_many_parameters_as_in_the_paper(name, millions):
 
 
 def test_tiny_is_tiny():
-    assert from_preset("transformer_tiny", V, V).count_params() == count(
+    assert TransformerSeq2Seq.from_preset("transformer_tiny", V, V).count_params() == count(
         preset_settings("transformer_tiny"), V
     )
 
@@ -42,13 +43,15 @@ def test_tiny_is_tiny():
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_a_family_and_arguments_of_its_class(name):
     settings = preset_settings(name)
-    accepted = FAMILIES[settings.pop("kind")].__init__.__code__.co_varnames
-    assert set(settings) <= set(accepted)
+    arguments = family_arguments(settings.pop("kind"))
+    assert set(settings) <= {argument.name for argument in arguments}
 
 
 def test_changes_go_over_the_preset_and_leave_it_as_it_was():
     before = preset_settings("transformer_tiny")
-    model = from_preset("transformer_tiny", V, 19, num_encoder_layers=1, num_decoder_layers=1, dropout=0.2)
+    model = TransformerSeq2Seq.from_preset(
+        "transformer_tiny", V, 19, num_encoder_layers=1, num_decoder_layers=1, dropout=0.2
+    )
     config = model.get_config()
     assert (config["num_encoder_layers"], config["dropout"], config["hidden_dim"]) == (1, 0.2, 256)
     assert preset_settings("transformer_tiny") == before
@@ -58,4 +61,9 @@ def test_an_unknown_name():
     with pytest.raises(
         ValueError, match=r"Expected one of .*transformer_base.*Did you mean 'transformer_big'"
     ):
-        from_preset("transformer_bigg", V, V)
+        TransformerSeq2Seq.from_preset("transformer_bigg", V, V)
+
+
+def test_a_preset_of_another_family():
+    with pytest.raises(ValueError, match=r"is of `RecurrentSeq2Seq`. Expected one of .*: transformer_tiny, "):
+        TransformerSeq2Seq.from_preset("cho_2014", V, V)
