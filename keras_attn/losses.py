@@ -124,7 +124,7 @@ def _exact_nll(logits, probabilities, logit, probability):
         log_total = log_total - ops.log(ops.max(probabilities, axis=-1, keepdims=True))
         return log_total - logit
 
-    return ops.cond(ops.min(probability) > 1e-30, lambda: -ops.log(probability), by_the_largest)
+    return ops.cond(ops.min(probability, initial=1.0) > 1e-30, lambda: -ops.log(probability), by_the_largest)
 
 
 def coverage_loss(weights, query_mask=None):

@@ -29,7 +29,8 @@ class TokenAccuracy(keras.metrics.Metric):
         """Counts one batch: `y_true` ids `[B, T]`, `y_pred` logits `[B, T, V]`, weights `[B]` or `[B, T]`."""
         keep, labels = _kept(self, y_true, sample_weight)
         labels = ops.cast(labels, "int32")[..., None]
-        right = ops.take_along_axis(y_pred, labels, axis=-1)[..., 0] >= ops.max(y_pred, axis=-1)  # [B, T]
+        best = ops.max(y_pred, axis=-1, initial=float("-inf"))  # [B, T]; of no row there is no maximum
+        right = ops.take_along_axis(y_pred, labels, axis=-1)[..., 0] >= best
         self.right.assign_add(ops.sum(ops.cast(right, self.dtype) * keep))
         self.total.assign_add(ops.sum(keep))
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.losses import SequenceCrossentropy
+from keras_attn.losses import RDropCrossentropy, SequenceCrossentropy
+from keras_attn.metrics import Perplexity, TokenAccuracy
 
 B, T, V = 2, 5, 7
 LABELS = np.array([[3, 6, 1, 0, 0], [2, 2, 4, 5, 1]])
@@ -174,3 +175,13 @@ def test_config_round_trip(rng):
 def test_wrong_label_smoothing(smoothing):
     with pytest.raises(ValueError, match=rf"`label_smoothing` must be in \[0, 1\).*{smoothing}"):
         SequenceCrossentropy(smoothing)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
+def test_no_token_has_no_loss_and_counts_in_no_metric(shape):
+    labels, logits = np.zeros(shape, "int32"), np.zeros((*shape, 7), "float32")
+    for loss in (SequenceCrossentropy(0.1), RDropCrossentropy(1.0)):
+        assert float(loss(labels, logits)) == 0.0
+    for metric in (TokenAccuracy(), Perplexity()):
+        metric.update_state(labels, logits)
+        assert np.isfinite(float(metric.result()))

@@ -109,7 +109,7 @@ def _forward(tiles):
         return put(contexts, i, context), put(log_totals, i, maximum + ops.log(total))
 
     start = ops.zeros((*shape, width), dtype=dtype), ops.zeros((*shape, 1), dtype="float32")
-    return ops.fori_loop(0, blocks.query_blocks, row, start)
+    return ops.fori_loop(0, _of_rows(tiles.queries, blocks.query_blocks), row, start)
 
 
 def _backward(tiles, contexts, log_totals, upstream):
@@ -135,10 +135,18 @@ def _backward(tiles, contexts, log_totals, upstream):
 
     start = [ops.zeros(ops.shape(x), dtype="float32") for x in (tiles.queries, tiles.keys, tiles.values)]
     start = (*start, tiles.terms.no_gradients())
-    d_queries, d_keys, d_values, d_tables = ops.fori_loop(0, blocks.key_blocks, column, start)
+    d_queries, d_keys, d_values, d_tables = ops.fori_loop(
+        0, _of_rows(tiles.queries, blocks.key_blocks), column, start
+    )
     return (
         ops.cast(blocks.join_queries(d_queries), tiles.queries.dtype),
         ops.cast(blocks.join_keys(d_keys), tiles.keys.dtype),
         ops.cast(blocks.join_keys(d_values), tiles.values.dtype),
         tiles.terms.cut(d_tables),
     )
+
+
+def _of_rows(queries, num_blocks):
+    """The number of blocks, 0 for a batch without rows: TensorFlow scatters nothing into an empty tensor."""
+    num_rows = ops.shape(queries)[1]
+    return num_blocks * (min(num_rows, 1) if isinstance(num_rows, int) else ops.minimum(num_rows, 1))

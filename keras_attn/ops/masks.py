@@ -91,8 +91,9 @@ def seen_under_padding(num_queries, num_keys, query_mask=None, key_mask=None, us
         factors.append(ops.cast(query_mask, "bool"))
     first = 0
     if key_mask is not None:
-        key_mask = ops.cast(key_mask, "int32")
-        factors.append(ops.max(key_mask, axis=-1, keepdims=True) > 0)  # [B, 1]
+        # A key more that is not seen: neither maximum nor `argmax` exists for a memory of no keys.
+        key_mask = ops.pad(ops.cast(key_mask, "int32"), ((0, 0), (0, 1)))
+        factors.append(ops.max(key_mask, axis=-1, keepdims=True, initial=0) > 0)  # [B, 1]
         first = ops.cast(ops.argmax(key_mask, axis=-1, keepdims=True), "int32")  # [B, 1]
     all_late = isinstance(num_queries, int) and isinstance(num_keys, int) and num_queries <= num_keys
     if use_causal_mask and not (key_mask is None and all_late):

@@ -27,7 +27,8 @@ def recursive_alignment(probability, previous):
     """
     shape = ops.shape(probability)  # [B, K, S]
     previous = previous + ops.zeros_like(probability)
-    places = [ops.reshape(x, (-1, shape[-1], 1)) for x in (probability, previous)]  # [B K, S, 1]
+    rows = (shape[0] * shape[1], shape[2], 1)
+    places = [ops.reshape(x, rows) for x in (probability, previous)]  # [B K, S, 1]
 
     def advance(state, place):
         probability, previous = place
@@ -35,7 +36,7 @@ def recursive_alignment(probability, previous):
         stop = probability * reach
         return [reach - stop], [stop]
 
-    (weights,) = run_steps(advance, [ops.zeros_like(places[0][:, 0])], places)
+    (weights,) = run_steps(advance, [ops.zeros_like(ops.sum(places[0], axis=1))], places)
     return ops.reshape(weights, shape)
 
 

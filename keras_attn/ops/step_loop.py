@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attn.ops.lengths import at_least
+
 
 def run_steps(advance, state, sequences):
     """Goes along sequences, each step with the state that the one before left.
@@ -26,6 +28,8 @@ def run_steps(advance, state, sequences):
     """
     # One tensor, for Keras' loop asks its input for the number of steps.
     joined = sequences[0] if len(sequences) == 1 else ops.concatenate(sequences, axis=-1)  # [N, T, X + ...]
+    num_steps = ops.shape(joined)[1]
+    joined = at_least(joined, {1: 1})  # the loop takes the shapes of its outputs from the first step
     widths = [ops.shape(sequence)[-1] for sequence in sequences]
 
     def step(row, state):
@@ -41,7 +45,7 @@ def run_steps(advance, state, sequences):
     # A name, for a numbered one would shift those of the user's own layers.
     loop = keras.layers.RNN(_Cell(step), return_sequences=True, name="steps")
     _, outputs, _ = loop.inner_loop(joined, list(state), mask=None)
-    return list(outputs)
+    return [output[:, :num_steps] for output in outputs]
 
 
 def rowwise(layer, tensor):

@@ -109,6 +109,8 @@ ROWS = {
     ),
     "WeightNormalizedConvolution": Row(lambda: layers.WeightNormalizedConvolution(7, 1)),
 }
+# Inputs that are attended to.
+MEMORIES = ("memory", "value", "key", "values")
 # Layers whose steps XLA compiles in little time; between them a convolution, a window, a table and heads.
 SOON_COMPILED = (
     "GatedConvolution/weight_normalization",
@@ -394,3 +396,26 @@ def test_one_step_of_fit_compiled_and_not(name, rng):
     assert any(not np.array_equal(*pair) for pair in zip(before, after[0], strict=True))
     for one, other in zip(*after, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@EVERY_LAYER
+@pytest.mark.parametrize("empty", ["batch", "sequences", "memory"])
+def test_nothing_in_gives_nothing_or_zeros_out(row, empty, rng):
+    """Batches without rows, sequences without positions and memories without keys are inputs, too."""
+    layer, tensors = row.make(), arrays(row, rng)
+    expected = layer(**tensors, **flags(row))
+    owners = {**{name: name for name in row.inputs}, **row.masks}
+    memories = [name for name in row.inputs if name in MEMORIES]
+    if (empty == "memory" and not memories) or (empty == "sequences" and row is ROWS["AttentionCell"]):
+        pytest.skip("the layer has none")
+    for name, tensor in tensors.items():
+        if empty == "batch":
+            tensors[name] = tensor[:0]
+        elif empty == "sequences" or owners[name] in memories:
+            tensors[name] = tensor[:, :0]
+    outputs = keras.tree.flatten(layer(**tensors, **flags(row)))
+    for output, before in zip(outputs, keras.tree.flatten(expected), strict=True):
+        assert len(output.shape) == len(before.shape)
+        if empty == "batch":
+            assert tuple(output.shape) == (0, *before.shape[1:])
+        assert np.isfinite(numbers(output)).all()

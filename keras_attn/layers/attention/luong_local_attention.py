@@ -129,5 +129,5 @@ class LuongLocalAttention(LuongAttention):
         hidden = ops.tanh(rowwise(self.position_projection, query))
         vector = ops.cast(self.position_vector, self.compute_dtype)
         logits = rowwise(lambda rows: ops.matmul(rows, vector), hidden)  # [B, K, 1]
-        length = ops.max(ops.where(keep, places + 1.0, 0.0), axis=-1, keepdims=True)
+        length = ops.max(ops.where(keep, places + 1.0, 0.0), axis=-1, keepdims=True, initial=0.0)
         return length * ops.sigmoid(ops.cast(logits, "float32"))

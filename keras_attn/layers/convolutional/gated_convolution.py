@@ -8,6 +8,7 @@ from keras import ops
 from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.convolutional.weight_normalized_convolution import WeightNormalizedConvolution
 from keras_attn.layers.output_shape import OutputShape
+from keras_attn.ops.lengths import convolved
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -117,7 +118,7 @@ class GatedConvolution(OutputShape, keras.layers.Layer):
         beyond = self.kernel_size - 1
         left = beyond if self.padding == "causal" else beyond // 2
         inputs = ops.pad(inputs, ((0, 0), (left, beyond - left), (0, 0)))  # [B, T + kernel_size - 1, C]
-        return _gate(self.convolution(inputs))
+        return _gate(convolved(self.convolution, inputs, self.kernel_size))
 
     def empty_buffer(self, batch_size, num_hypotheses=1):
         """The inputs before the first: zeros.

@@ -1,10 +1,13 @@
 """A convolution whose weights are lengths times directions (Salimans and Kingma 2016)."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
 from keras_attn.checks.sizes import check_count
 from keras_attn.layers.output_shape import OutputShape
+from keras_attn.ops.lengths import convolved
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -73,8 +76,8 @@ class WeightNormalizedConvolution(OutputShape, keras.layers.Layer):
         """See the class."""
         scale = ops.cast(self.gain, "float32") / _length(self.kernel)
         kernel = ops.cast(ops.cast(self.kernel, "float32") * scale, self.compute_dtype)
-        outputs = ops.conv(inputs, kernel, padding="valid", data_format="channels_last")
-        return outputs + ops.cast(self.bias, self.compute_dtype)
+        convolve = partial(ops.conv, kernel=kernel, padding="valid", data_format="channels_last")
+        return convolved(convolve, inputs, self.kernel_size) + ops.cast(self.bias, self.compute_dtype)
 
     def compute_output_spec(self, inputs):
         """The shape of the inputs with F for C, `kernel_size - 1` places shorter."""
