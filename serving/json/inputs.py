@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 
 import numpy as np
 
 from keras_attn.serving.errors import ServingError, invalid
 from keras_attn.serving.inference.signatures import Signature, TensorInfo
 from keras_attn.serving.json.dump import dump_json
-from keras_attn.serving.json.tensor import is_base64, to_array
+from keras_attn.serving.json.rows import is_named, rows_to_arrays
+from keras_attn.serving.json.tensor import to_array
 
 _MOST_NAMED = 7
 
@@ -67,28 +68,28 @@ def _format_error(document: dict, problem: str) -> ServingError:
 
 
 def _read_columns(value: object, signature: Signature) -> dict[str, np.ndarray]:
-    if not isinstance(value, dict) or is_base64(value):
-        infos = _needed(signature, ())
-        if len(infos) > 1:
-            raise invalid(
-                "inputs is a plain value/list, but expecting an object as multiple input tensors"
-                " required as per tensorinfo_map"
-            )
-        return {name: to_array(value, info) for name, info in infos.items()}
+    named = is_named(value)
+    infos = _needed(signature, value if named else ())
+    if not named and len(infos) > 1:
+        raise invalid(
+            "inputs is a plain value/list, but expecting an object as multiple input tensors"
+            " required as per tensorinfo_map"
+        )
     inputs = {}
-    for name, info in _needed(signature, value).items():
-        if name not in value:
+    for name, info in infos.items():
+        if named and name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-        inputs[name] = to_array(value[name], info)
-    _check_names(value, signature)
+        inputs[name] = to_array(value[name] if named else value, info)
+    if named:
+        _check_names(value, signature)
     return inputs
 
 
 def _check_names(given: Iterable[str], signature: Signature) -> None:
-    """Refuses names that a column form does not have, but only where a default stands in for another name.
+    """Refuses unknown names in a column form, but only if an input with a default is left out.
 
-    The stock server takes no request without all inputs, and ignores what comes on top of them. Here a name
-    that is misspelt would do the same as none at all.
+    TensorFlow Serving requires all inputs and ignores further names. Here a misspelt name would silently
+    select the default.
     """
     unknown = sorted(set(given) - set(signature.inputs))[:_MOST_NAMED]
     left_out = sorted(set(signature.inputs) - set(given))
@@ -113,81 +114,10 @@ def _needed(signature: Signature, given: Container[str]) -> dict[str, TensorInfo
 
 
 def _read_rows(instances: list, signature: Signature) -> dict[str, np.ndarray]:
-    given = {name for element in instances if _is_named(element) for name in element}
-    infos = _needed(signature, given)
+    infos = _needed(signature, set().union(*filter(is_named, instances)))
     if not isinstance(instances[0], dict) and len(infos) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple input tensors"
             " required as per tensorinfo_map"
         )
-    columns = _columns_at_once(instances, infos)
-    return columns if columns is not None else _columns_row_by_row(instances, infos)
-
-
-def _is_named(element: object) -> bool:
-    return isinstance(element, dict) and not is_base64(element)
-
-
-def _columns_at_once(instances: list, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
-    """Converts whole columns, or returns None where something is wrong and must be located."""
-    try:
-        if not any(_is_named(element) for element in instances):
-            # Plain values feed one input, and whoever counts the inputs later misses the others.
-            name, info = next(iter(infos.items()))
-            return {name: to_array(instances, info)}
-        if all(_is_named(element) and _has_each_once(element, infos) for element in instances):
-            return {n: to_array([element[n] for element in instances], i) for n, i in infos.items()}
-    except ServingError:
-        pass
-    return None
-
-
-def _has_each_once(element: dict, infos: Mapping[str, TensorInfo]) -> bool:
-    return len(element) == len(infos) and element.keys() == infos.keys()
-
-
-def _columns_row_by_row(instances: list, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
-    named = _is_named(instances[0])
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in infos}
-    for number, element in enumerate(instances):
-        if _is_named(element) != named:
-            expected, got = ("object", "list") if named else ("value/list", "object")
-            raise invalid(f"Expecting {expected} but got {got} at item {number} of input list")
-        if not named:
-            _add_row(columns, next(iter(infos)), element, infos, f"{number}")
-            continue
-        for name, value in element.items():
-            _add_row(columns, name, value, infos, f"{number} key: {name}")
-        if element.keys() != infos.keys():
-            raise invalid(
-                f"Failed to process element: {number} of 'instances' list. JSON object: {dump_json(element)}"
-                f" keys must be equal to: {','.join(sorted(infos))}"
-            )
-    # Of equal keys in one row, the stock server puts every value into the tensor, and then reads as many as
-    # there are rows: the rows that follow move back, and the last values are not used.
-    return {name: np.stack(rows[: len(instances)]) for name, rows in columns.items() if rows}
-
-
-def _add_row(
-    columns: dict[str, list[np.ndarray]],
-    name: str,
-    value: object,
-    infos: Mapping[str, TensorInfo],
-    place: str,
-) -> None:
-    try:
-        if name not in infos:
-            raise invalid(f"JSON object: does not have named input: {name}")
-        row = to_array(value, infos[name])
-        first = columns[name][0] if columns[name] else row
-        if row.size != first.size:
-            raise invalid(f"Expecting tensor size: {first.size} but got: {row.size}")
-        if row.shape != first.shape:
-            raise invalid(f"Expecting shape {_shape(first)} but got: {_shape(row)}")
-    except ServingError as error:
-        raise invalid(f"Failed to process element: {place} of 'instances' list. Error: {error}") from error
-    columns[name].append(row)
-
-
-def _shape(array: np.ndarray) -> str:
-    return "[" + ",".join(str(size) for size in array.shape) + "]"
+    return rows_to_arrays(instances, infos)

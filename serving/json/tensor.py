@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+import itertools
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -14,19 +15,47 @@ from keras_attn.serving.json.dump import dump_json
 from keras_attn.serving.json.parser import encode_text
 from keras_attn.serving.protos.data_types import numpy_type, types_pb2
 
-_INT32 = (-(2**31), 2**31 - 1)
-# Range a literal must lie in, and the array's type. The narrow types are read as int32 and wrap.
-_INTEGERS = {
-    types_pb2.DT_INT8: (*_INT32, np.int8),
-    types_pb2.DT_UINT8: (*_INT32, np.uint8),
-    types_pb2.DT_INT16: (*_INT32, np.int16),
-    types_pb2.DT_INT32: (*_INT32, np.int32),
-    types_pb2.DT_INT64: (-(2**63), 2**63 - 1, np.int64),
-    types_pb2.DT_UINT32: (0, 2**32 - 1, np.uint32),
-    types_pb2.DT_UINT64: (0, 2**64 - 1, np.uint64),
-}
-_DECIMALS = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
 _MAX_RANK = 64  # NumPy's; TensorFlow kernels stop far earlier
+
+
+class _Kind(NamedTuple):
+    """The JSON values that a type of tensor takes, and the array that they are read into."""
+
+    types: frozenset[type]
+    wide: type[np.generic]
+    narrow: type[np.generic]
+    limits: tuple[int, int] | None = None
+
+    def takes(self, items: list) -> bool:
+        """Returns whether all of some elements, at least one, fit."""
+        if not self.types.issuperset(map(type, items)):
+            return False
+        return self.limits is None or self.limits[0] <= min(items) <= max(items) <= self.limits[1]
+
+
+def _decimals(narrow: type[np.generic]) -> _Kind:
+    return _Kind(frozenset({int, float}), np.float64, narrow)
+
+
+def _integers(narrow: type[np.generic], limits: type[np.generic]) -> _Kind:
+    wide = np.uint64 if narrow is np.uint64 else np.int64
+    return _Kind(frozenset({int}), wide, narrow, (int(np.iinfo(limits).min), int(np.iinfo(limits).max)))
+
+
+_KINDS = {
+    types_pb2.DT_FLOAT: _decimals(np.float32),
+    types_pb2.DT_DOUBLE: _decimals(np.float64),
+    # The narrow types are read as int32 and wrap.
+    types_pb2.DT_INT8: _integers(np.int8, np.int32),
+    types_pb2.DT_UINT8: _integers(np.uint8, np.int32),
+    types_pb2.DT_INT16: _integers(np.int16, np.int32),
+    types_pb2.DT_INT32: _integers(np.int32, np.int32),
+    types_pb2.DT_INT64: _integers(np.int64, np.int64),
+    types_pb2.DT_UINT32: _integers(np.uint32, np.uint32),
+    types_pb2.DT_UINT64: _integers(np.uint64, np.uint64),
+    types_pb2.DT_BOOL: _Kind(frozenset({bool}), np.bool_, np.bool_),
+    types_pb2.DT_STRING: _Kind(frozenset({str, dict}), np.object_, np.object_),
+}
 
 
 def is_base64(value: object) -> bool:
@@ -47,19 +76,18 @@ def to_array(value: object, info: TensorInfo) -> np.ndarray:
     Raises:
         ServingError: an element has the wrong type, or the lists are not rectangular.
     """
-    shape = dense_shape(value)
-    items = flatten(value, shape)
+    shape = _dense_shape(value)
+    items = _flatten(value, shape)
     array = None if items is None else _convert(items, info)
     if array is None:
-        items = _checked_items(value, shape, info)
-        array = _convert(items, info)
+        _raise_first_misfit(value, shape, info)
     if len(shape) > _MAX_RANK:
         raise invalid(f"Expecting a tensor of at most {_MAX_RANK} dimensions but got: {len(shape)}")
     return array.reshape(shape)
 
 
-def dense_shape(value: object) -> list[int]:
-    """Returns the shape that the first elements of nested lists suggest."""
+def _dense_shape(value: object) -> list[int]:
+    """The shape that the first elements of nested lists suggest."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
@@ -69,41 +97,32 @@ def dense_shape(value: object) -> list[int]:
     return shape
 
 
-def flatten(value: object, shape: list[int]) -> list | None:
-    """Returns the innermost elements in order, or None if the lists are not of that shape."""
+def _flatten(value: object, shape: list[int]) -> list | None:
+    """The innermost elements in order, or None if the lists are not of that shape."""
     items = [value]
     for size in shape:
         if not all(type(item) is list and len(item) == size for item in items):
             return None
-        items = [inner for item in items for inner in item]
+        items = list(itertools.chain.from_iterable(items))
     return items
 
 
 def _convert(items: list, info: TensorInfo) -> np.ndarray | None:
-    """Converts flat elements at once, or returns None if one of them needs a closer look."""
-    types = set(map(type, items))
-    if info.dtype in _DECIMALS and types <= {int, float}:
-        with np.errstate(over="ignore"):  # too large for a float is infinity
-            return np.array(items, dtype=np.float64).astype(_DECIMALS[info.dtype])
-    if info.dtype in _INTEGERS and types <= {int}:
-        low, high, dtype = _INTEGERS[info.dtype]
-        if not items or (min(items) >= low and max(items) <= high):
-            wide = np.uint64 if dtype is np.uint64 else np.int64
-            return np.array(items, dtype=wide).astype(dtype)
-    if info.dtype == types_pb2.DT_BOOL and types <= {bool}:
-        return np.array(items, dtype=np.bool_)
-    if info.dtype == types_pb2.DT_STRING and types <= {str, dict}:
-        array = np.empty(len(items), dtype=object)
-        array[:] = [to_bytes(item) for item in items]
-        return array
+    """Converts flat elements at once, or returns None if one of them does not fit."""
     if not items:
         return np.empty(0, dtype=numpy_type(info.dtype))
-    return None
+    kind = _KINDS.get(info.dtype)
+    if kind is None or not kind.takes(items):
+        return None
+    if kind.wide is np.object_:
+        items = [encode_text(item) if type(item) is str else to_bytes(item) for item in items]
+    with np.errstate(over="ignore"):  # too large for a float is infinity
+        return np.array(items, dtype=kind.wide).astype(kind.narrow, copy=False)
 
 
-def _checked_items(value: object, shape: list[int], info: TensorInfo) -> list:
+def _raise_first_misfit(value: object, shape: list[int], info: TensorInfo) -> NoReturn:
     """Walks the lists in order, without recursion, and raises at the first element that does not fit."""
-    rank, items = len(shape), []
+    rank = len(shape)
     todo = [(value, 0)]
     while todo:
         item, level = todo.pop()
@@ -123,37 +142,23 @@ def _checked_items(value: object, shape: list[int], info: TensorInfo) -> list:
                 f" Expected at level: {rank}"
             )
         _check_element(item, info)
-        items.append(item)
-    return items
+    raise AssertionError(f"every element fits {info}")
 
 
 def _check_element(item: object, info: TensorInfo) -> None:
-    fits = _element_check(info.dtype)
+    kind = _KINDS.get(info.dtype)
     if isinstance(item, dict):
         if info.dtype == types_pb2.DT_STRING:
             to_bytes(item)
             return
-    elif fits is None:
+    elif kind is None:
         text = f"Conversion of JSON Value: {dump_json(item)} to type: {info.dtype_name}"
         raise ServingError(Code.UNIMPLEMENTED, text)
-    elif fits(item):
+    elif kind.takes([item]):
         return
     raise invalid(
         f"JSON Value: {dump_json(item)} Type: {type_name(item)} is not of expected type: {info.dtype_name}"
     )
-
-
-def _element_check(dtype: int) -> Callable[[object], bool] | None:
-    if dtype in _DECIMALS:
-        return lambda item: type(item) in (int, float)
-    if dtype in _INTEGERS:
-        low, high, _ = _INTEGERS[dtype]
-        return lambda item: type(item) is int and low <= item <= high
-    if dtype == types_pb2.DT_BOOL:
-        return lambda item: type(item) is bool
-    if dtype == types_pb2.DT_STRING:
-        return lambda item: type(item) is str
-    return None
 
 
 def to_bytes(item: str | dict) -> bytes:

@@ -122,6 +122,10 @@ ROW = "Failed to process element: {} of 'instances' list. Error: INVALID_ARGUMEN
          ROW.format("0 key: x", "Expecting tensor size: 1 but got: 2")),
         (b'{"instances":[{"x":1,"x":"a"}]}', FLOAT,
          ROW.format("0 key: x", 'JSON Value: "a" Type: String is not of expected type: float')),
+        (b'{"instances":[{"a":1,"b":"x"},{"a":2,"b":5},{"a":"y","b":"z"}]}', TWO,
+         ROW.format("1 key: b", "JSON Value: 5 Type: Number is not of expected type: string")),
+        (b'{"instances":[{"b":5,"a":"y"},{"a":1}]}', TWO,
+         ROW.format("0 key: b", "JSON Value: 5 Type: Number is not of expected type: string")),
         (b'{"instances":[{"a":1,"a":2}]}', TWO,
          "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1,\n    \"a\": 2\n}"
          " keys must be equal to: a,b"),
@@ -203,5 +207,8 @@ def test_lists_of_any_depth_are_judged_without_recursion():
     deep = b"[" * depth + b"1" + b"]" * depth
     with pytest.raises(ServingError, match="of at most 64 dimensions"):
         read(b'{"inputs":' + deep + b"}", **FLOAT)
+    rows = b"[" * 65 + b"1" + b"]" * 65
+    with pytest.raises(ServingError, match="of at most 64 dimensions but got: 65"):
+        read(b'{"instances":' + rows + b"}", **FLOAT)
     with pytest.raises(ServingError, match="Encountered list at unexpected level: 1 expected < 1"):
         read(b'{"instances":[[1,' + deep + b"]]}", **FLOAT)
