@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from keras_attn.serving.caller import current_caller
 from keras_attn.serving.errors import Code, ServingError, invalid
@@ -15,14 +16,14 @@ from keras_attn.serving.inference.servable import Servable
 from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, Signature
 from keras_attn.serving.inference.stream_reader import Listener
 from keras_attn.serving.json.examples import read_examples
-from keras_attn.serving.json.inputs import read_inputs, signature_name
-from keras_attn.serving.json.outputs import write_outputs, write_predictions
+from keras_attn.serving.json.inputs import signature_name
 from keras_attn.serving.json.parser import encode_text, parse_object
 from keras_attn.serving.json.results import write_classifications, write_regressions
 from keras_attn.serving.models.model_info import metadata_json, status_json
 from keras_attn.serving.models.registry import ModelSpec, Registry
 from keras_attn.serving.monitoring.metric_definitions import REQUEST_LATENCY, REQUESTS
 from keras_attn.serving.monitoring.metrics import Metrics
+from keras_attn.serving.rest.predict import predict_json
 from keras_attn.serving.rest.reply import Reply, error_reply, page_reply
 from keras_attn.serving.rest.routes import Route, VersionTooLarge, find_route, is_api_path
 from keras_attn.serving.rest.stream import run_stream
@@ -150,9 +151,8 @@ class RestHandler:
         asked = signature_name(document)
         with self._registry.use(spec) as servable:
             signature = _signature(servable, asked)
-            inputs, by_row = read_inputs(document, signature, asked)
-            outputs = run_predict(servable, signature, inputs, timeout_ms=self._timeout_ms)
-        return write_predictions(outputs) if by_row else write_outputs(outputs)
+            run = partial(run_predict, servable, signature, timeout_ms=self._timeout_ms)
+            return predict_json(document, signature, asked, run)[0]
 
     def _run_examples(self, route: Route, body: bytes) -> bytes:
         document = parse_object(body)

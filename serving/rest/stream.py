@@ -1,4 +1,4 @@
-"""A request whose text is told while it is decoded: a predict request, and a listener."""
+"""A predict request whose text is reported to a listener while it is decoded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from keras_attn.serving.inference.row_options import rows_of
 from keras_attn.serving.inference.servable import Servable
 from keras_attn.serving.inference.signatures import Signature
 from keras_attn.serving.inference.stream_reader import EVENTS, STREAM, Listener, can_stream
-from keras_attn.serving.json.inputs import read_inputs, signature_name
-from keras_attn.serving.json.outputs import write_outputs, write_predictions
+from keras_attn.serving.json.inputs import signature_name
+from keras_attn.serving.rest.predict import Arrays, predict_json
 
 
 def run_stream(servable: Servable, document: dict, listener: Listener, timeout_ms: int) -> bytes:
-    """Runs a signature and tells a listener what is known of each row's text on the way.
+    """Runs a signature and reports each row's text to a listener as it grows.
 
     Args:
         servable: the model version.
@@ -29,15 +29,17 @@ def run_stream(servable: Servable, document: dict, listener: Listener, timeout_m
     """
     asked = signature_name(document) or STREAM
     signature = _signature(servable, asked)
-    inputs, by_row = read_inputs(document, signature, asked)
-    if STREAM in inputs:
-        raise invalid(f"Input `{STREAM}` is the server's own to choose. Leave it out.")
-    rows = rows_of(signature, inputs)
-    if rows is None:
-        raise invalid("A stream needs rows. Expected a list of texts. Received: a single value.")
-    with servable.streams.follow(rows, listener) as numbers:
-        outputs = run_predict(servable, signature, {**inputs, STREAM: numbers}, timeout_ms=timeout_ms)
-    body = write_predictions(outputs) if by_row else write_outputs(outputs)
+
+    def run(inputs: Arrays) -> Arrays:
+        if STREAM in inputs:
+            raise invalid(f"Input `{STREAM}` is the server's own to choose. Leave it out.")
+        rows = rows_of(signature, inputs)
+        if rows is None:
+            raise invalid("A stream needs rows. Expected a list of texts. Received: a single value.")
+        with servable.streams.follow(rows, listener) as numbers:
+            return run_predict(servable, signature, {**inputs, STREAM: numbers}, timeout_ms=timeout_ms)
+
+    body, outputs = predict_json(document, signature, asked, run)
     for row, text in enumerate(outputs["text"].tolist()):
         listener(row, text)
     return body
