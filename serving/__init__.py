@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 
 from keras_attn.extras import require
+from keras_attn.quiet import import_tensorflow
 
 _HOMES = {
     "AsyncClient": "client.async_client",
@@ -31,7 +32,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}. Expected one of: {__all__}.")
     if name in _NEED_TENSORFLOW:
         require("tensorflow_serving")
-        importlib.import_module(".quiet", __name__).import_tensorflow()
+        import_tensorflow()
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
 
 

@@ -16,7 +16,7 @@ def command(run, last, best):
     """
     if (last is None) == (best is None):
         raise click.UsageError("Expected one of --last and --best.")
-    from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.quiet import import_tensorflow
     from keras_attn.training.run.averaging import average_epochs, chosen_epochs
     from keras_attn.training.run.run_folder import RunFolder
 

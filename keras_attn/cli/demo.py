@@ -25,7 +25,7 @@ def command(run_path, overrides, pairs, keep_serving):
     Generates dates as people write them with their ISO 8601 form, trains a GRU with Bahdanau attention on
     them, and takes it all the way to a server's answers over REST and gRPC.
     """
-    from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.quiet import import_tensorflow
     from keras_attn.training.run.run_folder import RunFolder
 
     run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))

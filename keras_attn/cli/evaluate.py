@@ -14,7 +14,7 @@ import click
 @click.option("--max-length", type=click.IntRange(min=1), help="Longest output, in tokens.")
 def command(run, part, checkpoint, **decoding):
     """Translate the held-out pairs of RUN, a run folder, and score them with sacreBLEU."""
-    from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.quiet import import_tensorflow
     from keras_attn.training.run.run_folder import RunFolder
 
     run = RunFolder(run)

@@ -29,7 +29,7 @@ _FORMATS = ("saved_model", "ctranslate2")
 @click.option("--packed", type=click.Choice(["float32", "bfloat16"]), help="A Transformer packed for speed.")
 def command(run, base_path, version, kind, checkpoint, **options):
     """Write RUN, a run folder, as a version of a TensorFlow Serving model, or as a CTranslate2 model."""
-    from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.quiet import import_tensorflow
 
     if kind == "ctranslate2" and any(options.values()):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in options)

@@ -28,7 +28,7 @@ def command(recipe, overrides, run_path):
     KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID. Give all of them the same recipe, with
     training.devices = "all". The first writes the run folder.
     """
-    from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.quiet import import_tensorflow
     from keras_attn.training.recipe.toml import load_recipe
 
     recipe_path = Path(recipe)

@@ -21,7 +21,7 @@ _TEXTS_A_BATCH = 64  # those that are aligned at once, as memory grows with them
 @click.option("--html", "html_path", metavar="FILE", help="Write the attention as a picture, one HTML file.")
 def command(run, texts, checkpoint, alignment, html_path):
     """Translate TEXTS, or the lines of standard input, with RUN, a run folder."""
-    from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.quiet import import_tensorflow
     from keras_attn.training.evaluation.translation import translate_all
     from keras_attn.training.run.run_folder import RunFolder
 

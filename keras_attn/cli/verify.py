@@ -34,7 +34,7 @@ def command(export, run, checkpoint, inputs, tolerance, as_json):
     TensorFlow Serving. Progress goes to stderr, the report to stdout.
     """
     from keras_attn.export.version_files import read_manifest, version_folder
-    from keras_attn.serving.quiet import import_tensorflow
+    from keras_attn.quiet import import_tensorflow
     from keras_attn.training.run.run_folder import RunFolder
 
     if checkpoint != "auto" and not run:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+from keras_attn.quiet import import_tensorflow
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.file_system import exists
-from keras_attn.serving.quiet import import_tensorflow
 
 tf = import_tensorflow()
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_attn.quiet import import_tensorflow
 from keras_attn.serving.errors import Code, ServingError
 from keras_attn.serving.file_system import exists
 from keras_attn.serving.inference.servable import INTER_OP_THREADS, INTRA_OP_THREADS
 from keras_attn.serving.models.imported_graph import ImportedGraph
 from keras_attn.serving.monitoring.metric_definitions import SESSION_RUNS
 from keras_attn.serving.monitoring.metrics import Metrics
-from keras_attn.serving.quiet import import_tensorflow
 
 tf = import_tensorflow()
 

@@ -8,8 +8,8 @@ import sys
 from urllib.parse import quote
 
 from keras_attn.extras import MissingExtraError, naming_the_extra
+from keras_attn.quiet import import_tensorflow
 from keras_attn.serving.errors import ServingError
-from keras_attn.serving.quiet import import_tensorflow
 from keras_attn.serving.server.early_checks import check_files_and_ports
 from keras_attn.serving.server.flags import FlagError, check_options, parse_flags, usage
 from keras_attn.serving.server.options import Options, ignored_options

@@ -114,7 +114,7 @@ def test_an_export_to_a_file(keras_attn, tiny_run, tmp_path):
 @pytest.mark.parametrize(("command", "option"), [("train", "--run"), ("demo", "--run"), ("export", "--to")])
 def test_a_file_where_a_folder_is_to_be_written(keras_attn, recipe, tmp_path, monkeypatch, command, option):
     """Told before the work: there are no pairs and no run that could be read."""
-    monkeypatch.setattr("keras_attn.serving.quiet.import_tensorflow", lambda: pytest.fail("it went to work"))
+    monkeypatch.setattr("keras_attn.quiet.import_tensorflow", lambda: pytest.fail("it went to work"))
     path, what = tmp_path / "a file", {"train": recipe('train = { path = "none.tsv" }'), "export": "no_run"}
     path.write_text("")
     ran = keras_attn(command, *([what[command]] if command in what else []), option, path)

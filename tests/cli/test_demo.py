@@ -27,7 +27,7 @@ _SHORT = """
 import sys, time
 from keras_attn.cli import demo
 from keras_attn.cli.main import main
-from keras_attn.serving.quiet import import_tensorflow
+from keras_attn.quiet import import_tensorflow
 import_tensorflow()
 from keras_attn.export import signatures, warmup
 for module in (signatures, warmup):

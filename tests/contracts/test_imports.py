@@ -22,6 +22,7 @@ ROOMS = (
     "typing",
     "files",
     "lazy",
+    "quiet",
     "protocols",
     "families",
     "ops",
@@ -57,7 +58,6 @@ ROOMS = (
     "training.callbacks",
     "training.fit",
     "serving.errors",
-    "serving.quiet",
     "serving.sockets",
     "serving.file_system",
     "serving.limits",
@@ -179,7 +179,7 @@ def test_training_knows_no_serving():
 
 
 def test_serving_knows_neither_keras_nor_the_rest_of_the_package():
-    known = tuple(f"keras_attn.{name}" for name in ("serving", "errors", "extras", "typing"))
+    known = tuple(f"keras_attn.{name}" for name in ("serving", "errors", "extras", "quiet", "typing"))
 
     def forbidden(name):
         return within(name, "keras") or (within(name, "keras_attn") and not within(name, *known))

@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from keras_attn.serving.quiet import import_tensorflow
+from keras_attn.quiet import import_tensorflow
 
 import_tensorflow()
 

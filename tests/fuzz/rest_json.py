@@ -8,7 +8,7 @@ the server, every answer must be JSON, and Python's JSON scanner must agree with
 
 import atheris
 
-from keras_attn.serving.quiet import import_tensorflow
+from keras_attn.quiet import import_tensorflow
 
 import_tensorflow()
 

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from keras_attn.serving.quiet import import_tensorflow
+from keras_attn.quiet import import_tensorflow
 
 tf = import_tensorflow()
 

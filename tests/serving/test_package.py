@@ -5,7 +5,7 @@ import os
 import pytest
 
 import keras_attn.serving
-from keras_attn.serving.quiet import _stderr_held_back
+from keras_attn.quiet import _stderr_held_back
 
 
 def test_public_names():

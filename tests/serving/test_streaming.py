@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+from keras_attn.quiet import import_tensorflow
 from keras_attn.serving import AsyncClient, Options, Server, ServerError, connect
 from keras_attn.serving.inference.servable import SessionSettings
 from keras_attn.serving.models.loading import SavedModelLoader
@@ -18,7 +19,6 @@ from keras_attn.serving.models.served_model import ServedModel
 from keras_attn.serving.models.version_state import State
 from keras_attn.serving.monitoring.metric_definitions import RUNNING, SESSION_RUNS
 from keras_attn.serving.monitoring.metrics import Metrics
-from keras_attn.serving.quiet import import_tensorflow
 
 from ..waiting import wait_until
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from keras_attn.quiet import import_tensorflow
 from keras_attn.serving import Options, Server, ServerError, connect
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.inference.row_options import rows_of, with_value_each_row
 from keras_attn.serving.inference.signatures import Signature, TensorInfo
-from keras_attn.serving.quiet import import_tensorflow
 
 tf = import_tensorflow()
 NAMES = ("text", "other", "length", "mark", "wide")

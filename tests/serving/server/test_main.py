@@ -230,7 +230,7 @@ def test_the_rest_client_imports_no_tensorflow(run_python):
 def test_tensorflow_is_imported_quietly():
     code = (
         "import sys\n"
-        "from keras_attn.serving.quiet import import_tensorflow\n"
+        "from keras_attn.quiet import import_tensorflow\n"
         "assert import_tensorflow() is sys.modules['tensorflow']\n"
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
