@@ -12,7 +12,7 @@ from keras_attn.serving.errors import Code, ServingError, invalid
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may cost; 0 means any amount.
+    """Limits of one request; 0 means any amount.
 
     Args:
         max_bytes: body of a request.
@@ -27,7 +27,7 @@ class Limits:
     max_run_time_ms: int = 0
 
     def check_inputs(self, feeds: Mapping[str, np.ndarray]) -> None:
-        """Checks what a graph is to be fed with.
+        """Checks the feeds of a graph.
 
         Raises:
             ServingError: INVALID_ARGUMENT for too many rows or too long a string.

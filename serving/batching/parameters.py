@@ -1,4 +1,4 @@
-"""How requests are collected into batches: the settings file `BatchingParameters`."""
+"""Settings of batching: the file `BatchingParameters`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch is made of, and how it is run so that a bad request fails alone."""
+"""The tasks of a batch, run so that a bad request fails alone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from keras_attn.serving.batching.tensors import Feeds
 from keras_attn.serving.caller import Caller, current_caller
 from keras_attn.serving.errors import Code, ServingError
 
-# What one request can bring upon a whole batch. Other codes tell of the server or of time: to run again would
-# not help, or make it worse.
+# Errors that one request can cause for a whole batch. Others are about the server or time: another run would
+# not help.
 _BLAME_INPUT = {Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION, Code.OUT_OF_RANGE}
 
 Process = Callable[[Sequence["Task"]], None]

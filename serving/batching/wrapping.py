@@ -1,4 +1,4 @@
-"""Which versions are batched, and how: one settings file for all, or one beside each."""
+"""Batching sessions around versions: one settings file for all, or one beside each."""
 
 from __future__ import annotations
 

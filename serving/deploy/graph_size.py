@@ -1,4 +1,4 @@
-"""How large the graph of an export is: what the memory of a server follows from."""
+"""The size of an export's graph, from which a server's memory follows."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What is deployed, and the figures that follow from it."""
+"""A model to deploy, and the figures that follow from its size."""
 
 from __future__ import annotations
 

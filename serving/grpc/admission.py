@@ -1,4 +1,4 @@
-"""How many gRPC calls may wait: further ones are refused at once, with a hint when to come back."""
+"""A limit of waiting gRPC calls: further ones are refused at once, with a hint when to come back."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class _Profiler:
 
 
 def _levels(options: message.Message) -> dict[str, int]:
-    """How closely to look; options without a version are not filled in, and TensorFlow's defaults count."""
+    """The levels of tracing; options without a version are not filled in, and TensorFlow's defaults count."""
     if not options.version:
         return {"host_tracer_level": 2, "device_tracer_level": 1, "python_tracer_level": 0}
     names = ("host_tracer_level", "device_tracer_level", "python_tracer_level")

@@ -1,4 +1,4 @@
-"""What a gRPC server offers beside the models: its list of services, and whether it is healthy."""
+"""Reflection and health checks of the gRPC server."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _INT32_MAX = 2**31 - 1
 
 @dataclass(frozen=True)
 class GrpcSettings:
-    """Where and how gRPC is served.
+    """Settings of the gRPC server.
 
     Args:
         port: port number on all addresses; 0 picks a free one.
@@ -90,7 +90,7 @@ class GrpcServer:
 
     @property
     def addresses(self) -> list[str]:
-        """Where the services are."""
+        """The addresses of the services."""
         socket_path = self._settings.socket_path
         return [f"0.0.0.0:{self.port}", *([f"unix:{socket_path}"] if socket_path else [])]
 

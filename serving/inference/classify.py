@@ -19,7 +19,7 @@ _LABELS, _SCORES = "classes", "scores"
 
 @dataclass(frozen=True)
 class Classification:
-    """What a signature said about a batch of examples.
+    """The classes of a batch of examples.
 
     Args:
         num_examples: B.

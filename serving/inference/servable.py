@@ -27,7 +27,7 @@ INTER_OP_THREADS = 0
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """How models are loaded and run.
+    """Settings of loading and running models.
 
     Args:
         intra_op_threads: threads one op may use; 1 keeps concurrent requests off each other's cores.
@@ -50,7 +50,7 @@ class SessionSettings:
 
 
 class Session(Protocol):
-    """What runs a graph: a `GraphSession`, or one that collects several requests into a batch."""
+    """Runs a graph: a `GraphSession`, or a session that collects requests into batches."""
 
     def run(
         self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout_ms: int = 0

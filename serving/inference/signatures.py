@@ -1,4 +1,4 @@
-"""What a SavedModel offers to callers: named signatures with typed inputs and outputs."""
+"""Signatures of a SavedModel, with typed inputs and outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models a server holds: start-up, reload of the configuration, labels."""
+"""The models of a server: start-up, reload of the configuration, labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server is told about each model: by flags, a configuration file or a reload request."""
+"""Settings of each model, from flags, a configuration file or a reload request."""
 
 from __future__ import annotations
 

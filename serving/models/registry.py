@@ -14,7 +14,7 @@ from keras_attn.serving.models.version_state import VersionStatus
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a request is addressed to.
+    """The model, version and signature that a request names.
 
     Args:
         name: model name.

@@ -1,4 +1,4 @@
-"""Which versions of a model lie under its base path."""
+"""The versions of a model under its base path."""
 
 from __future__ import annotations
 

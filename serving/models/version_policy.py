@@ -1,4 +1,4 @@
-"""Which of the versions under a base path are to be served."""
+"""Policies that choose the versions to serve of those under a base path."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class State(enum.IntEnum):
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """What callers are told about a version: `code` is OK unless it failed to load."""
+    """The status of a version as callers see it: `code` is OK unless it failed to load."""
 
     version: int
     state: State
@@ -58,7 +58,7 @@ class VersionEntry:
     successor: VersionEntry | None = None
 
     def status(self) -> VersionStatus:
-        """Returns what callers are told."""
+        """Returns the status that callers see."""
         if self.error is None:
             return VersionStatus(self.version, self.state)
         return VersionStatus(self.version, self.state, self.error.code, self.error.message)

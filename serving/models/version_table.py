@@ -19,7 +19,7 @@ _log = logging.getLogger("keras_attn.serving")
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a version that does not load is tried again.
+    """Retries of a version that does not load.
 
     Args:
         count: further attempts after the first.

@@ -1,4 +1,4 @@
-"""Which metrics the server keeps: names, labels and bucket limits of TensorFlow Serving."""
+"""The metrics of the server, with TensorFlow Serving's names, labels and bucket limits."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _source(module: str) -> str:
 
 
 def _generated_among(statement: ast.ImportFrom) -> list[str]:
-    """What `from a import b_pb2` names, or `from a.b_pb2 import *`, which stands for a public import."""
+    """The modules of `from a import b_pb2`, and of the public import `from a.b_pb2 import *`."""
     home = statement.module or ""
     if home.endswith("_pb2"):
         return [home]

@@ -39,7 +39,7 @@ _DISCARDING_S = 10.0
 
 @dataclass(frozen=True)
 class RestLimits:
-    """What the REST API takes on.
+    """Limits of the REST API.
 
     Args:
         max_bytes: longest body; 0 means any.

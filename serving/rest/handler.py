@@ -96,7 +96,7 @@ class RestHandler:
 
     @property
     def cors_headers(self) -> tuple[tuple[str, str], ...]:
-        """What every answer carries beside its own headers."""
+        """Headers of every answer, beside its own."""
         return _CORS if self._has_cors else ()
 
     def _checked(

@@ -1,4 +1,4 @@
-"""What a server answers outside `/v1/`: metrics, and whether it is alive and ready."""
+"""Pages outside `/v1/`: metrics, and whether the server is alive and ready."""
 
 from __future__ import annotations
 

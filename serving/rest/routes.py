@@ -1,4 +1,4 @@
-"""Which REST call a method and a path stand for."""
+"""The REST call that a method and a path name."""
 
 from __future__ import annotations
 

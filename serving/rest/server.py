@@ -34,7 +34,7 @@ class _ReportingServer(uvicorn.Server):
 
 @dataclass(frozen=True)
 class RestSettings:
-    """How REST is served.
+    """Settings of the REST server.
 
     Args:
         num_threads: requests that may run at once.

@@ -1,4 +1,4 @@
-"""What can be wrong with ports and settings files, found before TensorFlow is imported."""
+"""Checks of ports and settings files before TensorFlow is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server can be told, under the names of TensorFlow Serving's flags."""
+"""Settings of a server, under the names of TensorFlow Serving's flags."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Server:
 
     @property
     def grpc_addresses(self) -> list[str]:
-        """Where gRPC is served, once started."""
+        """Addresses of the gRPC services, once started."""
         return self._grpc.addresses
 
     @property
