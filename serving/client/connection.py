@@ -121,7 +121,7 @@ class Connection:
 class _Retries(Retry):
     """Retries of urllib3, but not after a time-out, and with a limit of what Retry-After may ask for."""
 
-    def increment(self, method=None, url=None, response=None, error=None, *rest, **more):  # noqa: ANN
+    def increment(self, method=None, url=None, response=None, error=None, *rest, **more):
         if isinstance(error, errors.TimeoutError) and not isinstance(error, errors.NewConnectionError):
             raise error
         return super().increment(method, url, response, error, *rest, **more)

@@ -74,7 +74,8 @@ def test_a_trace_in_the_answer(channel):
 
 def test_terminate_ends_a_session(channel):
     call(channel, "Terminate", session_id="s")
-    call(channel, "Profile", session_id="s", duration_ms=10**9, emit_xspace=True)  # would take days
+    answer = call(channel, "Profile", session_id="s", duration_ms=10**9, emit_xspace=True)  # would take days
+    assert xplane_pb2.XSpace.FromString(answer.xspace).planes
 
 
 def test_one_session_at_a_time(channel):

@@ -206,6 +206,7 @@ def test_retries_put_no_look_off(manager, settings):
     wait_until(lambda: m.registry.find("a") and states(m, "a") == {2: State.LOADING})
     settings("a", 5)
     wait_until(lambda: states(m, "a").get(5) is State.AVAILABLE)
+    assert version_of(m, "a") == 5
 
 
 def test_a_caller_that_leaves_waits_no_longer(manager, settings):

@@ -15,10 +15,7 @@ import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_attn.serving import GrpcClient, Options, Server, ServerError, connect
-from keras_attn.serving.errors import ServingError
 from keras_attn.serving.protos.tensors import to_proto
-from keras_attn.serving.rest.operator_pages import SidePages, metrics_path
-from keras_attn.serving.server.assembly import access_log_of
 
 from ..server.test_draining import slow  # noqa: F401 - a fixture
 
@@ -268,43 +265,10 @@ def test_no_metrics_by_default(server):
     connection.close()
 
 
-@pytest.mark.parametrize(
-    ("text", "path"),
-    [
-        ("", ""),
-        ("prometheus_config { enable: false }", ""),
-        ('prometheus_config { path: "/m" }', ""),
-        ('prometheus_config { enable: true path: "/m" }', "/m"),
-    ],
-)
-def test_where_metrics_are(tmp_path, text, path):
-    (tmp_path / "m").write_text(text)
-    assert metrics_path(str(tmp_path / "m")) == path
-
-
-def test_a_metrics_path_that_is_none(tmp_path):
-    (tmp_path / "m").write_text('prometheus_config { enable: true path: "m" }')
-    with pytest.raises(ServingError, match=r"path of prometheus_config must begin with /\. Received: 'm'"):
-        metrics_path(str(tmp_path / "m"))
-
-
 def test_alive_and_ready(request_to):
     assert request_to("GET", "/healthz")[:2] == (200, b"ok\n")
     status, body, _ = request_to("GET", "/readyz")
     assert (status, json.loads(body)) == (200, {"ready": True, "waiting_for": []})
-    pages = SidePages(None, "", lambda: ["half"])
-    reply = pages.find("/readyz?verbose")
-    assert (reply.status, json.loads(reply.body)) == (503, {"ready": False, "waiting_for": ["half"]})
-    assert pages.find("/v1/models/half") is None
-
-
-def test_readiness_follows_the_models(registry, tmp_path):
-    server = Server(Options(port=0), rest=False, registry=registry)
-    assert server._not_ready() == []
-    server._is_stopping = True
-    assert server._not_ready() == ["the server is being stopped"]
-    own = Server(Options(port=0, model_base_path=str(tmp_path)), rest=False)
-    assert own._not_ready() == []  # nothing is asked for before the start
 
 
 def test_a_client_that_stops_in_the_middle_is_given_up(own_server, monkeypatch):
@@ -340,25 +304,6 @@ def test_the_access_log(own_server, options, request_to):
     assert over_grpc["peer"] in ("127.0.0.1", "::1")
     assert over_grpc["ms"] >= 0
     assert over_grpc["time"].endswith("Z")
-
-
-def test_where_the_access_log_goes(tmp_path, capsys):
-    log = access_log_of(Options(access_log_file="-"))
-    log.write("REST", "GET /", 200, 0.0)
-    assert json.loads(capsys.readouterr().out)["call"] == "GET /"
-    log.close()
-    log.write("REST", "GET /", 200, 0.0)
-    assert capsys.readouterr().out == ""
-    with pytest.raises(ServingError, match=r"cannot write the access log .*/none/a: No such file"):
-        access_log_of(Options(access_log_file=str(tmp_path / "none" / "a")))
-
-
-def test_a_full_disk_costs_no_request(tmp_path, caplog):
-    log = access_log_of(Options(access_log_file="/dev/full"))
-    log.write("REST", "GET /", 200, 0.0)
-    log.write("REST", "GET /", 200, 0.0)
-    log.close()
-    assert caplog.text.count("The access log ends here, as it cannot be written: ") == 1
 
 
 def test_requests_that_wait_are_limited(slow):  # noqa: F811
