@@ -215,7 +215,10 @@ def _channel_options(retries: int) -> list[tuple[str, object]]:
     options = [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
-        ("grpc.initial_reconnect_backoff_ms", 100),  # else a second, in which every attempt fails at once
+        # Every call between two attempts to connect fails at once, and gRPC lets the pause grow to 120 s.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 100),
     ]
     if not retries:
         return [*options, ("grpc.enable_retries", 0)]
