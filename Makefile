@@ -9,9 +9,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/keras-attn demo
 
-test: $(READY)
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not exhaustive'
 
 # `make test`, then what takes long or repeats in another combination what that has proven.
@@ -52,7 +50,9 @@ test-bare: $(READY)
 	$(BIN)/python tests/wheel/run.py --bare
 
 lint: $(READY)
-	$(BIN)/ruff check .
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python tests/check_types.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
