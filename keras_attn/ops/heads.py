@@ -1,14 +1,42 @@
 """Heads of attention: how they are cut, masked, and kept between the steps of a decoder."""
 
+from typing import NamedTuple
+
 from keras import ops
 
 from keras_attn.ops.masks import combine_masks
+from keras_attn.typing import Tensor
 
 
-def keep_of_heads(query, key, query_mask, key_mask, attention_mask, use_causal_mask):
-    """All masks in one that broadcasts to `[B, H, T, S]`, with four axes; or None."""
-    keep = combine_masks(query, key, query_mask, None, key_mask, None, use_causal_mask)
-    return both_masks(four_axes(keep), four_axes(attention_mask))
+class Masks(NamedTuple):
+    """The masks of one call of an attention. True = keep, None = keep all.
+
+    Attributes:
+        query: boolean `[B, T]`.
+        key: boolean `[B, S]`, the masks of the keys and of the values in one.
+        attention: boolean, broadcasts to `[B, T, S]` or, with four axes, to `[B, H, T, S]`.
+        causal: whether a query sees only the keys up to its own position, aligned to the end.
+    """
+
+    query: Tensor = None
+    key: Tensor = None
+    attention: Tensor = None
+    causal: bool = False
+
+
+def keep_of_heads(query: Tensor, key: Tensor, masks: Masks) -> Tensor:
+    """Joins all masks into one with four axes.
+
+    Args:
+        query: `[B, T, ...]`, for its shape.
+        key: `[B, S, ...]`, for its shape.
+        masks: those of the call.
+
+    Returns:
+        Boolean that broadcasts to `[B, H, T, S]`; None where nothing is masked.
+    """
+    keep = combine_masks(query, key, query_mask=masks.query, key_mask=masks.key, use_causal_mask=masks.causal)
+    return both_masks(four_axes(keep), four_axes(masks.attention))
 
 
 def four_axes(mask):

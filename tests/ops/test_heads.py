@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attn.ops.heads import (
+    Masks,
     aligned_positions,
     both_masks,
     four_axes,
@@ -35,7 +36,7 @@ def test_hypotheses_become_rows():
 
 
 def test_no_mask_at_all():
-    assert keep_of_heads(np.zeros((B, T, 1)), np.zeros((B, S, 1)), None, None, None, False) is None
+    assert keep_of_heads(np.zeros((B, T, 1)), np.zeros((B, S, 1)), Masks()) is None
     assert both_masks(None, None) is None
 
 
@@ -43,7 +44,9 @@ def test_no_mask_at_all():
 @pytest.mark.parametrize("causal", [False, True])
 def test_masks_of_every_rank(shape, causal, rng):
     query_mask, attention_mask = rng.random((B, T)) < 0.7, rng.random(shape) < 0.7
-    keep = keep_of_heads(np.zeros((B, T, 1)), np.zeros((B, S, 1)), query_mask, None, attention_mask, causal)
+    keep = keep_of_heads(
+        np.zeros((B, T, 1)), np.zeros((B, S, 1)), Masks(query_mask, None, attention_mask, causal)
+    )
     wide = attention_mask[:, None] if len(shape) == 3 else attention_mask
     expected = query_mask[:, None, :, None] & wide & (np.tri(T, S, S - T, dtype=bool) | (not causal))
     shape = (B, HEADS, T, S)

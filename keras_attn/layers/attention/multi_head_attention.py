@@ -8,7 +8,7 @@ from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.attention.multi_head_projections import check_call
 from keras_attn.layers.attention.multi_head_steps import CachedAttention
 from keras_attn.ops.blockwise import blockwise_attention
-from keras_attn.ops.heads import aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
+from keras_attn.ops.heads import Masks, aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
 from keras_attn.ops.masks import seen_queries, seen_under_padding
 from keras_attn.ops.windowed import windowed_attention
 
@@ -106,17 +106,18 @@ class MultiHeadAttention(CachedAttention):
     ):
         """See the class."""
         check_call(self.implementation, return_attention_scores)
-        masks = (query_mask, value_mask, key_mask, attention_mask)
-        check_attention_inputs(query, value, key, *masks, with_heads=True)
+        check_attention_inputs(
+            query, value, key, query_mask, value_mask, key_mask, attention_mask, with_heads=True
+        )
         key = value if key is None else key
         positions = aligned_positions(ops.shape(query)[1], ops.shape(key)[1])
         heads = self._project(query, key, value, *positions)
-        masks = (query_mask, both_masks(value_mask, key_mask), attention_mask, use_causal_mask)
+        masks = Masks(query_mask, both_masks(value_mask, key_mask), attention_mask, use_causal_mask)
         if self.implementation != "full":
             attend = self._attend_in_blocks if self.implementation == "blockwise" else self._attend_nearby
-            return self._join_heads(*attend(heads, *masks, training))
-        keep = keep_of_heads(query, key, *masks)
-        seen = _seen(heads, keep, *masks)
+            return self._join_heads(*attend(heads, masks, training))
+        keep = keep_of_heads(query, key, masks)
+        seen = _seen(heads, keep, masks)
         context, weights = self._attend_heads(*heads, keep, *positions, training)
         output = self._join_heads(context, seen)
         return (output, zero_unseen(weights, seen)) if return_attention_scores else output
@@ -164,8 +165,9 @@ class MultiHeadAttention(CachedAttention):
     ):
         """Shapes of the output and, if asked for, of the weights."""
         check_call(self.implementation, return_attention_scores)
-        masks = (query_mask, value_mask, key_mask, attention_mask)
-        check_attention_inputs(query, value, key, *masks, with_heads=True)
+        check_attention_inputs(
+            query, value, key, query_mask, value_mask, key_mask, attention_mask, with_heads=True
+        )
         # Under a causal mask, no place sees the padding after it.
         if value_mask is None and key_mask is None and attention_mask is None and not use_causal_mask:
             require_mask(value, "value_mask", self)
@@ -176,37 +178,48 @@ class MultiHeadAttention(CachedAttention):
         shape = (query.shape[0], self.num_heads, query.shape[1], value.shape[1])
         return output, keras.KerasTensor(shape, dtype="float32")
 
-    def _attend_in_blocks(self, heads, query_mask, key_mask, attention_mask, use_causal_mask, training):
-        """The context without a `[T, S]` tensor, and which queries see a key."""
+    def _attend_in_blocks(self, heads, masks, training):
+        """Computes the context without a `[T, S]` tensor, and which queries see a key."""
         num_queries, num_keys = ops.shape(heads[0])[2], ops.shape(heads[1])[2]
         tables = {}
         if self.relative_positions is not None:
             distance = ops.arange(num_queries + num_keys - 1) - (num_keys - 1)
             tables = self.relative_positions.tables(distance)
         context = blockwise_attention(
-            *heads, key_mask, use_causal_mask, attention_mask, tables, self.block_size
+            *heads,
+            key_mask=masks.key,
+            use_causal_mask=masks.causal,
+            attention_mask=masks.attention,
+            tables=tables,
+            block_size=self.block_size,
         )
-        masks = (query_mask, key_mask, attention_mask, use_causal_mask)
         keep = None
-        if attention_mask is not None:
-            keep = keep_of_heads(*(ops.swapaxes(x, 1, 2) for x in heads[:2]), *masks)
-        return context, _seen(heads, keep, *masks)
+        if masks.attention is not None:
+            keep = keep_of_heads(*(ops.swapaxes(x, 1, 2) for x in heads[:2]), masks)
+        return context, _seen(heads, keep, masks)
 
-    def _attend_nearby(self, heads, query_mask, key_mask, attention_mask, use_causal_mask, training):
-        """The context in the window, and which queries see a key there."""
+    def _attend_nearby(self, heads, masks, training):
+        """Computes the context in the window, and which queries see a key there."""
 
         def attend(*arguments):
             return self._attend_heads(*arguments, training)[0]
 
         context, seen = windowed_attention(
-            attend, *heads, self.window, key_mask, use_causal_mask, attention_mask
+            attend,
+            *heads,
+            window=self.window,
+            key_mask=masks.key,
+            use_causal_mask=masks.causal,
+            attention_mask=masks.attention,
         )
-        return context, both_masks(seen, seen_under_padding(1, 1, query_mask))
+        return context, both_masks(seen, seen_under_padding(1, 1, query_mask=masks.query))
 
 
-def _seen(heads, keep, query_mask, key_mask, attention_mask, use_causal_mask):
-    """Which queries see a key: from their masks alone where these say it, else from `keep` as a whole."""
-    if attention_mask is not None:
+def _seen(heads, keep, masks):
+    """Finds the queries that see a key: from the masks of padding where these say it, else from `keep`."""
+    if masks.attention is not None:
         return seen_queries(keep)
     lengths = (ops.shape(x)[2] for x in heads[:2])
-    return seen_under_padding(*lengths, query_mask, key_mask, use_causal_mask)
+    return seen_under_padding(
+        *lengths, query_mask=masks.query, key_mask=masks.key, use_causal_mask=masks.causal
+    )

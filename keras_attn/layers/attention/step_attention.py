@@ -98,7 +98,15 @@ class StepAttention(OutputShape, keras.layers.Layer):
         """See the class."""
         check_attention_inputs(query, value, key, query_mask, value_mask, key_mask, attention_mask)
         key = value if key is None else key
-        keep = combine_masks(query, key, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
+        keep = combine_masks(
+            query,
+            key,
+            query_mask=query_mask,
+            value_mask=value_mask,
+            key_mask=key_mask,
+            attention_mask=attention_mask,
+            use_causal_mask=use_causal_mask,
+        )
         projected_key = self.project_memory(key)
         state = self.initial_attention_state(projected_key)
         if state:
