@@ -76,6 +76,7 @@ class TextToText:
         model,
         source_tokenizer,
         target_tokenizer,
+        *,
         max_length=100,
         max_source_length=1024,
         strategy=None,
@@ -178,10 +179,10 @@ class TextToText:
         return decode(
             self.model,
             source,
-            special_ids.START,
-            special_ids.END,
-            max_length,
-            strategy,
+            start_id=special_ids.START,
+            end_id=special_ids.END,
+            max_length=max_length,
+            strategy=strategy,
             processors=(*self.processors, *processors),
             **options,
         )

@@ -237,7 +237,9 @@ def seeded():
 def tiny_text_to_text(tokenizer):
     from keras_attn import TextToText
 
-    return TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 13, 67)
+    return TextToText(
+        tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, max_length=13, max_source_length=67
+    )
 
 
 def tiny_model(source_vocabulary_size, target_vocabulary_size=None, dropout=0.0):

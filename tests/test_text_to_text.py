@@ -33,7 +33,14 @@ def sources(text_to_text):
 
 @pytest.fixture(scope="module")
 def decoded(text_to_text, sources):
-    return decode(text_to_text.model, sources, 1, 2, text_to_text.max_length, return_alignments=True)
+    return decode(
+        text_to_text.model,
+        sources,
+        start_id=1,
+        end_id=2,
+        max_length=text_to_text.max_length,
+        return_alignments=True,
+    )
 
 
 def test_call_is_translate_on_lists(text_to_text):
@@ -118,7 +125,7 @@ def test_pieces(text_to_text, sources, decoded):
 def test_source_and_target_have_tokenizers_of_their_own(tokenizers, tiny_model):
     digits = CharacterTokenizer("0123456789")
     model = tiny_model(tokenizers.characters.vocabulary_size, target_vocabulary_size=digits.vocabulary_size)
-    texts = TextToText(model, tokenizers.characters, digits, 7)(TEXTS)
+    texts = TextToText(model, tokenizers.characters, digits, max_length=7)(TEXTS)
     assert set("".join(texts)) <= set("0123456789\ufffd")
     assert len("".join(texts)) > 0
 
@@ -169,7 +176,7 @@ def test_texts_in_any_vessel(text_to_text):
 def test_methods_of_an_object_that_nothing_else_holds(text_to_text):
     def made():
         tokenizer = text_to_text.source_tokenizer
-        return TextToText(text_to_text.model, tokenizer, text_to_text.target_tokenizer, 5)
+        return TextToText(text_to_text.model, tokenizer, text_to_text.target_tokenizer, max_length=5)
 
     assert made().translate(["x"])["text"].shape == made().align(["x"])["alignment"].shape[:1] == (1,)
 

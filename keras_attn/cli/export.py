@@ -73,7 +73,7 @@ def _ctranslate2(run, checkpoint, base_path, version, **options):
     from keras_attn.export.ctranslate2 import export_ctranslate2
 
     try:
-        path = export_ctranslate2(run.text_to_text(checkpoint), base_path, version)
+        path = export_ctranslate2(run.text_to_text(checkpoint), base_path, version=version)
     except (ImportError, ValueError) as error:  # what CTranslate2 cannot say, or it is not installed
         raise click.ClickException(str(error)) from error
     click.echo(f"Exported {path}")

@@ -53,7 +53,7 @@ class BeamSearch:
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
     >>> search = BeamSearch(4, num_hypotheses=2, length_penalty=GNMTLengthPenalty(0.6))
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, search)
+    >>> decoded = decode(model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, strategy=search)
     >>> bool(decoded.scores[0, 0] >= decoded.scores[0, 1]) or not bool(decoded.finished[0, 1])
     True
 
@@ -71,6 +71,7 @@ class BeamSearch:
         self,
         beam_size,
         num_hypotheses=1,
+        *,
         length_penalty=None,
         coverage_penalty=0.0,
         early_stopping="exact",

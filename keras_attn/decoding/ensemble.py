@@ -31,14 +31,16 @@ class Ensemble:
     >>> from keras_attn.decoding import BeamSearch, Ensemble, decode
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(Ensemble([model, model]), [[5, 7, 2]], 1, 2, 9, BeamSearch(4))
+    >>> decoded = decode(
+    ...     Ensemble([model, model]), [[5, 7, 2]], start_id=1, end_id=2, max_length=9, strategy=BeamSearch(4)
+    ... )
     >>> decoded.tokens.shape[:2]
     TensorShape([1, 1])
 
     As in fairseq (the mean of probabilities). The alignment is the mean of the members' own.
     """
 
-    def __init__(self, decoders, average="probabilities"):
+    def __init__(self, decoders, *, average="probabilities"):
         self.decoders = list(decoders)
         self.average = average
         if not self.decoders:

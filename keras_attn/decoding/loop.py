@@ -25,6 +25,7 @@ class _Search(NamedTuple):
 def decode(
     decoder,
     source,
+    *,
     start_id,
     end_id,
     max_length,
@@ -69,7 +70,9 @@ def decode(
     >>> from keras_attn.decoding import BeamSearch, decode
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, BeamSearch(4, num_hypotheses=3))
+    >>> decoded = decode(
+    ...     model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, strategy=BeamSearch(4, num_hypotheses=3)
+    ... )
     >>> decoded.tokens.shape[:2]  # decoded.tokens[:, 0] is the best of each row
     TensorShape([1, 3])
     """

@@ -106,7 +106,7 @@ class PowerLengthPenalty:
     al., "fairseq: A Fast, Extensible Toolkit for Sequence Modeling", 2019.
     """
 
-    def __init__(self, power=1.0, count_end=True):
+    def __init__(self, power=1.0, *, count_end=True):
         self.power = power
         self.count_end = count_end
 
@@ -117,7 +117,7 @@ class PowerLengthPenalty:
 
     def with_strength(self, strength):
         """The same penalty with another `power`, a number or float `[B]`."""
-        return PowerLengthPenalty(strength, self.count_end)
+        return PowerLengthPenalty(strength, count_end=self.count_end)
 
     def __call__(self, length, ended=True):
         """The divisor of a hypothesis: see `GNMTLengthPenalty.__call__`."""

@@ -80,7 +80,9 @@ class Sampling(InPlace):
     >>> from keras_attn.decoding import Sampling, decode
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, Sampling(0.8, top_k=10, seed=7, num_samples=3))
+    >>> decoded = decode(
+    ...     model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, strategy=Sampling(0.8, num_samples=3)
+    ... )
     >>> decoded.tokens.shape[:2]
     TensorShape([1, 3])
 
@@ -90,7 +92,7 @@ class Sampling(InPlace):
     "The Curious Case of Neural Text Degeneration", ICLR 2020 (top-p).
     """
 
-    def __init__(self, temperature=1.0, top_k=0, top_p=1.0, seed=0, num_samples=1):
+    def __init__(self, temperature=1.0, *, top_k=0, top_p=1.0, seed=0, num_samples=1):
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p

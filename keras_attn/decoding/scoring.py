@@ -25,7 +25,7 @@ class Scored(NamedTuple):
     lengths: Any
 
 
-def score(decoder, source, target, start_id, end_id, lengths=None, method="steps"):
+def score(decoder, source, target, *, start_id, end_id, lengths=None, method="steps"):
     """The log-probabilities of given targets.
 
     ```
@@ -60,8 +60,8 @@ def score(decoder, source, target, start_id, end_id, lengths=None, method="steps
     >>> from keras_attn.decoding import Greedy, decode, score
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, Greedy())
-    >>> scored = score(model, [[5, 7, 2]], decoded.tokens, 1, 2, decoded.lengths)
+    >>> decoded = decode(model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, strategy=Greedy())
+    >>> scored = score(model, [[5, 7, 2]], decoded.tokens, start_id=1, end_id=2, lengths=decoded.lengths)
     >>> bool(abs(scored.log_probs - decoded.log_probs)[0, 0] < 1e-3)
     True
     """

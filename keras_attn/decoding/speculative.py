@@ -37,6 +37,7 @@ def speculative_greedy(
     target,
     draft,
     source,
+    *,
     start_id,
     end_id,
     max_length,
@@ -93,7 +94,9 @@ def speculative_greedy(
     >>> sizes = {"num_encoder_layers": 1, "num_decoder_layers": 1, "embedding_dim": 8, "hidden_dim": 13}
     >>> target = TransformerSeq2Seq(11, 11, num_heads=2, **sizes)
     >>> draft = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded, rounds = speculative_greedy(target, draft, [[5, 7, 2]], 1, 2, 9, return_rounds=True)
+    >>> decoded, rounds = speculative_greedy(
+    ...     target, draft, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, return_rounds=True
+    ... )
     >>> 1 <= int(rounds[0]) <= int(decoded.lengths[0, 0])
     True
 

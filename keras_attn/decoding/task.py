@@ -77,7 +77,7 @@ class RelativeLength:
     Reference: fairseq's `--max-len-a` and `--max-len-b` (Ott et al. 2019).
     """
 
-    def __init__(self, ratio, extra=0, at_most=None):
+    def __init__(self, ratio, extra=0, *, at_most=None):
         self.ratio = ratio
         self.extra = extra
         self.at_most = at_most

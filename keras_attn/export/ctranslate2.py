@@ -22,7 +22,7 @@ _POSITIONS = ("sinusoidal", "learned", None)
 _SIDES = ("source", "target")
 
 
-def to_ctranslate2(model, source_vocabulary, target_vocabulary, folder, max_length=1024):
+def to_ctranslate2(model, source_vocabulary, target_vocabulary, folder, *, max_length=1024):
     """Writes a `TransformerSeq2Seq` as a CTranslate2 model, in float32.
 
     `ctranslate2.Translator(folder)` then gives the same tokens and log-probabilities (tests hold that for
@@ -212,7 +212,7 @@ _SPECIAL = {
 }
 
 
-def export_ctranslate2(text_to_text, base_path, version=None):
+def export_ctranslate2(text_to_text, base_path, *, version=None):
     """Writes a CTranslate2 model and its tokenizers, whole or not at all.
 
     A source is given to `ctranslate2.Translator` as its pieces and `</s>`; `vocabulary` says how ids are
@@ -235,7 +235,7 @@ def export_ctranslate2(text_to_text, base_path, version=None):
     sides = {"source": text_to_text.source_tokenizer, "target": text_to_text.target_tokenizer}
     longest = 1 + max(text_to_text.max_length, text_to_text.max_source_length)
     with published(base_path, version) as (temporary, final):
-        to_ctranslate2(text_to_text.model, *map(vocabulary, sides.values()), temporary, longest)
+        to_ctranslate2(text_to_text.model, *map(vocabulary, sides.values()), temporary, max_length=longest)
         for side, tokenizer in sides.items():
             tokenizer.save(temporary / side)
     return final

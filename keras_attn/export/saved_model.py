@@ -33,6 +33,7 @@ _MOST_CHECKED_TOKENS = 8  # that the eager model decodes, which takes it longest
 def export_saved_model(
     text_to_text,
     base_path,
+    *,
     version=None,
     beam_size=None,
     num_hypotheses=None,
@@ -91,7 +92,7 @@ def export_saved_model(
     unpacked = text_to_text
     if packed is not None:
         text_to_text = packed_text_to_text(text_to_text, packed)
-    service = Service(text_to_text, beam_size, num_hypotheses)
+    service = Service(text_to_text, beam_size=beam_size, num_hypotheses=num_hypotheses)
     version = next_version(base_path) if version is None else version
     with published(base_path, version) as (temporary, final):
         signatures = signature_functions(service, batching)

@@ -104,7 +104,7 @@ def untrained(max_length):
         dropout=0.0,
     )
     texts = ["".join(rng.choice(list(letters), rng.integers(5, 21))) for _ in range(200)]
-    return TextToText(model, tokenizer, tokenizer, max_length, 32), texts
+    return TextToText(model, tokenizer, tokenizer, max_length=max_length, max_source_length=32), texts
 
 
 @contextlib.contextmanager

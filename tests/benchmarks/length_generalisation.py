@@ -91,7 +91,11 @@ def reversal(digits, lengths):
 def score(model, digits):
     count, length = digits.shape
     inputs, labels = reversal(digits, np.full(count, length))
-    tokens = decode(model, inputs["source"], START, END, length + 1).tokens[:, 0].numpy()
+    tokens = (
+        decode(model, inputs["source"], start_id=START, end_id=END, max_length=length + 1)
+        .tokens[:, 0]
+        .numpy()
+    )
     tokens = np.pad(tokens, ((0, 0), (0, length + 1 - tokens.shape[1])))
     right = tokens == labels
     return right.all(axis=1).mean(), right.mean()

@@ -88,11 +88,21 @@ def export(target, draft, arguments, folder):
     start, end, limit = special_ids.START, special_ids.END, arguments.max_length
 
     def greedily(model):
-        return lambda source: (decode(model, source, start, end, limit, Greedy()), tf.zeros([0], tf.int32))
+        return lambda source: (
+            decode(model, source, start_id=start, end_id=end, max_length=limit, strategy=Greedy()),
+            tf.zeros([0], tf.int32),
+        )
 
     def speculatively(count):
         return lambda source: speculative_greedy(
-            target, draft, source, start, end, limit, count, return_rounds=True
+            target,
+            draft,
+            source,
+            start_id=start,
+            end_id=end,
+            max_length=limit,
+            num_draft_tokens=count,
+            return_rounds=True,
         )
 
     systems = {GREEDY: greedily(target), "greedy, draft": greedily(draft)}

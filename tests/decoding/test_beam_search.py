@@ -126,9 +126,21 @@ def searches(draw):
 def test_a_wide_beam_finds_what_trying_everything_finds(remembering, case):
     tables, penalty, alpha, beta, max_length, early_stopping = case
     beam_size = SIZE * (SIZE - 1) ** (max_length - 1)  # all candidates of the last step
-    search = BeamSearch(beam_size, min(5, beam_size), penalty_of(penalty, alpha), beta, early_stopping)
+    search = BeamSearch(
+        beam_size,
+        min(5, beam_size),
+        length_penalty=penalty_of(penalty, alpha),
+        coverage_penalty=beta,
+        early_stopping=early_stopping,
+    )
     decoded = decode(
-        remembering(tables), sources(ROWS + 1, 3)[1:], START, END, max_length, search, return_alignments=True
+        remembering(tables),
+        sources(ROWS + 1, 3)[1:],
+        start_id=START,
+        end_id=END,
+        max_length=max_length,
+        strategy=search,
+        return_alignments=True,
     )
     for row in range(ROWS):
         oracle = Oracle(tables[row + 1], 3, penalty, alpha, beta)
@@ -141,10 +153,20 @@ def test_a_wide_beam_finds_what_trying_everything_finds(remembering, case):
 def test_restrictions_leave_the_best_of_what_is_allowed(remembering, case, minimum, size, suppressed):
     """A wide beam under processors against all hypotheses that keep to them."""
     tables, penalty, alpha, _, _, early_stopping = case
-    search = BeamSearch(SIZE * 27, 3, penalty_of(penalty, alpha), early_stopping=early_stopping)
+    search = BeamSearch(
+        SIZE * 27, 3, length_penalty=penalty_of(penalty, alpha), early_stopping=early_stopping
+    )
     processors = [MinimumLength(minimum), NoRepeatNgram(size), SuppressedTokens([suppressed])]
     decoder = remembering(tables)
-    decoded = decode(decoder, sources(ROWS + 1, 3)[1:], START, END, 4, search, processors=processors)
+    decoded = decode(
+        decoder,
+        sources(ROWS + 1, 3)[1:],
+        start_id=START,
+        end_id=END,
+        max_length=4,
+        strategy=search,
+        processors=processors,
+    )
 
     def allowed(tokens):
         ngrams = [tokens[t : t + size] for t in range(len(tokens) - size + 1)] if size else []
@@ -171,9 +193,17 @@ def test_half_precision_logits_are_summed_in_float32(remembering, tables):
             step = super().step(*arguments)
             return step._replace(logits=tf.cast(tf.cast(step.logits, tf.bfloat16), tf.float32))
 
-    search = BeamSearch(3, 2, GNMTLengthPenalty(), 0.1)
+    search = BeamSearch(3, 2, length_penalty=GNMTLengthPenalty(), coverage_penalty=0.1)
     half, rounded = (
-        decode(kind(tables), SOURCES, START, END, 7, search, return_alignments=True)
+        decode(
+            kind(tables),
+            SOURCES,
+            start_id=START,
+            end_id=END,
+            max_length=7,
+            strategy=search,
+            return_alignments=True,
+        )
         for kind in (Half, Rounded)
     )
     assert half.scores.dtype == half.log_probs.dtype == half.alignments.dtype == tf.float32
@@ -200,9 +230,21 @@ def test_a_narrow_beam_is_the_plain_one(remembering, case, beam_size, num_hypoth
     """Also where the beam is wider than the vocabulary."""
     tables, penalty, alpha, beta, _, early_stopping = case
     num_hypotheses = min(num_hypotheses, beam_size)
-    search = BeamSearch(beam_size, num_hypotheses, penalty_of(penalty, alpha), beta, early_stopping)
+    search = BeamSearch(
+        beam_size,
+        num_hypotheses,
+        length_penalty=penalty_of(penalty, alpha),
+        coverage_penalty=beta,
+        early_stopping=early_stopping,
+    )
     decoded = decode(
-        remembering(tables), sources(ROWS + 1, 3)[1:], START, END, max_length, search, return_alignments=True
+        remembering(tables),
+        sources(ROWS + 1, 3)[1:],
+        start_id=START,
+        end_id=END,
+        max_length=max_length,
+        strategy=search,
+        return_alignments=True,
     )
     for row in range(ROWS):
         oracle = Oracle(tables[row + 1], 3, penalty, alpha, beta)
@@ -213,8 +255,22 @@ def test_a_narrow_beam_is_the_plain_one(remembering, case, beam_size, num_hypoth
 @settings(max_examples=11)
 def test_counting_ended_hypotheses(remembering, case, patience, num_hypotheses):
     tables, penalty, alpha, beta, _, _ = case
-    search = BeamSearch(3, num_hypotheses, penalty_of(penalty, alpha), beta, "count", patience)
-    decoded = decode(remembering(tables), sources(ROWS + 1, 3)[1:], START, END, 7, search)
+    search = BeamSearch(
+        3,
+        num_hypotheses,
+        length_penalty=penalty_of(penalty, alpha),
+        coverage_penalty=beta,
+        early_stopping="count",
+        patience=patience,
+    )
+    decoded = decode(
+        remembering(tables),
+        sources(ROWS + 1, 3)[1:],
+        start_id=START,
+        end_id=END,
+        max_length=7,
+        strategy=search,
+    )
     needed = max({0.3: 1, 1.0: 3, 1.7: 5}[patience], num_hypotheses)
     for row in range(ROWS):
         oracle = Oracle(tables[row + 1], 3, penalty, alpha, beta)
@@ -230,9 +286,11 @@ def tables_fixture(rng):
 SOURCES = sources(12, 5)[1:]
 SEARCHES = {
     "plain": BeamSearch(3, 3),
-    "gnmt": BeamSearch(5, 2, GNMTLengthPenalty(0.8), 0.2),
-    "power": BeamSearch(4, 4, PowerLengthPenalty(), early_stopping="never"),
-    "count": BeamSearch(4, 1, PowerLengthPenalty(0.5, count_end=False), early_stopping="count", patience=2),
+    "gnmt": BeamSearch(5, 2, length_penalty=GNMTLengthPenalty(0.8), coverage_penalty=0.2),
+    "power": BeamSearch(4, 4, length_penalty=PowerLengthPenalty(), early_stopping="never"),
+    "count": BeamSearch(
+        4, 1, length_penalty=PowerLengthPenalty(0.5, count_end=False), early_stopping="count", patience=2
+    ),
 }
 each_search = pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 
@@ -257,17 +315,41 @@ def rows_of(decoded, rows):
 @each_search
 def test_the_order_and_company_of_rows_change_nothing(remembering, tables, search):
     order = [5, 0, 10, 3, 3, 8]
-    together = decode(remembering(tables), SOURCES, START, END, 7, search, return_alignments=True)
-    permuted = decode(remembering(tables), SOURCES[order], START, END, 7, search, return_alignments=True)
+    together = decode(
+        remembering(tables),
+        SOURCES,
+        start_id=START,
+        end_id=END,
+        max_length=7,
+        strategy=search,
+        return_alignments=True,
+    )
+    permuted = decode(
+        remembering(tables),
+        SOURCES[order],
+        start_id=START,
+        end_id=END,
+        max_length=7,
+        strategy=search,
+        return_alignments=True,
+    )
     assert_same(permuted, rows_of(together, order))
     for row in (2, 7):
-        alone = decode(remembering(tables), SOURCES[[row]], START, END, 7, search, return_alignments=True)
+        alone = decode(
+            remembering(tables),
+            SOURCES[[row]],
+            start_id=START,
+            end_id=END,
+            max_length=7,
+            strategy=search,
+            return_alignments=True,
+        )
         assert_same(alone, rows_of(together, [row]))
 
 
 @each_search
 def test_scores_are_sorted_and_hypotheses_distinct(remembering, tables, search):
-    decoded = decode(remembering(tables), SOURCES, START, END, 7, search)
+    decoded = decode(remembering(tables), SOURCES, start_id=START, end_id=END, max_length=7, strategy=search)
     for row in range(len(SOURCES)):
         finished = decoded.finished[row].numpy()
         assert (np.diff(finished.astype(int)) <= 0).all()  # finished ones first
@@ -278,19 +360,37 @@ def test_scores_are_sorted_and_hypotheses_distinct(remembering, tables, search):
 
 @each_search
 def test_log_probs_are_those_of_forced_scoring(remembering, tables, search):
-    decoded = decode(remembering(tables), SOURCES, START, END, 7, search)
-    forced = score(remembering(tables), SOURCES, decoded.tokens, START, END, decoded.lengths)
+    decoded = decode(remembering(tables), SOURCES, start_id=START, end_id=END, max_length=7, strategy=search)
+    forced = score(
+        remembering(tables), SOURCES, decoded.tokens, start_id=START, end_id=END, lengths=decoded.lengths
+    )
     assert_close(decoded.log_probs, forced.log_probs, TERMS)
 
 
 @pytest.mark.parametrize(
     "search",
-    [BeamSearch(1), BeamSearch(1, 1, GNMTLengthPenalty(2.0), early_stopping="count")],
+    [BeamSearch(1), BeamSearch(1, 1, length_penalty=GNMTLengthPenalty(2.0), early_stopping="count")],
     ids=["exact", "count"],
 )
 def test_a_beam_of_one_is_greedy(remembering, tables, search):
-    beam = decode(remembering(tables), SOURCES, START, END, 11, search, return_alignments=True)
-    greedy = decode(remembering(tables), SOURCES, START, END, 11, Greedy(), return_alignments=True)
+    beam = decode(
+        remembering(tables),
+        SOURCES,
+        start_id=START,
+        end_id=END,
+        max_length=11,
+        strategy=search,
+        return_alignments=True,
+    )
+    greedy = decode(
+        remembering(tables),
+        SOURCES,
+        start_id=START,
+        end_id=END,
+        max_length=11,
+        strategy=Greedy(),
+        return_alignments=True,
+    )
     assert len(set(greedy.finished.numpy()[:, 0])) == 2  # some end, some do not
     assert_same(beam._replace(scores=beam.log_probs), greedy)
 
@@ -303,7 +403,14 @@ def test_nothing_after_the_end_counts(remembering):
     table = np.full((11, 5), 0.0)
     table[START] = np.log([0.1, 0.05, 0.6, 0.2, 0.05])
     table[3 * START + 3] = np.log([0.01, 0.01, 0.01, 0.96, 0.01])
-    decoded = decode(remembering([table] * 2, drift=0.0), sources(2, 3)[1:], START, END, 7, BeamSearch(2))
+    decoded = decode(
+        remembering([table] * 2, drift=0.0),
+        sources(2, 3)[1:],
+        start_id=START,
+        end_id=END,
+        max_length=7,
+        strategy=BeamSearch(2),
+    )
     assert decoded.tokens.numpy().tolist() == [[[END] + [0] * (decoded.tokens.shape[2] - 1)]]
     assert float(decoded.log_probs[0, 0]) == pytest.approx(np.log(0.6), rel=1e-5)
 
@@ -315,10 +422,12 @@ def test_by_hand(remembering):
     table[3 * START + 3, [END, 5, 6]] = np.log([0.5, 0.45, 0.05])
     table[3 * START + 4, [END, 6]] = np.log([0.9, 0.1])
     decoder = remembering([table] * 2, drift=0.0)
-    decoded = decode(decoder, sources(2, 3)[1:], START, END, 2, BeamSearch(2, 2))
+    decoded = decode(
+        decoder, sources(2, 3)[1:], start_id=START, end_id=END, max_length=2, strategy=BeamSearch(2, 2)
+    )
     assert decoded.tokens.numpy().tolist() == [[[4, END], [3, END]]]
     np.testing.assert_allclose(np.exp(decoded.log_probs), [[0.36, 0.25]], rtol=1e-5)
-    greedy = decode(decoder, sources(2, 3)[1:], START, END, 2)
+    greedy = decode(decoder, sources(2, 3)[1:], start_id=START, end_id=END, max_length=2)
     assert greedy.tokens.numpy().tolist() == [[[3, END]]]
 
 
@@ -327,8 +436,15 @@ def test_a_longer_limit_never_worsens_the_best_score(remembering, rng, alpha):
     tables = rng.normal(0, 1.0, (12, 11, SIZE))
     best = []
     for max_length in (1, 2, 3, 4):
-        search = BeamSearch(108, 1, GNMTLengthPenalty(alpha))
-        decoded = decode(remembering(tables), sources(12, 3)[1:], START, END, max_length, search)
+        search = BeamSearch(108, 1, length_penalty=GNMTLengthPenalty(alpha))
+        decoded = decode(
+            remembering(tables),
+            sources(12, 3)[1:],
+            start_id=START,
+            end_id=END,
+            max_length=max_length,
+            strategy=search,
+        )
         assert decoded.finished.numpy().all()
         best.append(decoded.scores[:, 0].numpy())
     assert (np.diff(best, axis=0) >= -1e-6).all()
@@ -337,7 +453,14 @@ def test_a_longer_limit_never_worsens_the_best_score(remembering, rng, alpha):
 def test_the_early_stop_comes_early_and_changes_nothing(remembering, tables):
     tables = tables + 3.0 * np.eye(7)[END]  # ends are probable
     exact, never = (
-        decode(remembering(tables), SOURCES, START, END, 31, BeamSearch(3, 2, early_stopping=stop))
+        decode(
+            remembering(tables),
+            SOURCES,
+            start_id=START,
+            end_id=END,
+            max_length=31,
+            strategy=BeamSearch(3, 2, early_stopping=stop),
+        )
         for stop in ("exact", "never")
     )
     assert exact.tokens.shape[2] < never.tokens.shape[2] == 31
@@ -353,22 +476,50 @@ def test_settings_of_every_row(remembering, tables, early_stopping):
 
     def search(alpha, beta, patience):
         patience = {"patience": patience} if early_stopping == "count" else {}
-        return BeamSearch(3, 2, PowerLengthPenalty(alpha), beta, early_stopping, **patience)
+        return BeamSearch(
+            3,
+            2,
+            length_penalty=PowerLengthPenalty(alpha),
+            coverage_penalty=beta,
+            early_stopping=early_stopping,
+            **patience,
+        )
 
     tensors = [tf.constant(x) for x in (alpha, beta, patience)]
     decoder = remembering(tables)
-    together = decode(decoder, SOURCES, START, END, limits, search(*tensors), return_alignments=True)
+    together = decode(
+        decoder,
+        SOURCES,
+        start_id=START,
+        end_id=END,
+        max_length=limits,
+        strategy=search(*tensors),
+        return_alignments=True,
+    )
     for row in range(11):
         numbers = [float(x[row]) for x in (alpha, beta, patience)]
         limit = int(limits[row])
-        alone = decode(decoder, SOURCES[[row]], START, END, limit, search(*numbers), return_alignments=True)
+        alone = decode(
+            decoder,
+            SOURCES[[row]],
+            start_id=START,
+            end_id=END,
+            max_length=limit,
+            strategy=search(*numbers),
+            return_alignments=True,
+        )
         assert_same(alone, rows_of(together, [row]))
 
 
 def test_fewer_hypotheses_than_are_asked_for(remembering):
     """Of one token each there are an end and two others."""
     decoded = decode(
-        remembering(np.zeros((2, 3, 3)), drift=0.0), sources(2, 3)[1:], START, END, 1, BeamSearch(5, 5)
+        remembering(np.zeros((2, 3, 3)), drift=0.0),
+        sources(2, 3)[1:],
+        start_id=START,
+        end_id=END,
+        max_length=1,
+        strategy=BeamSearch(5, 5),
     )
     assert decoded.tokens.numpy().tolist() == [[[2], [0], [1], [0], [0]]]
     assert decoded.lengths.numpy().tolist() == [[1, 1, 1, 0, 0]]
@@ -376,13 +527,31 @@ def test_fewer_hypotheses_than_are_asked_for(remembering):
     np.testing.assert_allclose(decoded.scores, [[*[-np.log(3)] * 3, -np.inf, -np.inf]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("search", [BeamSearch(3, 2), BeamSearch(2, 1, GNMTLengthPenalty(), 0.1)])
+@pytest.mark.parametrize(
+    "search", [BeamSearch(3, 2), BeamSearch(2, 1, length_penalty=GNMTLengthPenalty(), coverage_penalty=0.1)]
+)
 def test_no_room_and_no_rows(remembering, tables, search):
-    nothing = decode(remembering(tables), SOURCES, START, END, 0, search, return_alignments=True)
+    nothing = decode(
+        remembering(tables),
+        SOURCES,
+        start_id=START,
+        end_id=END,
+        max_length=0,
+        strategy=search,
+        return_alignments=True,
+    )
     assert nothing.tokens.shape == (11, search.num_hypotheses, 0)
     assert not nothing.lengths.numpy().any()
     assert not nothing.finished.numpy().any()
-    empty = decode(remembering(tables), SOURCES[:0], START, END, 5, search, return_alignments=True)
+    empty = decode(
+        remembering(tables),
+        SOURCES[:0],
+        start_id=START,
+        end_id=END,
+        max_length=5,
+        strategy=search,
+        return_alignments=True,
+    )
     assert [x.shape[0] for x in empty] == [0] * 6
     assert empty.tokens.shape[1] == search.num_hypotheses
 

@@ -25,7 +25,14 @@ class Counting:
 
 
 def decoded(decoder=None, source=((3, 2),), max_length=4, **options):
-    return decode(Counting() if decoder is None else decoder, source, 1, 4, max_length, **options)
+    return decode(
+        Counting() if decoder is None else decoder,
+        source,
+        start_id=1,
+        end_id=4,
+        max_length=max_length,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("strategy", [None, Greedy(), BeamSearch(2)])

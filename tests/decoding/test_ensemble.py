@@ -27,8 +27,8 @@ def test_by_hand(remembering):
     source = SOURCE[:1]
 
     def shares(average):
-        state, memory = Ensemble(decoders, average).start(source)
-        step = Ensemble(decoders, average).step(tf.fill([1, 1], START), tf.constant(0), state, memory)
+        state, memory = Ensemble(decoders, average=average).start(source)
+        step = Ensemble(decoders, average=average).step(tf.fill([1, 1], START), tf.constant(0), state, memory)
         return tf.nn.softmax(step.logits)[0, 0]
 
     np.testing.assert_allclose(shares("probabilities"), [0.3, 0.45, 0.25], rtol=1e-5)
@@ -41,7 +41,7 @@ def test_against_numpy(decoders, average):
     steps = [first_step(decoder) for decoder in decoders]
     log_probs = np.stack([tf.nn.log_softmax(step.logits) for step in steps])
     mean = np.log(np.exp(log_probs).mean(axis=0)) if average == "probabilities" else log_probs.mean(axis=0)
-    together = first_step(Ensemble(decoders, average))
+    together = first_step(Ensemble(decoders, average=average))
     assert together.logits.dtype == tf.float32
     np.testing.assert_allclose(
         tf.nn.log_softmax(together.logits), tf.nn.log_softmax(mean.astype(np.float32)), rtol=1e-5, atol=1e-6
@@ -52,9 +52,17 @@ def test_against_numpy(decoders, average):
 @pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(3, 2)])
 @pytest.mark.parametrize("average", ["probabilities", "log_probs"])
 def test_the_same_decoder_twice_is_that_decoder(decoders, strategy, average):
-    twice = Ensemble([decoders[1]] * 2, average)
+    twice = Ensemble([decoders[1]] * 2, average=average)
     one, other = (
-        decode(decoder, SOURCE, START, END, 7, strategy, return_alignments=True)
+        decode(
+            decoder,
+            SOURCE,
+            start_id=START,
+            end_id=END,
+            max_length=7,
+            strategy=strategy,
+            return_alignments=True,
+        )
         for decoder in (decoders[1], twice)
     )
     for left, right in zip(one, other, strict=True):
@@ -64,7 +72,14 @@ def test_the_same_decoder_twice_is_that_decoder(decoders, strategy, average):
 def test_members_of_different_kinds_decode_together(decoders, tiny_model):
     model = tiny_model(7)
     assert len(tf.nest.flatten(model.start(SOURCE % 7)[0])) == 1
-    decoded = decode(Ensemble([*decoders, model]), SOURCE % 7, START, END, 5, BeamSearch(3, 3))
+    decoded = decode(
+        Ensemble([*decoders, model]),
+        SOURCE % 7,
+        start_id=START,
+        end_id=END,
+        max_length=5,
+        strategy=BeamSearch(3, 3),
+    )
     assert np.isfinite(decoded.scores).all()
 
 
@@ -75,7 +90,7 @@ def test_no_member():
 
 def test_an_unknown_average(decoders):
     with pytest.raises(ValueError, match=r"`average` is unknown. Expected one of .*Received: 'mean'"):
-        Ensemble(decoders, "mean")
+        Ensemble(decoders, average="mean")
 
 
 def test_lengths_that_all_members_have_places_for(remembering, rng):

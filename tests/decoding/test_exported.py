@@ -43,15 +43,31 @@ CASES = {
     "greedy": (Greedy(), {}),
     "greedy_processors": (Greedy(), {"processors": PROCESSORS[:-1], "max_length": RelativeLength(1.5, 2)}),
     "beam": (BeamSearch(3, 2), {}),
-    "beam_gnmt_coverage": (BeamSearch(3, 3, GNMTLengthPenalty(0.7), 0.2), {}),
-    "beam_count": (BeamSearch(2, 1, PowerLengthPenalty(), early_stopping="count", patience=1.5), {}),
+    "beam_gnmt_coverage": (BeamSearch(3, 3, length_penalty=GNMTLengthPenalty(0.7), coverage_penalty=0.2), {}),
+    "beam_count": (
+        BeamSearch(2, 1, length_penalty=PowerLengthPenalty(), early_stopping="count", patience=1.5),
+        {},
+    ),
     "beam_processors": (BeamSearch(3, 2), {"processors": PROCESSORS[:-1], "max_length": RelativeLength(2)}),
     "sampling": (Sampling(0.8, top_k=5, top_p=0.9, seed=7, num_samples=3), {}),
     "sampling_whole": (Sampling(seed=11), {"processors": [NoRepeatNgram(1)]}),
 }
 PER_ROW = {
-    "row_beam": lambda x: (BeamSearch(3, 2, GNMTLengthPenalty(x / 3), x / 9, "count", x), {}),
-    "row_sampling": lambda x: (Sampling(x, tf.cast(x, tf.int32), x / 4, tf.cast(x, tf.int32)), {}),
+    "row_beam": lambda x: (
+        BeamSearch(
+            3,
+            2,
+            length_penalty=GNMTLengthPenalty(x / 3),
+            coverage_penalty=x / 9,
+            early_stopping="count",
+            patience=x,
+        ),
+        {},
+    ),
+    "row_sampling": lambda x: (
+        Sampling(x, top_k=tf.cast(x, tf.int32), top_p=x / 4, seed=tf.cast(x, tf.int32)),
+        {},
+    ),
     "row_processors": lambda x: (
         BeamSearch(2),
         {
@@ -71,7 +87,7 @@ PER_ROW = {
 def run(decoder, case, source):
     strategy, arguments = case
     arguments = {"max_length": 7, "return_alignments": True} | arguments
-    return decode(decoder, source, START, END, strategy=strategy, **arguments)
+    return decode(decoder, source, start_id=START, end_id=END, strategy=strategy, **arguments)
 
 
 def functions(decoder):
@@ -87,11 +103,15 @@ def functions(decoder):
         return run(decoder, (prefixed[0], {"processors": forced}), source)
 
     def ensemble(source, row):
-        return run(Ensemble([decoder, decoder], "log_probs"), prefixed, source)
+        return run(Ensemble([decoder, decoder], average="log_probs"), prefixed, source)
 
     def scored(source, row):
         return score(
-            decoder, source, tf.tile([[[3, 4, 2], [5, 2, 0]]], [tf.shape(source)[0], 1, 1]), START, END
+            decoder,
+            source,
+            tf.tile([[[3, 4, 2], [5, 2, 0]]], [tf.shape(source)[0], 1, 1]),
+            start_id=START,
+            end_id=END,
         )
 
     return made | {"prefix": prefix, "ensemble": ensemble, "scored": scored}
@@ -139,7 +159,10 @@ def test_a_loop_without_options_has_no_ops_for_them(remembering):
 
     def ops(**arguments):
         graph = tf.function(
-            lambda source: decode(decoder, source, START, END, 7, **arguments)[:-1], autograph=False
+            lambda source: decode(decoder, source, start_id=START, end_id=END, max_length=7, **arguments)[
+                :-1
+            ],
+            autograph=False,
         )
         graph = graph.get_concrete_function(tf.TensorSpec([None, None], tf.int32)).graph.as_graph_def()
         body = next(f for f in graph.library.function if "while_body" in f.signature.name)

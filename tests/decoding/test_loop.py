@@ -68,7 +68,7 @@ TERMS = 7 * TABLES.shape[-1]  # log-probabilities of seven tokens at most
 
 
 def test_known_answers():
-    decoded = decode(Markov(TABLES), SOURCES, START, END, 5)
+    decoded = decode(Markov(TABLES), SOURCES, start_id=START, end_id=END, max_length=5)
     assert decoded.tokens.numpy().tolist() == [[[2, 0, 0, 0, 0]], [[3, 5, 4, 2, 0]], [[6, 3, 6, 3, 6]]]
     assert decoded.lengths.numpy().tolist() == [[1], [4], [5]]
     assert decoded.finished.numpy().tolist() == [[True], [True], [False]]
@@ -80,13 +80,13 @@ def test_known_answers():
 
 
 def test_the_loop_stops_with_the_last_end():
-    decoded = decode(Markov(TABLES), SOURCES[:2], START, END, 1000)
+    decoded = decode(Markov(TABLES), SOURCES[:2], start_id=START, end_id=END, max_length=1000)
     assert decoded.tokens.shape == (2, 1, 4)
 
 
 @pytest.mark.parametrize(("max_length", "finished"), [(0, False), (3, False), (4, True), (5, True)])
 def test_unfinished_is_marked_at_max_length(max_length, finished):
-    decoded = decode(Markov(TABLES), SOURCES[1:2], START, END, max_length)
+    decoded = decode(Markov(TABLES), SOURCES[1:2], start_id=START, end_id=END, max_length=max_length)
     assert bool(decoded.finished[0, 0]) is finished
     assert int(decoded.lengths[0, 0]) == min(max_length, 4)
     assert float(decoded.log_probs[0, 0]) == pytest.approx(min(max_length, 4) * np.log(0.8), rel=1e-5)
@@ -110,7 +110,7 @@ def test_against_plain_python(case):
     """Any table: also those that write the pad or start token."""
     tables, rows, max_length = case
     source = np.array(rows, np.int32)[:, None]
-    decoded = decode(Markov(tables), source, START, END, max_length)
+    decoded = decode(Markov(tables), source, start_id=START, end_id=END, max_length=max_length)
     assert decoded.tokens.shape[2] <= max_length
     for index, row in enumerate(rows):
         tokens, log_prob, finished = plain(tables[row], max_length)
@@ -125,10 +125,24 @@ def test_a_limit_for_every_row():
     """What a row gets with its own limit is what it gets alone; the longest limit is the loop's."""
     limits = [3, 0, 7, 2]
     rows = [2, 1, 2, 1]
-    together = decode(Markov(TABLES), SOURCES[rows], START, END, tf.constant(limits), return_alignments=True)
+    together = decode(
+        Markov(TABLES),
+        SOURCES[rows],
+        start_id=START,
+        end_id=END,
+        max_length=tf.constant(limits),
+        return_alignments=True,
+    )
     assert together.tokens.shape[2] == 7
     for index, (row, limit) in enumerate(zip(rows, limits, strict=True)):
-        alone = decode(Markov(TABLES), SOURCES[row : row + 1], START, END, limit, return_alignments=True)
+        alone = decode(
+            Markov(TABLES),
+            SOURCES[row : row + 1],
+            start_id=START,
+            end_id=END,
+            max_length=limit,
+            return_alignments=True,
+        )
         length = alone.tokens.shape[2]
         np.testing.assert_array_equal(together.tokens[index, :, :length], alone.tokens[0])
         assert not together.tokens[index, :, length:].numpy().any()
@@ -139,7 +153,9 @@ def test_a_limit_for_every_row():
 
 
 def test_a_limit_does_not_end_a_hypothesis_where_the_end_token_is_0():
-    decoded = decode(Markov(TABLES), SOURCES[[2, 2]], START, 0, tf.constant([3, 5]))
+    decoded = decode(
+        Markov(TABLES), SOURCES[[2, 2]], start_id=START, end_id=0, max_length=tf.constant([3, 5])
+    )
     assert decoded.lengths.numpy().tolist() == [[3], [5]]
     assert not decoded.finished.numpy().any()
 
@@ -150,7 +166,9 @@ def test_nothing_after_the_end_counts():
     for probability in (0.9, 0.1):
         tables = TABLES.copy()
         tables[0, END], tables[0, 0] = np.log(1 - probability), np.log(probability)
-        results.append(decode(Markov(tables), SOURCES, START, END, 5, return_alignments=True))
+        results.append(
+            decode(Markov(tables), SOURCES, start_id=START, end_id=END, max_length=5, return_alignments=True)
+        )
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
     assert float(results[0].log_probs[0, 0]) == pytest.approx(np.log(0.5), rel=1e-5)
@@ -158,9 +176,18 @@ def test_nothing_after_the_end_counts():
 
 def test_the_batch_equals_its_rows_alone_in_any_order():
     order = [2, 0, 1, 1]
-    together = decode(Markov(TABLES), SOURCES[order], START, END, 7, return_alignments=True)
+    together = decode(
+        Markov(TABLES), SOURCES[order], start_id=START, end_id=END, max_length=7, return_alignments=True
+    )
     for index, row in enumerate(order):
-        alone = decode(Markov(TABLES), SOURCES[row : row + 1], START, END, 7, return_alignments=True)
+        alone = decode(
+            Markov(TABLES),
+            SOURCES[row : row + 1],
+            start_id=START,
+            end_id=END,
+            max_length=7,
+            return_alignments=True,
+        )
         length = alone.tokens.shape[2]
         np.testing.assert_array_equal(together.tokens[index, :, :length], alone.tokens[0])
         np.testing.assert_array_equal(together.alignments[index, :, :length], alone.alignments[0])
@@ -170,7 +197,9 @@ def test_the_batch_equals_its_rows_alone_in_any_order():
 
 
 def test_alignments_are_zero_after_the_end():
-    alignments = decode(Markov(TABLES), SOURCES, START, END, 5, return_alignments=True).alignments
+    alignments = decode(
+        Markov(TABLES), SOURCES, start_id=START, end_id=END, max_length=5, return_alignments=True
+    ).alignments
     assert alignments.shape == (3, 1, 5, 3)
     one_hot = np.eye(3)[[0, 1, 2, 0, 1]]
     for row, length in enumerate([1, 4, 5]):
@@ -184,12 +213,24 @@ def test_inside_a_graph_with_unknown_sizes_and_a_length_tensor(return_alignments
 
     @tf.function(input_signature=signature)
     def graph(source, max_length):
-        return decode(Markov(TABLES), source, START, END, max_length, return_alignments=return_alignments)
+        return decode(
+            Markov(TABLES),
+            source,
+            start_id=START,
+            end_id=END,
+            max_length=max_length,
+            return_alignments=return_alignments,
+        )
 
     for rows, max_length in (([0, 1, 2], 5), ([1], 3), ([], 7)):
         traced = graph(SOURCES[rows], max_length)
         eager = decode(
-            Markov(TABLES), SOURCES[rows], START, END, max_length, return_alignments=return_alignments
+            Markov(TABLES),
+            SOURCES[rows],
+            start_id=START,
+            end_id=END,
+            max_length=max_length,
+            return_alignments=return_alignments,
         )
         assert (traced.alignments is not None) is return_alignments
         for one, other in zip(tf.nest.flatten(traced), tf.nest.flatten(eager), strict=True):
@@ -198,7 +239,9 @@ def test_inside_a_graph_with_unknown_sizes_and_a_length_tensor(return_alignments
 
 
 def test_an_empty_batch_has_empty_results():
-    decoded = decode(Markov(TABLES), SOURCES[:0], START, END, 5, return_alignments=True)
+    decoded = decode(
+        Markov(TABLES), SOURCES[:0], start_id=START, end_id=END, max_length=5, return_alignments=True
+    )
     shapes = [tuple(x.shape) for x in decoded]
     assert shapes == [(0, 1, 0), (0, 1), (0, 1), (0, 1), (0, 1), (0, 1, 0, 3)]
 
@@ -209,8 +252,8 @@ def test_half_precision_logits_are_summed_in_float32():
             step = super().step(*arguments)
             return step._replace(logits=tf.cast(step.logits, tf.float16))
 
-    exact = decode(Markov(TABLES), SOURCES, START, END, 5)
-    half = decode(Half(TABLES), SOURCES, START, END, 5)
+    exact = decode(Markov(TABLES), SOURCES, start_id=START, end_id=END, max_length=5)
+    half = decode(Half(TABLES), SOURCES, start_id=START, end_id=END, max_length=5)
     np.testing.assert_array_equal(half.tokens, exact.tokens)
     assert half.log_probs.dtype == tf.float32
     np.testing.assert_allclose(half.log_probs, exact.log_probs, atol=0.01)
@@ -229,7 +272,15 @@ def test_a_strategy_with_two_hypotheses():
     table = path_table(START, 3, END, probability=0.6)
     table[START, 4], table[4, 5], table[4, 6] = -1.2, 0.0, -0.5
     table[6] = path_table(6, 5, END)[6]
-    decoded = decode(Markov(table[None]), SOURCES[:1], START, END, 2, BestTwo(), return_alignments=True)
+    decoded = decode(
+        Markov(table[None]),
+        SOURCES[:1],
+        start_id=START,
+        end_id=END,
+        max_length=2,
+        strategy=BestTwo(),
+        return_alignments=True,
+    )
     assert decoded.tokens.numpy().tolist() == [[[3, 2], [4, 6]]]
     assert decoded.finished.numpy().tolist() == [[True, False]]
     assert decoded.alignments.shape == (1, 2, 2, 3)
@@ -255,9 +306,11 @@ def test_a_state_whose_time_axis_grows():
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def graph(source):
-        return decode(Growing(TABLES), source, START, END, 5).tokens
+        return decode(Growing(TABLES), source, start_id=START, end_id=END, max_length=5).tokens
 
-    np.testing.assert_array_equal(graph(SOURCES), decode(Markov(TABLES), SOURCES, START, END, 5).tokens)
+    np.testing.assert_array_equal(
+        graph(SOURCES), decode(Markov(TABLES), SOURCES, start_id=START, end_id=END, max_length=5).tokens
+    )
 
 
 class Bigrams:
@@ -277,19 +330,28 @@ class Bigrams:
 def test_a_decoder_without_a_state(rng):
     decoder = Bigrams(rng.normal(size=(5, 5)))
     source = np.ones((2, 3), np.int32)
-    beam = decode(decoder, source, 1, 2, 4, BeamSearch(4, num_hypotheses=3))
-    scored = score(decoder, source, beam.tokens, 1, 2, beam.lengths)
+    beam = decode(
+        decoder, source, start_id=1, end_id=2, max_length=4, strategy=BeamSearch(4, num_hypotheses=3)
+    )
+    scored = score(decoder, source, beam.tokens, start_id=1, end_id=2, lengths=beam.lengths)
     np.testing.assert_allclose(scored.log_probs, beam.log_probs, rtol=1e-5)
-    assert decode(decoder, source, 1, 2, 4, Sampling(num_samples=3, seed=7)).tokens.shape[:2] == (2, 3)
+    assert decode(
+        decoder, source, start_id=1, end_id=2, max_length=4, strategy=Sampling(num_samples=3, seed=7)
+    ).tokens.shape[:2] == (2, 3)
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(3)], ids=["greedy", "beam"])
 @pytest.mark.parametrize("kind", [np.int64, partial(tf.constant, dtype=tf.int64)], ids=["numpy", "tensor"])
 def test_ids_of_any_integer_type(rng, strategy, kind):
     decoder, source = Bigrams(rng.normal(size=(5, 5))), np.ones((2, 3), np.int32)
-    expected = decode(decoder, source, 1, 2, 4, strategy)
-    made = tf.function(lambda: decode(decoder, source, kind(1), kind(2), 4, strategy))()
-    for run in (made, decode(decoder, source, kind(1), kind(2), 4, strategy)):
+    expected = decode(decoder, source, start_id=1, end_id=2, max_length=4, strategy=strategy)
+    made = tf.function(
+        lambda: decode(decoder, source, start_id=kind(1), end_id=kind(2), max_length=4, strategy=strategy)
+    )()
+    for run in (
+        made,
+        decode(decoder, source, start_id=kind(1), end_id=kind(2), max_length=4, strategy=strategy),
+    ):
         np.testing.assert_array_equal(run.tokens, expected.tokens)
-    scored = score(decoder, source, expected.tokens[:, 0], kind(1), kind(2))
+    scored = score(decoder, source, expected.tokens[:, 0], start_id=kind(1), end_id=kind(2))
     assert scored.lengths.shape == (2,)

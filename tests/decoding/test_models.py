@@ -11,7 +11,7 @@ from ..few import few
 
 SIZE = 11
 SOURCE = np.array([[5, 3, 9, 2], [7, 2, 0, 0], [4, 10, 2, 0]], np.int32)
-SEARCH = BeamSearch(5, 3, PowerLengthPenalty())
+SEARCH = BeamSearch(5, 3, length_penalty=PowerLengthPenalty())
 
 
 def transformer(**settings):
@@ -55,25 +55,31 @@ def model_fixture(request, tiny_model):
 
 @pytest.fixture(scope="module", name="decoded")
 def decoded_fixture(model):
-    return decode(model, SOURCE, 1, 2, 5, SEARCH, return_alignments=True)
+    return decode(model, SOURCE, start_id=1, end_id=2, max_length=5, strategy=SEARCH, return_alignments=True)
 
 
 def test_log_probs_are_those_of_the_full_pass(model, decoded):
-    forced = score(model, SOURCE, decoded.tokens, 1, 2, decoded.lengths, "full")
+    forced = score(
+        model, SOURCE, decoded.tokens, start_id=1, end_id=2, lengths=decoded.lengths, method="full"
+    )
     np.testing.assert_allclose(decoded.log_probs, forced.log_probs, rtol=1e-4, atol=1e-4)
     assert len(np.unique(decoded.tokens.numpy().reshape(9, -1), axis=0)) > 3
 
 
 def test_the_order_of_rows_changes_nothing(model, decoded):
     order = [2, 0, 1]
-    permuted = decode(model, SOURCE[order], 1, 2, 5, SEARCH, return_alignments=True)
+    permuted = decode(
+        model, SOURCE[order], start_id=1, end_id=2, max_length=5, strategy=SEARCH, return_alignments=True
+    )
     for one, other in zip(permuted, decoded, strict=True):
         np.testing.assert_allclose(one, other.numpy()[order], rtol=1e-4, atol=1e-4)
 
 
 def test_in_a_graph_of_unknown_sizes(model, decoded):
     graph = tf.function(
-        lambda source: decode(model, source, 1, 2, 5, SEARCH, return_alignments=True),
+        lambda source: decode(
+            model, source, start_id=1, end_id=2, max_length=5, strategy=SEARCH, return_alignments=True
+        ),
         input_signature=[tf.TensorSpec([None, None], tf.int32)],
         autograph=False,
     )
@@ -86,13 +92,24 @@ def test_in_a_graph_of_unknown_sizes(model, decoded):
 
 
 def test_a_beam_of_one_is_greedy(model):
-    one, other = (decode(model, SOURCE, 1, 2, 5, strategy) for strategy in (BeamSearch(1), Greedy()))
+    one, other = (
+        decode(model, SOURCE, start_id=1, end_id=2, max_length=5, strategy=strategy)
+        for strategy in (BeamSearch(1), Greedy())
+    )
     steps = min(one.tokens.shape[2], other.tokens.shape[2])
     np.testing.assert_array_equal(one.tokens[..., :steps], other.tokens[..., :steps])
     np.testing.assert_allclose(one.log_probs, other.log_probs, rtol=1e-4)
 
 
 def test_an_ensemble_with_another_family(model, tiny_model):
-    decoded = decode(Ensemble([model, tiny_model(SIZE)]), SOURCE, 1, 2, 5, SEARCH, return_alignments=True)
+    decoded = decode(
+        Ensemble([model, tiny_model(SIZE)]),
+        SOURCE,
+        start_id=1,
+        end_id=2,
+        max_length=5,
+        strategy=SEARCH,
+        return_alignments=True,
+    )
     assert np.isfinite(decoded.scores).all()
     assert decoded.alignments.shape[:2] == (3, 3)

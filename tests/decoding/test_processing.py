@@ -59,7 +59,15 @@ def test_the_end_is_allowed_where_nothing_else_is(partial):
 @pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(2, 2), Sampling(seed=3)])
 def test_a_loop_in_which_all_is_forbidden_ends(remembering, rng, strategy):
     decoder = remembering(rng.normal(size=(4, 11, 3)))
-    decoded = decode(decoder, SOURCE, 1, END, 7, strategy, processors=[SuppressedTokens([0, 1, 2])])
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=1,
+        end_id=END,
+        max_length=7,
+        strategy=strategy,
+        processors=[SuppressedTokens([0, 1, 2])],
+    )
     assert decoded.tokens[:, 0].numpy().tolist() == [[END]] * 3
     assert np.isfinite(decoded.log_probs[:, 0]).all()
 
@@ -71,7 +79,9 @@ def test_a_processor_of_ones_own(remembering, rng):
 
     decoder = remembering(rng.normal(size=(4, 11, 7)))
     once = iter([EvenOnly()])
-    decoded = decode(decoder, SOURCE, 1, END, 7, BeamSearch(3, 3), processors=once)
+    decoded = decode(
+        decoder, SOURCE, start_id=1, end_id=END, max_length=7, strategy=BeamSearch(3, 3), processors=once
+    )
     assert not (decoded.tokens.numpy() % 2).any()
 
 
@@ -79,4 +89,11 @@ def test_what_is_no_processor(remembering):
     with pytest.raises(
         TypeError, match=r"`processors` holds something that is no processor.*Received: 'min'"
     ):
-        decode(remembering(np.zeros((2, 3, 3))), SOURCE[:1], 1, END, 7, processors=["min"])
+        decode(
+            remembering(np.zeros((2, 3, 3))),
+            SOURCE[:1],
+            start_id=1,
+            end_id=END,
+            max_length=7,
+            processors=["min"],
+        )

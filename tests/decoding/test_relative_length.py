@@ -16,7 +16,9 @@ def test_by_hand():
 
 
 def test_a_setting_for_every_row():
-    relative = RelativeLength(tf.constant([1.0, 2.0, 0.5]), tf.constant([7, 0, 1]), tf.constant([5, 9, 9]))
+    relative = RelativeLength(
+        tf.constant([1.0, 2.0, 0.5]), tf.constant([7, 0, 1]), at_most=tf.constant([5, 9, 9])
+    )
     assert relative(LENGTHS).numpy().tolist() == [5, 6, 6]
 
 
@@ -26,7 +28,15 @@ def test_as_the_largest_length(remembering, rng):
     source = np.array([[1, 9, 9, 0], [2, 0, 0, 0], [3, 9, 9, 9]], np.int32)
     for strategy in (Greedy(), BeamSearch(3)):
         limits = RelativeLength(2, 1, at_most=8)
-        decoded = decode(decoder, source, 1, 2, limits, strategy, processors=[SuppressedTokens([2])])
+        decoded = decode(
+            decoder,
+            source,
+            start_id=1,
+            end_id=2,
+            max_length=limits,
+            strategy=strategy,
+            processors=[SuppressedTokens([2])],
+        )
         assert decoded.lengths[:, 0].numpy().tolist() == [7, 3, 8]
         assert not decoded.finished.numpy().any()
         for row, length in enumerate([7, 3, 8]):

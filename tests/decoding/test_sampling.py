@@ -126,7 +126,14 @@ def test_whole_sequences_have_their_probabilities(remembering, rng):
     """All hypotheses of at most three tokens over three ids, against their exact probabilities."""
     table = rng.normal(size=(2, 11, 3))
     decoder = remembering(table)
-    decoded = decode(decoder, SOURCE[:1], START, END, 3, Sampling(seed=1, num_samples=DRAWS))
+    decoded = decode(
+        decoder,
+        SOURCE[:1],
+        start_id=START,
+        end_id=END,
+        max_length=3,
+        strategy=Sampling(seed=1, num_samples=DRAWS),
+    )
     tokens, drawn, first = (
         np.unique(decoded.tokens[0], axis=0, return_counts=True, return_index=True)[i] for i in (0, 2, 1)
     )
@@ -138,13 +145,17 @@ def test_whole_sequences_have_their_probabilities(remembering, rng):
 
 def test_top_k_of_one_is_greedy(remembering, rng):
     decoder = remembering(rng.normal(0, 1.3, (4, 11, 7)))
-    greedy = decode(decoder, SOURCE, START, END, 7, Greedy())
+    greedy = decode(decoder, SOURCE, start_id=START, end_id=END, max_length=7, strategy=Greedy())
     for sampling in (
         Sampling(top_k=1, seed=3),
         Sampling(0.1, top_k=tf.constant([1, 1, 1])),
         Sampling(top_p=1e-6),
     ):
-        for left, right in zip(decode(decoder, SOURCE, START, END, 7, sampling), greedy, strict=True):
+        for left, right in zip(
+            decode(decoder, SOURCE, start_id=START, end_id=END, max_length=7, strategy=sampling),
+            greedy,
+            strict=True,
+        ):
             if left is not None:
                 assert_close(left, right, TERMS)
 
@@ -156,7 +167,14 @@ def test_a_row_depends_on_neither_its_place_nor_its_neighbours(remembering, rng,
 
     def sampled(rows):
         seeds = seed if isinstance(seed, int) else tf.constant(seed[rows])
-        return decode(decoder, source[rows], START, END, 9, Sampling(seed=seeds, num_samples=3))
+        return decode(
+            decoder,
+            source[rows],
+            start_id=START,
+            end_id=END,
+            max_length=9,
+            strategy=Sampling(seed=seeds, num_samples=3),
+        )
 
     together = sampled([0, 1, 2, 3])
     for rows in ([3, 1, 0], [2], [0]):
@@ -171,8 +189,15 @@ def test_a_row_depends_on_neither_its_place_nor_its_neighbours(remembering, rng,
 def test_log_probs_are_those_of_the_decoder_itself(remembering, rng):
     """Not of the sharpened and cut distribution that was drawn from."""
     decoder = remembering(rng.normal(0, 1.3, (4, 11, 7)))
-    decoded = decode(decoder, SOURCE, START, END, 7, Sampling(0.5, 3, 0.8, seed=2, num_samples=2))
-    forced = score(decoder, SOURCE, decoded.tokens, START, END, decoded.lengths)
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=START,
+        end_id=END,
+        max_length=7,
+        strategy=Sampling(0.5, top_k=3, top_p=0.8, seed=2, num_samples=2),
+    )
+    forced = score(decoder, SOURCE, decoded.tokens, start_id=START, end_id=END, lengths=decoded.lengths)
     assert_close(decoded.log_probs, forced.log_probs, TERMS)
 
 

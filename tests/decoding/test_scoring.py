@@ -44,7 +44,7 @@ def test_by_hand(remembering):
     table = np.zeros((11, 4))
     table[START] = np.log([0.1, 0.2, 0.3, 0.4])
     decoder = remembering([table] * 2, drift=0.0)
-    scored = score(decoder, SOURCE[:1], [[3, 0, 2, 3, 3]], START, END)
+    scored = score(decoder, SOURCE[:1], [[3, 0, 2, 3, 3]], start_id=START, end_id=END)
     expected = np.log([[0.4, 0.25, 0.25, 1, 1]])  # after the end nothing counts
     np.testing.assert_allclose(scored.token_log_probs, expected, rtol=1e-6)
     np.testing.assert_allclose(scored.log_probs, expected.sum(axis=1), rtol=1e-6)
@@ -54,9 +54,11 @@ def test_by_hand(remembering):
 @pytest.mark.parametrize("strategy", [Greedy(), Sampling(1.5, seed=5, num_samples=5)])
 @pytest.mark.parametrize("method", ["steps", "full"])
 def test_of_what_was_decoded(decoder, strategy, method):
-    decoded = decode(decoder, SOURCE, START, END, 4, strategy)
+    decoded = decode(decoder, SOURCE, start_id=START, end_id=END, max_length=4, strategy=strategy)
     assert len(np.unique(decoded.finished)) == 2
-    scored = score(decoder, SOURCE, decoded.tokens, START, END, decoded.lengths, method)
+    scored = score(
+        decoder, SOURCE, decoded.tokens, start_id=START, end_id=END, lengths=decoded.lengths, method=method
+    )
     assert_close(scored.log_probs, decoded.log_probs, TERMS)
     np.testing.assert_array_equal(scored.lengths, decoded.lengths)
 
@@ -64,17 +66,19 @@ def test_of_what_was_decoded(decoder, strategy, method):
 @pytest.mark.parametrize("method", ["steps", "full"])
 def test_one_target_a_source_is_the_first_of_several(decoder, method):
     targets = np.array([[[3, 4, 2, 0, 0], [5, 0, 6, 0, 0]], [[2, 3, 3, 0, 0], [0, 0, 0, 0, 0]]], np.int32)
-    several = score(decoder, SOURCE[:2], targets, START, END, method=method)
+    several = score(decoder, SOURCE[:2], targets, start_id=START, end_id=END, method=method)
     assert several.lengths.numpy().tolist() == [[3, 3], [1, 0]]
     for n in range(2):
-        one = score(decoder, SOURCE[:2], targets[:, n], START, END, method=method)
+        one = score(decoder, SOURCE[:2], targets[:, n], start_id=START, end_id=END, method=method)
         for left, right in zip(one, several, strict=True):
             assert_close(left, right[:, n], TERMS)
 
 
 def test_both_ways_agree(decoder, rng):
     targets = rng.integers(0, 7, (3, 5, 6))
-    steps, full = (score(decoder, SOURCE, targets, START, END, method=x) for x in ("steps", "full"))
+    steps, full = (
+        score(decoder, SOURCE, targets, start_id=START, end_id=END, method=x) for x in ("steps", "full")
+    )
     for left, right in zip(steps, full, strict=True):
         assert_close(left, right, TERMS)
 
@@ -84,17 +88,19 @@ def test_a_keras_model(tiny_model):
     model = tiny_model(11)
     source = np.array([[3, 4, 2, 0, 0], [9, 5, 7, 8, 2]], np.int32)
     target = np.array([[[5, 6, 2, 0], [7, 2, 0, 0], [4, 4, 4, 4]]] * 2, np.int32)
-    steps, full = (score(model, source, target, START, END, method=x) for x in ("steps", "full"))
+    steps, full = (
+        score(model, source, target, start_id=START, end_id=END, method=x) for x in ("steps", "full")
+    )
     np.testing.assert_allclose(steps.token_log_probs, full.token_log_probs, rtol=1e-4, atol=1e-5)
     assert steps.lengths.numpy().tolist() == [[3, 2, 4]] * 2
 
 
 def test_no_tokens_and_no_rows(decoder):
-    nothing = score(decoder, SOURCE, np.zeros((3, 0)), START, END)
+    nothing = score(decoder, SOURCE, np.zeros((3, 0)), start_id=START, end_id=END)
     assert nothing.token_log_probs.shape == (3, 0)
     assert not nothing.log_probs.numpy().any()
     assert nothing.lengths.numpy().tolist() == [0, 0, 0]
-    empty = score(decoder, SOURCE[:0], np.zeros((0, 2, 5)), START, END)
+    empty = score(decoder, SOURCE[:0], np.zeros((0, 2, 5)), start_id=START, end_id=END)
     assert [x.shape for x in empty] == [(0, 2, 5), (0, 2), (0, 2)]
 
 
@@ -107,9 +113,9 @@ def test_no_tokens_and_no_rows(decoder):
 )
 def test_what_cannot_be_scored(decoder, target, method, message):
     with pytest.raises(ValueError, match=message):
-        score(decoder, SOURCE[:1], target, START, END, method=method)
+        score(decoder, SOURCE[:1], target, start_id=START, end_id=END, method=method)
 
 
 def test_a_decoder_without_a_full_pass(remembering):
     with pytest.raises(ValueError, match=r"`decoder` cannot be called.*Use method='steps'"):
-        score(remembering(np.zeros((2, 3, 3))), SOURCE[:1], [[2]], START, END, method="full")
+        score(remembering(np.zeros((2, 3, 3))), SOURCE[:1], [[2]], start_id=START, end_id=END, method="full")

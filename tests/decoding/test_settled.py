@@ -73,7 +73,7 @@ STRATEGIES = {
     "greedy": Greedy(),
     "sampling": Sampling(seed=5),
     "beam": BeamSearch(3),
-    "penalty": BeamSearch(4, 2, GNMTLengthPenalty(0.1)),
+    "penalty": BeamSearch(4, 2, length_penalty=GNMTLengthPenalty(0.1)),
     "count": BeamSearch(3, early_stopping="count"),
     "never": BeamSearch(3, length_penalty=GNMTLengthPenalty(0.5), early_stopping="never"),
 }
@@ -94,8 +94,10 @@ def test_what_is_settled_stays(tiny_model, name, of_rows):
     source = tf.constant([[5, 7, 11, 2], [9, 2, 0, 0], [4, 4, 2, 0], [12, 6, 2, 0], [8, 2, 0, 0]])
     strategy = STRATEGIES[name]
     on_step = lambda tokens: seen.append(tokens.numpy())  # noqa: E731
-    decoded = decode(model, source, START, END, max_length, strategy, on_step=on_step)
-    plain = decode(model, source, START, END, max_length, strategy)
+    decoded = decode(
+        model, source, start_id=START, end_id=END, max_length=max_length, strategy=strategy, on_step=on_step
+    )
+    plain = decode(model, source, start_id=START, end_id=END, max_length=max_length, strategy=strategy)
     np.testing.assert_array_equal(decoded.tokens, plain.tokens)
     assert [tokens.shape[1] for tokens in seen] == list(range(1, len(seen) + 1))
     final = decoded.tokens[:, 0].numpy()

@@ -63,13 +63,13 @@ def run(target, draft, source, num_draft_tokens, max_length=9):
         Stepwise(target),
         draft,
         source,
-        START,
-        END,
+        start_id=START,
+        end_id=END,
         num_draft_tokens=num_draft_tokens,
         return_rounds=True,
         **options,
     )
-    assert_equal(decoded, decode(target, source, START, END, strategy=Greedy(), **options))
+    assert_equal(decoded, decode(target, source, start_id=START, end_id=END, strategy=Greedy(), **options))
     rows = zip(decoded.tokens[:, 0].numpy(), decoded.lengths[:, 0].numpy(), strict=True)
     return [tokens[:length].tolist() for tokens, length in rows], rounds.numpy().tolist()
 
@@ -127,7 +127,9 @@ def test_a_largest_length_for_every_row(max_length, lengths):
 
 def test_nothing_is_fed_beyond_the_largest_length():
     target = Stepwise(Written([5, 6, 3, 4, 5]))
-    speculative_greedy(target, target.decoder, [[0, 1]], START, END, 5, num_draft_tokens=2)
+    speculative_greedy(
+        target, target.decoder, [[0, 1]], start_id=START, end_id=END, max_length=5, num_draft_tokens=2
+    )
     assert target.fed == [(0, 3), (3, 2)]
 
 
@@ -155,18 +157,20 @@ def test_it_is_greedy_decoding_on_random_decoders(remembering, data):
 def test_a_target_that_cannot_check_is_refused():
     model = Written([5, END])
     with pytest.raises(TypeError, match=r"`target` cannot check .*Received: Written\. Use decode"):
-        speculative_greedy(model, model, [[0]], START, END, 3)
+        speculative_greedy(model, model, [[0]], start_id=START, end_id=END, max_length=3)
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.0, None])
 def test_at_least_one_proposal(count):
     model = Stepwise(Written([5, END]))
     with pytest.raises(ValueError, match=r"`num_draft_tokens` must be .*Received: num_draft_tokens="):
-        speculative_greedy(model, model, [[0]], START, END, 3, count)
+        speculative_greedy(
+            model, model, [[0]], start_id=START, end_id=END, max_length=3, num_draft_tokens=count
+        )
 
 
 def test_vocabularies_of_two_sizes(remembering):
     draft = remembering(np.zeros([1, 3, SIZE + 1]))
     target = Stepwise(Written([5, END, 0, 0]))
     with pytest.raises(ValueError, match=r"different tokens.* 7 ids of the target and 8 of the draft"):
-        speculative_greedy(target, draft, [[0]], START, END, 3)
+        speculative_greedy(target, draft, [[0]], start_id=START, end_id=END, max_length=3)

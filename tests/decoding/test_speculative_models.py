@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.decoding import Greedy, decode, speculative_greedy
+from keras_attn.decoding import decode, speculative_greedy
 from keras_attn.export import check_ops
 from keras_attn.models import ConvolutionalSeq2Seq, TransformerLanguageModel, TransformerSeq2Seq
 
@@ -73,10 +73,10 @@ def both(models, target, draft, num_draft_tokens=3):
     end_id, target, draft = ENDS[target], models[target], models[draft]
 
     def run(source):
-        arguments = (source, START, end_id, MAX_LENGTH)
-        expected = decode(target, *arguments, Greedy(), return_alignments=True)
+        task = {"start_id": START, "end_id": end_id, "max_length": MAX_LENGTH, "return_alignments": True}
+        expected = decode(target, source, **task)
         decoded, rounds = speculative_greedy(
-            target, draft, *arguments, num_draft_tokens, return_alignments=True, return_rounds=True
+            target, draft, source, **task, num_draft_tokens=num_draft_tokens, return_rounds=True
         )
         return {
             "rounds": rounds,
@@ -139,5 +139,7 @@ def test_exported_and_run_by_a_session_without_xla(models, graph_of, ask_session
     requests = [(name, {"source": source}) for name in signatures for source in SOURCES]
     for (name, inputs), answer in zip(requests, ask_session(tmp_path, requests), strict=True):
         check(answer)
-        eager = decode(models["target"], inputs["source"], START, ENDS["target"], MAX_LENGTH)
+        eager = decode(
+            models["target"], inputs["source"], start_id=START, end_id=ENDS["target"], max_length=MAX_LENGTH
+        )
         np.testing.assert_array_equal(answer["speculative_tokens"], eager.tokens, err_msg=name)

@@ -32,9 +32,9 @@ def family(request, tokenizers, built_once, unchecked):
         family_model(request.param, tokenizer.vocabulary_size),
         tokenizer,
         tokenizer,
-        MAX_LENGTH,
-        MAX_SOURCE_LENGTH,
-        strategy,
+        max_length=MAX_LENGTH,
+        max_source_length=MAX_SOURCE_LENGTH,
+        strategy=strategy,
     )
 
     def build(folder):

@@ -29,7 +29,7 @@ def main(folder):
     )
     for weight in model.trainable_weights:
         weight.assign(weight + np.random.default_rng(3).normal(0, 0.9, weight.shape))
-    text_to_text = keras_attn.TextToText(model, tokenizer, tokenizer, 7, 11)
+    text_to_text = keras_attn.TextToText(model, tokenizer, tokenizer, max_length=7, max_source_length=11)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"format-{FORMAT}"
     with tempfile.TemporaryDirectory() as base_path:

@@ -124,7 +124,9 @@ class Own(tf.Module):
 def test_a_tokenizer_of_ones_own_is_in_the_graph_alone(tokenizers, tiny_model, few_signatures, tmp_path):
     own = Own(tokenizers.characters)
     with few_signatures():
-        text_to_text = TextToText(tiny_model(own.vocabulary_size), own, own, 7, 23)
+        text_to_text = TextToText(
+            tiny_model(own.vocabulary_size), own, own, max_length=7, max_source_length=23
+        )
         path = export_saved_model(text_to_text, tmp_path / "own")
     manifest = read_manifest(path)
     assert manifest["tokenizers"]["source"] == {

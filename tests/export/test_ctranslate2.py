@@ -79,7 +79,7 @@ def test_greedy_gives_the_same_tokens_and_scores(rng, open_translator, kind):
         return_end_token=True,
         return_attention=True,
     )
-    ours = decode(model, SOURCE, 1, 2, LONGEST, return_alignments=True)
+    ours = decode(model, SOURCE, start_id=1, end_id=2, max_length=LONGEST, return_alignments=True)
     assert len({tuple(row) for row in ours.tokens.numpy()[:, 0]}) > 2  # the sources do make a difference
     for row, result in enumerate(results):
         length, width = int(ours.lengths[row, 0]), LENGTHS[row]
@@ -104,8 +104,8 @@ def check_beams(model, translator, source, power):
         return_scores=True,
         return_end_token=True,
     )
-    strategy = BeamSearch(4, count, PowerLengthPenalty(power), early_stopping=stopping)
-    ours = decode(model, source, 1, 2, 31, strategy)
+    strategy = BeamSearch(4, count, length_penalty=PowerLengthPenalty(power), early_stopping=stopping)
+    ours = decode(model, source, start_id=1, end_id=2, max_length=31, strategy=strategy)
     finished = ours.finished.numpy()
     # Cut hypotheses stand after finished ones here, and among them there.
     rows = np.flatnonzero(finished.all(axis=1) | ~finished.any(axis=1))
@@ -151,7 +151,7 @@ def test_trained_weights_give_the_same(rng, open_translator, kind):
     model.compile(keras.optimizers.Adam(0.003), SequenceCrossentropy(), jit_compile=False)
     model.fit({"source": words, "target": target}, labels, batch_size=64, epochs=6, verbose=0)
     source = words[:13].astype("int32")
-    ours = decode(model, source, 1, 2, LONGEST).tokens.numpy()[:, 0, :8]
+    ours = decode(model, source, start_id=1, end_id=2, max_length=LONGEST).tokens.numpy()[:, 0, :8]
     expected = labels[:13, : ours.shape[1]]
     assert (ours == expected).mean() > 0.7
     translator = open_translator(model)
@@ -176,7 +176,7 @@ def test_one_vocabulary_of_both_sides(rng, open_translator):
     model = make(rng, share_embeddings="all", target_vocabulary_size=V_SOURCE)
     translator = open_translator(model, SOURCES, SOURCES)
     result = translator.translate_batch(pieces(SOURCE), beam_size=1, max_decoding_length=5)
-    ours = decode(model, SOURCE, 1, 2, 5).tokens.numpy()[:, 0]
+    ours = decode(model, SOURCE, start_id=1, end_id=2, max_length=5).tokens.numpy()[:, 0]
     lengths = [len(x.hypotheses[0]) for x in result]
     assert [ids(x.hypotheses[0]) for x in result] == [
         row[:length].tolist() for row, length in zip(ours, lengths, strict=True)

@@ -29,7 +29,7 @@ def text_to_text():
     for weight in model.trainable_weights:
         numbers, matrix = rng.normal(size=weight.shape), len(weight.shape) == 2
         weight.assign(numbers * (1.5 * weight.shape[0] ** -0.5) if matrix else weight + 0.1 * numbers)
-    return TextToText(model, tokenizer, tokenizer, 7, 11)
+    return TextToText(model, tokenizer, tokenizer, max_length=7, max_source_length=11)
 
 
 def test_a_vocabulary_has_a_string_of_its_own_for_every_id(tokenizers):

@@ -100,7 +100,7 @@ def make(tokenizers, rng):
         weight.assign(rng.normal(0, 1.3, weight.shape))
 
     def text_to_text(**options):
-        return TextToText(model, tokenizer, tokenizer, MAX_LENGTH, 23, **options)
+        return TextToText(model, tokenizer, tokenizer, max_length=MAX_LENGTH, max_source_length=23, **options)
 
     return text_to_text
 
@@ -114,7 +114,7 @@ def test_a_score_function_a_strategy_and_a_processor_of_ones_own(make, few_signa
     decoded = own.decoded(source)
     second = tf.math.top_k(step.logits[:, 0], 2).indices[:, 1]
     np.testing.assert_array_equal(decoded.tokens[:, 0, 0], second)
-    hotter = decode(own.model, source, 1, 2, MAX_LENGTH, SecondThenBest())
+    hotter = decode(own.model, source, start_id=1, end_id=2, max_length=MAX_LENGTH, strategy=SecondThenBest())
     assert (np.abs(hotter.log_probs - decoded.log_probs) > 0.1).any()
     with few_signatures("serving_default", "stream", "stream_events"):  # asked while they are exported
         path = export_saved_model(own, tmp_path / "own")

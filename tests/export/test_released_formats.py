@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_attn.export.assets import load_tokenizer
 from keras_attn.export.manifest import FORMAT
 from keras_attn.export.verification.backends import LoadedWay, SessionWay
 from keras_attn.export.verification.comparison import as_arrays, differences
+from keras_attn.export.verification.requests import load_tokenizer
 from keras_attn.export.version_files import read_manifest
 
 RELEASED = Path(__file__).parents[1] / "data" / "released"

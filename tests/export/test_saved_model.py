@@ -132,7 +132,7 @@ def test_nothing_but_the_version_is_left(exported):
 
 def test_versions_count_up_and_are_refused_twice(tokenizers, tiny_model, tmp_path, two_signatures):
     tokenizer = tokenizers.characters
-    text_to_text = TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 3)
+    text_to_text = TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, max_length=3)
     (tmp_path / "tiny" / "7").mkdir(parents=True)
     assert export_saved_model(text_to_text, str(tmp_path / "tiny")) == tmp_path / "tiny" / "8"
     for version in (7, 8):
@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_served_leaves_nothing(tokenizers, tmp_path):
             logits = tf.function(lambda x: tf.one_hot(x + 2, 11), jit_compile=True)(tokens)
             return Step(logits, state, tf.ones([tf.shape(memory)[0], 1, tf.shape(memory)[1]]))
 
-    text_to_text = TextToText(Compiled(), tokenizers.characters, tokenizers.characters, 3)
+    text_to_text = TextToText(Compiled(), tokenizers.characters, tokenizers.characters, max_length=3)
     with pytest.raises(UnservableOpError, match="asks for XLA"):
         export_saved_model(text_to_text, tmp_path / "tiny")
     assert list(tmp_path.iterdir()) == []
@@ -164,7 +164,7 @@ def test_an_export_that_answers_otherwise_than_the_model_leaves_nothing(
 ):
     """As where variables are not found again: the session answers from other numbers."""
     tokenizer = tokenizers.characters
-    text_to_text = TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 3)
+    text_to_text = TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, max_length=3)
     honest = SessionWay.ask
 
     def wrong(self, signature, inputs):

@@ -43,7 +43,7 @@ def exported(request, tokenizers, tmp_path_factory, few_signatures, unchecked):
     tokenizer = tokenizers.characters
     family = "transformer" if request.param == PACKED else request.param
     model = family_model(family, tokenizer.vocabulary_size)
-    text_to_text = keras_attn.TextToText(model, tokenizer, tokenizer, 11, 31)
+    text_to_text = keras_attn.TextToText(model, tokenizer, tokenizer, max_length=11, max_source_length=31)
     packed = "float32" if request.param == PACKED else None
     with few_signatures(*SIGNATURES), unchecked():
         path = export_saved_model(text_to_text, tmp_path_factory.mktemp("sets") / "model", packed=packed)

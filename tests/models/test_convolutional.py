@@ -123,7 +123,7 @@ def test_every_source_token_and_its_place_matter(models):
 def test_greedy_in_a_graph_is_greedy_of_the_rows(models, kind):
     model = models[kind]
     run = tf.function(
-        lambda source: decode(model, source, 1, 2, 7).tokens,
+        lambda source: decode(model, source, start_id=1, end_id=2, max_length=7).tokens,
         input_signature=[tf.TensorSpec([None, None], tf.int32)],
         autograph=False,
     )

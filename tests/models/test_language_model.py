@@ -98,7 +98,10 @@ def test_padding_in_front_is_padding_at_the_end(models, kind):
     in_front = np.stack([np.roll(row, pads) for row, pads in zip(SOURCE, count, strict=True)])
     assert in_front[1, -1] == SOURCE[1, 1]
     assert_close(call(model, in_front), call(model))
-    decoded, expected = (decode(model, x, 1, 2, 4, return_alignments=True) for x in (in_front, SOURCE))
+    decoded, expected = (
+        decode(model, x, start_id=1, end_id=2, max_length=4, return_alignments=True)
+        for x in (in_front, SOURCE)
+    )
     np.testing.assert_array_equal(decoded.tokens, expected.tokens)
     assert_close(decoded.alignments[1, ..., 3:], expected.alignments[1, ..., :2])
     hidden, mask = model.encode(in_front)
@@ -165,14 +168,14 @@ def test_the_alignment_is_the_last_layers_attention_to_the_prompt(rng):
 
 def test_greedy_of_a_batch_is_greedy_of_its_rows_and_of_a_graph(models):
     model = models["rotary"]
-    together = decode(model, SOURCE, 1, 2, 3)
+    together = decode(model, SOURCE, start_id=1, end_id=2, max_length=3)
     for row in range(B):
         source = SOURCE[row : row + 1, : np.count_nonzero(SOURCE[row])]
-        alone = decode(model, source, 1, 2, 3)
+        alone = decode(model, source, start_id=1, end_id=2, max_length=3)
         np.testing.assert_array_equal(alone.tokens[0], together.tokens[row, :, : alone.tokens.shape[-1]])
         np.testing.assert_allclose(alone.log_probs[0], together.log_probs[row], rtol=1e-4)
     graph = tf.function(
-        lambda source: decode(model, source, 1, 2, 3, return_alignments=True),
+        lambda source: decode(model, source, start_id=1, end_id=2, max_length=3, return_alignments=True),
         [tf.TensorSpec([None, None], tf.int32)],
         autograph=False,
     )
@@ -215,7 +218,8 @@ def test_a_loaded_model_still_decodes(models, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(
-        decode(loaded, SOURCE, 1, 2, 5).tokens, decode(model, SOURCE, 1, 2, 5).tokens
+        decode(loaded, SOURCE, start_id=1, end_id=2, max_length=5).tokens,
+        decode(model, SOURCE, start_id=1, end_id=2, max_length=5).tokens,
     )
 
 

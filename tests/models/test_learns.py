@@ -94,6 +94,8 @@ def test_learns_to_copy_and_to_reverse(rng, family):
     seen, inputs, labels = examples(rng, BATCH_SIZE * NUM_BATCHES, longest)
     fit(model, inputs, labels, learning_rate, epochs)
     _, inputs, labels = examples(rng, 509, longest, unlike=seen)
-    tokens = decode(model, inputs["source"], 1, 2, longest + 1).tokens[:, 0].numpy()
+    tokens = (
+        decode(model, inputs["source"], start_id=1, end_id=2, max_length=longest + 1).tokens[:, 0].numpy()
+    )
     tokens = np.pad(tokens, ((0, 0), (0, longest + 1 - tokens.shape[1])))
     assert (tokens == labels).all(axis=1).mean() > 0.99

@@ -107,7 +107,11 @@ def test_a_loaded_model_still_decodes(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is RecurrentSeq2Seq
-    for one, other in zip(decode(loaded, SOURCE, 1, 2, 7), decode(model, SOURCE, 1, 2, 7), strict=True):
+    for one, other in zip(
+        decode(loaded, SOURCE, start_id=1, end_id=2, max_length=7),
+        decode(model, SOURCE, start_id=1, end_id=2, max_length=7),
+        strict=True,
+    ):
         if one is not None:
             np.testing.assert_array_equal(one, other)
 
@@ -167,7 +171,7 @@ def test_mixed_precision(model, tiny_model, policy):
     step = mixed.step(TARGET[:, :1], 0, state, memory)
     assert step.state[0].dtype == state[0].dtype
     np.testing.assert_allclose(step.logits[:, 0], logits[:, 0], atol=0.3)
-    assert decode(mixed, SOURCE, 1, 2, 5).tokens.shape[:2] == (B, 1)
+    assert decode(mixed, SOURCE, start_id=1, end_id=2, max_length=5).tokens.shape[:2] == (B, 1)
 
 
 def test_needs_no_cudnn_op(model):

@@ -167,7 +167,9 @@ def test_greedy_in_a_graph_is_greedy_of_the_rows(models, kind):
     model = models[kind]
     ids = tf.TensorSpec([None, None], tf.int32)
     run = tf.function(
-        lambda source: decode(model, source, 1, 2, 7).tokens, input_signature=[ids], autograph=False
+        lambda source: decode(model, source, start_id=1, end_id=2, max_length=7).tokens,
+        input_signature=[ids],
+        autograph=False,
     )
     together = run(SOURCE).numpy()
     for row in range(B):

@@ -141,10 +141,10 @@ def test_every_source_token_and_its_place_matter(models):
 
 def test_greedy_of_a_batch_is_greedy_of_its_rows(models):
     model = models["shaw"]
-    together = decode(model, SOURCE, 1, 2, 4)
+    together = decode(model, SOURCE, start_id=1, end_id=2, max_length=4)
     for row in range(B):
         source = SOURCE[row : row + 1, : np.count_nonzero(SOURCE[row])]
-        alone = decode(model, source, 1, 2, 4)
+        alone = decode(model, source, start_id=1, end_id=2, max_length=4)
         length = alone.tokens.shape[-1]
         np.testing.assert_array_equal(alone.tokens[0], together.tokens[row, :, :length])
         np.testing.assert_allclose(alone.log_probs[0], together.log_probs[row], rtol=1e-4)
@@ -154,9 +154,14 @@ def test_decodes_in_a_graph_of_free_shapes(models):
     model = models["grouped"]
     signature = [tf.TensorSpec([None, None], tf.int32)]
     graph = tf.function(
-        lambda source: decode(model, source, 1, 2, 3, return_alignments=True), signature, autograph=False
+        lambda source: decode(model, source, start_id=1, end_id=2, max_length=3, return_alignments=True),
+        signature,
+        autograph=False,
     )
-    eager, inside = decode(model, SOURCE, 1, 2, 3, return_alignments=True), graph(SOURCE)
+    eager, inside = (
+        decode(model, SOURCE, start_id=1, end_id=2, max_length=3, return_alignments=True),
+        graph(SOURCE),
+    )
     np.testing.assert_array_equal(inside.tokens, eager.tokens)
     np.testing.assert_allclose(inside.log_probs, eager.log_probs, rtol=1e-4)
     np.testing.assert_allclose(inside.alignments, eager.alignments, rtol=1e-4, atol=1e-6)
@@ -232,8 +237,10 @@ def test_the_file_holds_each_weight_once_and_the_model_decodes(rng, tmp_path):
     assert sorted(sizes) == sorted(int(np.prod(weight.shape)) for weight in model.weights)
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is TransformerSeq2Seq
-    expected = decode(model, SOURCE, 1, 2, 2)
-    np.testing.assert_array_equal(decode(loaded, SOURCE, 1, 2, 2).tokens, expected.tokens)
+    expected = decode(model, SOURCE, start_id=1, end_id=2, max_length=2)
+    np.testing.assert_array_equal(
+        decode(loaded, SOURCE, start_id=1, end_id=2, max_length=2).tokens, expected.tokens
+    )
 
 
 @pytest.mark.parametrize("place", ["dropout", "attention_dropout", "activation_dropout"])

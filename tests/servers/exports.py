@@ -96,7 +96,14 @@ def make(family):
     rng = np.random.default_rng(SEED)
     for weight in model.trainable_weights:
         weight.assign(weight + rng.normal(0, SCALES[family], weight.shape))
-    return TextToText(model, tokenizer, tokenizer, MAX_LENGTH, MAX_SOURCE_LENGTH, STRATEGIES.get(family))
+    return TextToText(
+        model,
+        tokenizer,
+        tokenizer,
+        max_length=MAX_LENGTH,
+        max_source_length=MAX_SOURCE_LENGTH,
+        strategy=STRATEGIES.get(family),
+    )
 
 
 def requests(text_to_text, names):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_attn import TextToText
 from keras_attn.export import export_saved_model
-from keras_attn.export.assets import load_tokenizer
+from keras_attn.export.verification.requests import load_tokenizer
 from keras_attn.export.version_files import read_manifest
 from keras_attn.tokenizers import ByteTokenizer, WordTokenizer
 
@@ -17,7 +17,13 @@ TEXTS = ["ein Hund", "", "unbekannt 세계 ein", " \u3000", "Hund ein Hund"]
 def model(tiny_model):
     source = WordTokenizer.train(["ein Hund läuft"], 97)
     target = ByteTokenizer()
-    return TextToText(tiny_model(source.vocabulary_size, target.vocabulary_size), source, target, 7, 11)
+    return TextToText(
+        tiny_model(source.vocabulary_size, target.vocabulary_size),
+        source,
+        target,
+        max_length=7,
+        max_source_length=11,
+    )
 
 
 @pytest.fixture(scope="module")

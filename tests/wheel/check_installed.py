@@ -80,8 +80,8 @@ def export_in_a_session():
             RecurrentSeq2Seq(size, size, embedding_dim=5, units=7, attention_units=3),
             tokenizer,
             tokenizer,
-            7,
-            11,
+            max_length=7,
+            max_source_length=11,
         ),
         "tiny",
     )

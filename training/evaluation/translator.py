@@ -30,7 +30,13 @@ def make_translator(model, tokenizers, options):
     strategy = None  # greedy
     if options.beam_size > 1:
         strategy = BeamSearch(options.beam_size, length_penalty=GNMTLengthPenalty(options.length_penalty))
-    return TextToText(model, *tokenizers, options.max_length, options.max_source_length, strategy)
+    return TextToText(
+        model,
+        *tokenizers,
+        max_length=options.max_length,
+        max_source_length=options.max_source_length,
+        strategy=strategy,
+    )
 
 
 def in_float32(model):

@@ -21,7 +21,9 @@ class SuppressedTokens:
     >>> from keras_attn.decoding import SuppressedTokens, decode
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, processors=[SuppressedTokens([0, 3])])
+    >>> decoded = decode(
+    ...     model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, processors=[SuppressedTokens([0, 3])]
+    ... )
     >>> 3 in decoded.tokens.numpy()
     False
     """
@@ -60,7 +62,9 @@ class BadWords:
     >>> from keras_attn.decoding import BadWords, decode
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, processors=[BadWords([[7], [5, 9, 4]])])
+    >>> decoded = decode(
+    ...     model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, processors=[BadWords([[7], [5, 9, 4]])]
+    ... )
     >>> 7 in decoded.tokens.numpy()
     False
 

@@ -27,7 +27,9 @@ class NoRepeatNgram:
     >>> from keras_attn.decoding import NoRepeatNgram, decode
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, processors=[NoRepeatNgram(1)])
+    >>> decoded = decode(
+    ...     model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, processors=[NoRepeatNgram(1)]
+    ... )
     >>> tokens = decoded.tokens[0, 0, : int(decoded.lengths[0, 0])].numpy().tolist()
     >>> len(tokens) == len(set(tokens))
     True
@@ -36,7 +38,7 @@ class NoRepeatNgram:
     section 2.5.
     """
 
-    def __init__(self, size, largest=4):
+    def __init__(self, size, *, largest=4):
         if isinstance(size, Integral):
             if size < 0:
                 raise ValueError(f"`size` is negative. Expected an n-gram's length, or 0. Received: {size}.")

@@ -26,7 +26,9 @@ class RepetitionPenalty:
     >>> from keras_attn.decoding import RepetitionPenalty, decode
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
-    >>> decoded = decode(model, [[5, 7, 2]], 1, 2, 9, processors=[RepetitionPenalty(1.2)])
+    >>> decoded = decode(
+    ...     model, [[5, 7, 2]], start_id=1, end_id=2, max_length=9, processors=[RepetitionPenalty(1.2)]
+    ... )
     >>> decoded.tokens.shape[:2]
     TensorShape([1, 1])
 

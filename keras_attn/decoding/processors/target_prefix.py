@@ -24,7 +24,9 @@ class TargetPrefix:
     >>> from keras_attn.models import RecurrentSeq2Seq
     >>> model = RecurrentSeq2Seq(11, 11, embedding_dim=4, units=5, attention_units=3)
     >>> prefix = TargetPrefix([[6, 4], [9, 0]])
-    >>> decoded = decode(model, [[5, 7, 2], [3, 2, 0]], 1, 2, 9, processors=[prefix])
+    >>> decoded = decode(
+    ...     model, [[5, 7, 2], [3, 2, 0]], start_id=1, end_id=2, max_length=9, processors=[prefix]
+    ... )
     >>> decoded.tokens[0, 0, :2].numpy().tolist(), int(decoded.tokens[1, 0, 0])
     ([6, 4], 9)
 

@@ -33,7 +33,7 @@ class Service:
             raises.
     """
 
-    def __init__(self, text_to_text, beam_size=None, num_hypotheses=None):
+    def __init__(self, text_to_text, *, beam_size=None, num_hypotheses=None):
         self.text_to_text = text_to_text
         strategy = text_to_text.strategy
         beam = strategy if isinstance(strategy, BeamSearch) else BeamSearch(_DEFAULT_BEAM_SIZE)
@@ -142,9 +142,9 @@ class Service:
         """
         strategy = Sampling(
             self._option("temperature", temperature, text),
-            self._option("top_k", top_k, text),
-            self._option("top_p", top_p, text),
-            self._option("seed", seed, text),
+            top_k=self._option("top_k", top_k, text),
+            top_p=self._option("top_p", top_p, text),
+            seed=self._option("seed", seed, text),
         )
         decoded, texts, empty = self._followed(strategy, text, stream, max_length, target_prefix)
         return {
@@ -168,7 +168,9 @@ class Service:
         inner = self.text_to_text
         source, target = inner.source_ids(text), self._target_ids("target", target, text)
         method = "full" if callable(inner.model) else "steps"
-        scored = score(inner.model, source, target, special_ids.START, special_ids.END, method=method)
+        scored = score(
+            inner.model, source, target, start_id=special_ids.START, end_id=special_ids.END, method=method
+        )
         lengths = tf.cast(scored.lengths, tf.float32)
         return {
             "log_prob": scored.log_probs,
@@ -299,10 +301,10 @@ class Service:
         return BeamSearch(
             self.beam_size,
             self.num_hypotheses,
-            self.length_penalty.with_strength(strength),
-            beam.coverage_penalty,
-            beam.early_stopping,
-            beam.patience,
+            length_penalty=self.length_penalty.with_strength(strength),
+            coverage_penalty=beam.coverage_penalty,
+            early_stopping=beam.early_stopping,
+            patience=beam.patience,
         )
 
 

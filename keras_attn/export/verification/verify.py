@@ -99,7 +99,11 @@ def _eager(text_to_text, manifest):
     if manifest["packed"]:
         text_to_text = packed_text_to_text(text_to_text, manifest["packed"])
     decoding = manifest["decoding"]
-    return EagerWay(Service(text_to_text, decoding["n_best_beam_size"], decoding["num_hypotheses"]))
+    return EagerWay(
+        Service(
+            text_to_text, beam_size=decoding["n_best_beam_size"], num_hypotheses=decoding["num_hypotheses"]
+        )
+    )
 
 
 def _written(stack, folder, manifest, servers, progress):

@@ -76,7 +76,9 @@ def write_saved_model(decoder, model, beam, path, kind):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="source")], autograph=False)
     def run(source):
-        decoded = decode(decoder, source, START, NO_END, NEW_TOKENS, strategy)
+        decoded = decode(
+            decoder, source, start_id=START, end_id=NO_END, max_length=NEW_TOKENS, strategy=strategy
+        )
         return {"tokens": decoded.tokens, "scores": decoded.scores}
 
     module = tf.Module()

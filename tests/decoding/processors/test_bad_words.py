@@ -61,8 +61,18 @@ def test_they_are_not_written(remembering, rng, strategy):
             if tokens[t : t + len(word)] == word
         ]
 
-    assert found(decode(decoder, SOURCE, 1, 2, 11, strategy))
-    assert not found(decode(decoder, SOURCE, 1, 2, 11, strategy, processors=[BadWords(words)]))
+    assert found(decode(decoder, SOURCE, start_id=1, end_id=2, max_length=11, strategy=strategy))
+    assert not found(
+        decode(
+            decoder,
+            SOURCE,
+            start_id=1,
+            end_id=2,
+            max_length=11,
+            strategy=strategy,
+            processors=[BadWords(words)],
+        )
+    )
 
 
 @pytest.mark.parametrize("sequences", [[], [[3], []]])

@@ -24,8 +24,16 @@ def test_by_hand(partial):
 def test_they_are_not_written(remembering, rng, strategy):
     decoder = remembering(rng.normal(size=(4, 11, 7)))
     ids = tf.constant([[3, 4], [5, -1], [0, 6]])
-    free = decode(decoder, SOURCE, 1, 2, 9, strategy)
-    decoded = decode(decoder, SOURCE, 1, 2, 9, strategy, processors=[SuppressedTokens(ids)])
+    free = decode(decoder, SOURCE, start_id=1, end_id=2, max_length=9, strategy=strategy)
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=1,
+        end_id=2,
+        max_length=9,
+        strategy=strategy,
+        processors=[SuppressedTokens(ids)],
+    )
     for row, of_row in enumerate([{3, 4}, {5}, {0, 6}]):
         of_free, of_decoded = (
             {token for n, length in enumerate(x.lengths[row]) for token in x.tokens[row, n, :length].numpy()}

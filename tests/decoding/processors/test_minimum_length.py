@@ -28,7 +28,15 @@ def test_a_length_for_every_row(partial):
 def test_no_hypothesis_is_shorter(remembering, rng, strategy, minimum):
     tables = rng.normal(size=(4, 11, 7)) + 15.0 * np.eye(7)[END]
     processors = [MinimumLength(tf.constant(minimum) if isinstance(minimum, np.ndarray) else minimum)]
-    decoded = decode(remembering(tables), SOURCE, 1, END, 9, strategy, processors=processors)
+    decoded = decode(
+        remembering(tables),
+        SOURCE,
+        start_id=1,
+        end_id=END,
+        max_length=9,
+        strategy=strategy,
+        processors=processors,
+    )
     expected = np.array([5, 3, 4]) if callable(minimum) else np.broadcast_to(minimum, 3)
     assert (decoded.lengths.numpy() >= expected[:, None]).all()
     assert decoded.lengths[:, 0].numpy().tolist() == expected.tolist()  # the end is likely, once it may come
@@ -36,6 +44,14 @@ def test_no_hypothesis_is_shorter(remembering, rng, strategy, minimum):
 
 def test_a_minimum_above_the_limit_leaves_all_unfinished(remembering, rng):
     decoder = remembering(rng.normal(size=(4, 11, 7)))
-    decoded = decode(decoder, SOURCE, 1, END, 4, BeamSearch(3, 2), processors=[MinimumLength(5)])
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=1,
+        end_id=END,
+        max_length=4,
+        strategy=BeamSearch(3, 2),
+        processors=[MinimumLength(5)],
+    )
     assert not decoded.finished.numpy().any()
     assert (decoded.lengths.numpy() == 4).all()

@@ -70,8 +70,16 @@ def test_nothing_is_written_twice(remembering, rng, strategy, size):
         ]
         return [len(ngrams(row, size)) - len(set(ngrams(row, size))) for row in written]
 
-    assert any(repeats(decode(decoder, SOURCE, 1, 2, 17, strategy)))
-    decoded = decode(decoder, SOURCE, 1, 2, 17, strategy, processors=[NoRepeatNgram(size)])
+    assert any(repeats(decode(decoder, SOURCE, start_id=1, end_id=2, max_length=17, strategy=strategy)))
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=1,
+        end_id=2,
+        max_length=17,
+        strategy=strategy,
+        processors=[NoRepeatNgram(size)],
+    )
     assert not any(repeats(decoded))
     if size == 1:  # five tokens: after four, nothing is left but the end
         assert decoded.finished.numpy().all()

@@ -33,7 +33,15 @@ def test_in_the_loop(remembering, rng):
     """Log-probabilities are those of the changed distribution."""
     table = rng.normal(0, 2, (11, 7)) - 3.0 * np.eye(7)[2]
     decoder = remembering([table] * 4, drift=0.0)
-    decoded = decode(decoder, SOURCE, 1, 2, 9, Greedy(), processors=[RepetitionPenalty(1.5)])
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=1,
+        end_id=2,
+        max_length=9,
+        strategy=Greedy(),
+        processors=[RepetitionPenalty(1.5)],
+    )
     tokens, total, fed, last = [], 0.0, 0, 1
     while len(tokens) < 9 and last != 2:
         fed = (3 * fed + last) % 97
@@ -45,7 +53,13 @@ def test_in_the_loop(remembering, rng):
         total += logits[last] - np.logaddexp.reduce(logits)
     assert decoded.tokens[0, 0, : len(tokens)].numpy().tolist() == tokens
     assert float(decoded.log_probs[0, 0]) == pytest.approx(total, rel=1e-4)
-    assert tokens != decode(decoder, SOURCE, 1, 2, 9).tokens[0, 0, : len(tokens)].numpy().tolist()
+    assert (
+        tokens
+        != decode(decoder, SOURCE, start_id=1, end_id=2, max_length=9)
+        .tokens[0, 0, : len(tokens)]
+        .numpy()
+        .tolist()
+    )
 
 
 @pytest.mark.parametrize("penalty", [0, -1.2])

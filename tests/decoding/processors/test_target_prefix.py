@@ -42,19 +42,29 @@ def test_by_hand(partial):
     "prefix", [TargetPrefix(RAGGED), TargetPrefix(DENSE), TargetPrefix(DENSE, lengths=[3, 0, 1])]
 )
 def test_hypotheses_begin_as_they_are_told(decoder, strategy, prefix):
-    decoded = decode(decoder, SOURCE, 1, 2, 9, strategy, processors=[prefix])
+    decoded = decode(
+        decoder, SOURCE, start_id=1, end_id=2, max_length=9, strategy=strategy, processors=[prefix]
+    )
     for row, tokens in enumerate(PREFIXES):
         assert (decoded.tokens[row, :, : len(tokens)].numpy() == tokens).all()
-    free = decode(decoder, SOURCE, 1, 2, 9, strategy)
+    free = decode(decoder, SOURCE, start_id=1, end_id=2, max_length=9, strategy=strategy)
     length = min(free.tokens.shape[2], decoded.tokens.shape[2])
     np.testing.assert_array_equal(decoded.tokens[1, :, :length], free.tokens[1, :, :length])
-    forced = score(decoder, SOURCE, decoded.tokens, 1, 2, decoded.lengths)
+    forced = score(decoder, SOURCE, decoded.tokens, start_id=1, end_id=2, lengths=decoded.lengths)
     np.testing.assert_allclose(decoded.log_probs, forced.log_probs, rtol=1e-5)
 
 
 def test_a_wide_beam_finds_the_best_that_begins_so(decoder):
-    everything = decode(decoder, SOURCE, 1, 2, 3, BeamSearch(7 * 36, 43))
-    decoded = decode(decoder, SOURCE, 1, 2, 3, BeamSearch(43, 1), processors=[TargetPrefix([[3], [5], [4]])])
+    everything = decode(decoder, SOURCE, start_id=1, end_id=2, max_length=3, strategy=BeamSearch(7 * 36, 43))
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=1,
+        end_id=2,
+        max_length=3,
+        strategy=BeamSearch(43, 1),
+        processors=[TargetPrefix([[3], [5], [4]])],
+    )
     for row, token in enumerate([3, 5, 4]):
         best = next(x for x in everything.tokens[row].numpy().tolist() if x[0] == token)
         assert decoded.tokens[row, 0].numpy().tolist() == best
@@ -65,7 +75,9 @@ def test_what_is_forced_is_not_forbidden(decoder, first):
     others = [MinimumLength(4), SuppressedTokens([3])]
     prefix = [TargetPrefix([[3, 2], [0, 0], [3, 0]])]
     processors = prefix + others if first else others + prefix
-    decoded = decode(decoder, SOURCE, 1, 2, 9, BeamSearch(3, 1), processors=processors)
+    decoded = decode(
+        decoder, SOURCE, start_id=1, end_id=2, max_length=9, strategy=BeamSearch(3, 1), processors=processors
+    )
     assert decoded.tokens[0, 0].numpy()[:3].tolist() == [3, 2, 0]
     assert decoded.lengths.numpy()[0, 0] == 2
     assert 3 not in decoded.tokens[1, 0].numpy()
@@ -74,14 +86,25 @@ def test_what_is_forced_is_not_forbidden(decoder, first):
 
 
 def test_a_prefix_longer_than_the_limit(decoder):
-    decoded = decode(decoder, SOURCE, 1, 2, 2, BeamSearch(3, 1), processors=[TargetPrefix(RAGGED)])
+    decoded = decode(
+        decoder,
+        SOURCE,
+        start_id=1,
+        end_id=2,
+        max_length=2,
+        strategy=BeamSearch(3, 1),
+        processors=[TargetPrefix(RAGGED)],
+    )
     assert decoded.tokens[0, 0].numpy().tolist() == [3, 6]
     assert not decoded.finished.numpy()[0, 0]
 
 
 def test_no_prefix_in_any_row(decoder):
     nothing = TargetPrefix(tf.zeros([3, 0], tf.int32))
-    one, other = decode(decoder, SOURCE, 1, 2, 5, processors=[nothing]), decode(decoder, SOURCE, 1, 2, 5)
+    one, other = (
+        decode(decoder, SOURCE, start_id=1, end_id=2, max_length=5, processors=[nothing]),
+        decode(decoder, SOURCE, start_id=1, end_id=2, max_length=5),
+    )
     np.testing.assert_array_equal(one.tokens, other.tokens)
 
 

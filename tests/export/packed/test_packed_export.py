@@ -40,7 +40,7 @@ def text_to_text(tokenizers):
     rng = np.random.default_rng(3)
     for weight in model.trainable_weights:
         weight.assign(weight + rng.normal(0, 0.4, weight.shape))
-    return TextToText(model, tokenizer, tokenizer, 11, 31)
+    return TextToText(model, tokenizer, tokenizer, max_length=11, max_source_length=31)
 
 
 @pytest.fixture(scope="module")

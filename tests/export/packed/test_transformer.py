@@ -57,7 +57,13 @@ def make(rng, random_biases=True, **settings):
 
 def run(decoder, strategy, source=SOURCE):
     return decode(
-        decoder, tf.convert_to_tensor(source), START, END, LONGEST, strategy, return_alignments=True
+        decoder,
+        tf.convert_to_tensor(source),
+        start_id=START,
+        end_id=END,
+        max_length=LONGEST,
+        strategy=strategy,
+        return_alignments=True,
     )
 
 
@@ -212,7 +218,7 @@ def test_saved_model_holds_each_weight_once_and_no_variable(rng, kind, tmp_path)
 
     def function(strategy):
         def decoded(source):
-            result = decode(packed, source, START, END, LONGEST, strategy)
+            result = decode(packed, source, start_id=START, end_id=END, max_length=LONGEST, strategy=strategy)
             return {"tokens": result.tokens, "scores": result.scores}
 
         return tf.function(decoded, input_signature=[signature], autograph=False)

@@ -24,7 +24,12 @@ SETTINGS = InGraphBatching(max_batch_size=5, timeout_micros=300_000, num_threads
 @pytest.fixture(scope="module")
 def service(tokenizers, tiny_model):
     tokenizer = tokenizers.characters
-    return Service(TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, 7, 23), 2)
+    return Service(
+        TextToText(
+            tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, max_length=7, max_source_length=23
+        ),
+        beam_size=2,
+    )
 
 
 @pytest.fixture(scope="module")

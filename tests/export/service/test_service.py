@@ -19,7 +19,13 @@ MAX_LENGTH = 7
 @pytest.fixture(scope="module")
 def inner(tokenizers, tiny_model):
     tokenizer = tokenizers.characters
-    return TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, MAX_LENGTH, 23)
+    return TextToText(
+        tiny_model(tokenizer.vocabulary_size),
+        tokenizer,
+        tokenizer,
+        max_length=MAX_LENGTH,
+        max_source_length=23,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +54,10 @@ def ask(service, name, **changes):
 
 def test_n_best_is_the_beam_search(service, inner, terms):
     answer = ask(service, "n_best", length_penalty=tf.constant([0.7]))
-    search = BeamSearch(3, 3, GNMTLengthPenalty(0.7))
-    decoded = decode(inner.model, inner.source_ids(TEXTS), 1, 2, MAX_LENGTH, search)
+    search = BeamSearch(3, 3, length_penalty=GNMTLengthPenalty(0.7))
+    decoded = decode(
+        inner.model, inner.source_ids(TEXTS), start_id=1, end_id=2, max_length=MAX_LENGTH, strategy=search
+    )
     rows = [row for row in range(5) if row != EMPTY]
     for key, expected in (("score", decoded.scores), ("log_prob", decoded.log_probs)):
         assert_close(answer[key][rows], expected.numpy()[rows], terms)
@@ -132,7 +140,9 @@ def test_scoring_by_steps_is_scoring_in_full(service, inner, terms):
         start, step = inner.model.start, inner.model.step
 
     tokenizer = inner.target_tokenizer
-    stepwise = Service(TextToText(Stepwise(), tokenizer, tokenizer, MAX_LENGTH, 23))
+    stepwise = Service(
+        TextToText(Stepwise(), tokenizer, tokenizer, max_length=MAX_LENGTH, max_source_length=23)
+    )
     target = tf.constant(["Hund", "", "ein", "e", "3 S"])
     full, steps = (ask(x, "score", target=target) for x in (service, stepwise))
     assert_close(full["token_log_probs"], steps["token_log_probs"], terms)
@@ -153,7 +163,7 @@ def test_a_perplexity_beyond_all_numbers_is_the_largest_of_them(tokenizers, inne
             return Step(logits, state, tf.zeros([tf.shape(memory)[0], 1, tf.shape(memory)[1]]))
 
     tokenizer = tokenizers.characters
-    service = Service(TextToText(Certain(), tokenizer, tokenizer, MAX_LENGTH))
+    service = Service(TextToText(Certain(), tokenizer, tokenizer, max_length=MAX_LENGTH))
     scored = ask(service, "score", target=tf.constant(["Hund"]))
     assert (scored["perplexity"] == np.finfo(np.float32).max).all()
 
@@ -198,7 +208,9 @@ def test_states_of_the_encoder_end_with_the_text(service, inner):
 def test_settings_come_from_the_strategy(inner):
     def service(strategy, **options):
         tokenizer = inner.target_tokenizer
-        return Service(TextToText(inner.model, tokenizer, tokenizer, 7, strategy=strategy), **options)
+        return Service(
+            TextToText(inner.model, tokenizer, tokenizer, max_length=7, strategy=strategy), **options
+        )
 
     plain = service(None)
     assert (plain.beam_size, plain.num_hypotheses, plain.defaults["length_penalty"]) == (4, 4, 0.0)
@@ -217,7 +229,7 @@ def test_a_penalty_without_a_strength_is_refused(inner):
     tokenizer = inner.target_tokenizer
     strategy = BeamSearch(2, length_penalty=lambda length, ended=True: length)
     with pytest.raises(ValueError, match="`length_penalty` of the strategy has no strength"):
-        Service(TextToText(inner.model, tokenizer, tokenizer, 7, strategy=strategy))
+        Service(TextToText(inner.model, tokenizer, tokenizer, max_length=7, strategy=strategy))
 
 
 @pytest.mark.parametrize(

@@ -130,5 +130,5 @@ class Constant:
 
 
 def test_a_decoder_of_no_family_has_no_signature_for_its_encoder(tokenizers):
-    service = Service(TextToText(Constant(), tokenizers.characters, tokenizers.characters, 3))
+    service = Service(TextToText(Constant(), tokenizers.characters, tokenizers.characters, max_length=3))
     assert set(INPUTS) - set(signature_names(service)) == {"encode"}

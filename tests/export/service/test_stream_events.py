@@ -148,7 +148,7 @@ def test_a_character_of_several_tokens_comes_as_a_whole(tokenizers, kind):
     }[kind]()
     ids = [*tokenizer.encode(tf.constant([text]))[0].numpy().tolist(), 2]
     decoder = Script(ids, tokenizer.vocabulary_size)
-    service = Service(TextToText(decoder, tokenizer, tokenizer, 99, 99))
+    service = Service(TextToText(decoder, tokenizer, tokenizer, max_length=99, max_source_length=99))
     inputs = {"text": ["x"], "stream": [3], "max_length": [99], "target_prefix": [""]}
     kinds = {"stream": tf.int64, "max_length": tf.int32}
     answer = service.answer("stream", {k: tf.constant(v, kinds.get(k)) for k, v in inputs.items()})

@@ -74,12 +74,12 @@ def asked(request, tokenizers):
     optimizer.build(model.trainable_variables)
     for _ in range(3):
         learn(model, optimizer)
-    right = TextToText(model, tokenizer, tokenizer, MAX_LENGTH)
+    right = TextToText(model, tokenizer, tokenizer, max_length=MAX_LENGTH)
     requests = {"score": questions(TEXTS, TARGETS, (tokenizer, tokenizer), MAX_LENGTH)["score"]}
     first, tolerance = EagerWay(Service(right)), tolerance_of(right, TEXTS)
 
     def problems(wrong):
-        way = EagerWay(Service(TextToText(wrong, tokenizer, tokenizer, MAX_LENGTH)))
+        way = EagerWay(Service(TextToText(wrong, tokenizer, tokenizer, max_length=MAX_LENGTH)))
         (check,) = check_ways([first, way], requests, [list(range(len(TEXTS)))], tolerance)[1:]
         return check.problems
 

@@ -44,7 +44,7 @@ def test_it_grows_with_layers_and_with_width():
             31, num_layers=layers, embedding_dim=width, num_heads=2, hidden_dim=2 * width
         )
         tokenizer = SimpleNamespace(vocabulary_size=31)
-        return tolerance_of(TextToText(model, tokenizer, tokenizer, length), [b"abc"]).of_a_token
+        return tolerance_of(TextToText(model, tokenizer, tokenizer, max_length=length), [b"abc"]).of_a_token
 
     assert of_a_token(1, 8) < of_a_token(2, 8) < of_a_token(2, 16)
     assert of_a_token(1, 8) < of_a_token(1, 8, length=99)

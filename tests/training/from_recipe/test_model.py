@@ -33,4 +33,4 @@ def test_families(section, rng):
     ids = rng.integers(3, 19, (2, 5)).astype("int32")
     logits = model({"source": ids, "target": np.ones((2, 3), "int32")})
     assert tuple(logits.shape) == (2, 3, 19)
-    assert decode(model, ids, 1, 2, max_length=7).tokens.shape[0] == 2
+    assert decode(model, ids, start_id=1, end_id=2, max_length=7).tokens.shape[0] == 2
