@@ -1,14 +1,14 @@
-"""The interfaces between the rooms of the house: types only.
+"""Protocols of decoders, strategies, processors, length penalties and tokenizers. Types only.
 
 Letters, the same everywhere: **B** batch, **K** hypotheses a row, **S** source length, **T** target length,
 **V** vocabulary.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 
 class Step(NamedTuple):
-    """What one decoding step returns.
+    """Result of one decoding step.
 
     Attributes:
         logits: `[B, K, V]`, before any softmax.
@@ -39,7 +39,7 @@ class Decoder(Protocol):
 
 
 class Extension(NamedTuple):
-    """What `ExtendableDecoder.extend` returns for n tokens a hypothesis.
+    """Result of `ExtendableDecoder.extend` for n tokens per hypothesis.
 
     Attributes:
         logits: `[B, K, n, V]`: at place i, those that `step` would give after the first i + 1 tokens.
@@ -75,7 +75,9 @@ class Strategy(Protocol):
     reached its own `task.limits` writes 0 while others go on.
     """
 
-    num_live: int  # K, how many hypotheses of a row the decoder is fed
+    @property
+    def num_live(self) -> int:
+        """K, how many hypotheses of a row the decoder is fed."""
 
     def begin(self, task: Any, source_length: Any, keep_slots: bool) -> Any:
         """The hypotheses before the first step; `keep_slots` where the way to the alignments is wanted."""
@@ -94,20 +96,32 @@ class Strategy(Protocol):
         """The results, a `keras_attn.decoding.results.Selected`."""
 
 
-class Processor(Protocol):
-    """What changes or restricts a strategy's choice: an object with one or more of these methods.
+# A processor has one or more of the three methods below. `partial` is a
+# `keras_attn.decoding.processing.Partial`: the tokens so far `[B, K, t]`, t, V, the task.
 
-    `partial` is a `keras_attn.decoding.processing.Partial`: the tokens so far `[B, K, t]`, t, V, the task.
-    """
+
+class AdjustsLogits(Protocol):
+    """A processor that changes the distribution."""
 
     def adjust(self, logits: Any, partial: Any) -> Any:
         """Logits `[B, K, V]` to others: it changes the distribution and the log-probabilities."""
 
+
+class ForbidsTokens(Protocol):
+    """A processor that restricts the choice."""
+
     def forbid(self, partial: Any) -> Any:
         """Which tokens may not be chosen: boolean, broadcasts to `[B, K, V]` and has all of V."""
 
+
+class ForcesTokens(Protocol):
+    """A processor that restricts the choice and overrides the restrictions of all others."""
+
     def force(self, forbidden: Any, partial: Any) -> Any:
         """The last word: what is forbidden, given what all others forbid (None for nothing)."""
+
+
+Processor: TypeAlias = AdjustsLogits | ForbidsTokens | ForcesTokens
 
 
 class LengthPenalty(Protocol):
@@ -117,7 +131,9 @@ class LengthPenalty(Protocol):
     also lets each request set the strength.
     """
 
-    strength: float  # default of the requests
+    @property
+    def strength(self) -> float:
+        """The default of the requests."""
 
     def __call__(self, length: Any, ended: bool = True) -> Any:
         """The divisor `[]` or `[B, 1]` for lengths, float `[]` or `[B, 1]`; `ended`: by the end token."""

@@ -1,16 +1,21 @@
 """Translates strings: a tokenizer, the decoding loop and a detokenizer around a model."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from keras_attn.extras import require
 
 require("tensorflow")
 
 import tensorflow as tf
 
-from keras_attn.decoding import decode
+from keras_attn.decoding import Decoded, decode
 from keras_attn.decoding.processing import checked_processors
 from keras_attn.errors import UserError
+from keras_attn.protocols import Decoder, Processor, Strategy, Tokenizer
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.token_ids import TOO_LONG, named_pieces, token_ids, without_end
+from keras_attn.typing import Tensor
 
 
 def answer_any_batch(answer, inputs, fillers):
@@ -73,15 +78,15 @@ class TextToText:
 
     def __init__(
         self,
-        model,
-        source_tokenizer,
-        target_tokenizer,
+        model: Decoder,
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
         *,
-        max_length=100,
-        max_source_length=1024,
-        strategy=None,
-        processors=(),
-    ):
+        max_length: int = 100,
+        max_source_length: int = 1024,
+        strategy: Strategy | None = None,
+        processors: Iterable[Processor] = (),
+    ) -> None:
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
@@ -89,7 +94,7 @@ class TextToText:
         self.strategy = strategy
         self.processors = checked_processors(processors)
 
-    def __call__(self, texts):
+    def __call__(self, texts: Iterable[str | bytes] | Tensor) -> list[str]:
         """Translates a list of strings and returns a list of strings.
 
         Raises:
@@ -107,7 +112,7 @@ class TextToText:
             raise TextTooLongError(line[line.index(too_long) :].replace("]", "").replace("[", "")) from None
         return [text.decode() for text in translated]
 
-    def translate(self, text):
+    def translate(self, text: Iterable[str | bytes] | Tensor) -> dict[str, Tensor]:
         """The best text for each text, with its score.
 
         Args:
@@ -120,7 +125,7 @@ class TextToText:
         """
         return self._translate(_strings(text))
 
-    def align(self, text):
+    def align(self, text: Iterable[str | bytes] | Tensor) -> dict[str, Tensor]:
         """The attention weights behind each translation.
 
         Args:
@@ -135,7 +140,7 @@ class TextToText:
         """
         return self._align(_strings(text))
 
-    def translated(self, text):
+    def translated(self, text: Tensor) -> dict[str, Tensor]:
         """`translate` without a graph of its own, for at least one text."""
         source = self.source_ids(text)
         decoded = self.decoded(source)
@@ -146,7 +151,7 @@ class TextToText:
             "score": tf.where(empty, 0.0, decoded.log_probs[:, 0]),
         }
 
-    def aligned(self, text, processors=()):
+    def aligned(self, text: Tensor, processors: Iterable[Processor] = ()) -> dict[str, Tensor]:
         """`align` without a graph of its own, for at least one text; processors are those of `decode`."""
         source = self.source_ids(text)
         decoded = self.decoded(source, return_alignments=True, processors=processors)
@@ -165,11 +170,18 @@ class TextToText:
     def _align(self, text):
         return answer_any_batch(self.aligned, {"text": text}, {"text": ""})
 
-    def source_ids(self, text):
+    def source_ids(self, text: Tensor) -> Tensor:
         """Strings `[B]` to int32 ids `[B, S]`, each row ended by the end token and padded with 0."""
         return token_ids(self.source_tokenizer, text, self.max_source_length)
 
-    def decoded(self, source, max_length=None, strategy=None, processors=(), **options):
+    def decoded(
+        self,
+        source: Tensor,
+        max_length: Tensor | None = None,
+        strategy: Strategy | None = None,
+        processors: Iterable[Processor] = (),
+        **options: Any,
+    ) -> Decoded:
         """`keras_attn.decoding.decode` of source ids `[B, S]`, with this object's settings by default.
 
         Processors are further ones, after this object's own.
@@ -217,6 +229,6 @@ def _fitting(model, max_source_length, max_length):
     return fitting
 
 
-def is_empty(source):
-    """Boolean `[B]`: whether source ids `[B, S]` are those of an empty text, nothing but its end token."""
+def is_empty(source: Tensor) -> Tensor:
+    """Whether source ids `[B, S]` are those of an empty text, only its end token: boolean `[B]`."""
     return tf.equal(source[:, 0], special_ids.END)

@@ -18,7 +18,7 @@ class Ended(NamedTuple):
 
 
 class Beam(NamedTuple):
-    """What the loop carries."""
+    """State of the search in the loop."""
 
     histories: tuple  # of int32 [B, K, t]: tokens and, for alignments, slots of the live hypotheses
     log_probs: Any  # [B, K], best first
@@ -29,7 +29,7 @@ class Beam(NamedTuple):
 
     @property
     def tokens(self):
-        """What the live hypotheses have written, `[B, K, t]`."""
+        """Tokens of the live hypotheses, `[B, K, t]`."""
         return self.histories[0]
 
 
@@ -51,7 +51,7 @@ def grown(histories, columns, chosen):
 
 
 def held(over, beam, log_probs, tokens, parents, coverage):
-    """What is to follow the live hypotheses, save in rows that have reached their own limit: these stay.
+    """The next live hypotheses; rows that have reached their own limit keep theirs.
 
     Args:
         over: boolean `[B, 1]`, whether the row has reached its limit.

@@ -1,13 +1,17 @@
 """Beam search: the best hypotheses, those that have ended kept apart from those that go on."""
 
+from collections.abc import Callable
 from numbers import Integral
 
 import tensorflow as tf
 
 from keras_attn.decoding.beam import NOTHING, Beam, Ended, best_of, common_prefix, grown, held
 from keras_attn.decoding.penalties import coverage_penalty
-from keras_attn.decoding.task import per_row
+from keras_attn.decoding.processing import Choices
+from keras_attn.decoding.results import Selected
+from keras_attn.decoding.task import Task, per_row
 from keras_attn.decoding.top_k import top_k
+from keras_attn.typing import Tensor
 
 EARLY_STOPPING = ("exact", "count", "never")
 
@@ -69,14 +73,14 @@ class BeamSearch:
 
     def __init__(
         self,
-        beam_size,
-        num_hypotheses=1,
+        beam_size: int,
+        num_hypotheses: int = 1,
         *,
-        length_penalty=None,
-        coverage_penalty=0.0,
-        early_stopping="exact",
-        patience=1.0,
-    ):
+        length_penalty: Callable[..., Tensor] | None = None,
+        coverage_penalty: float | Tensor = 0.0,
+        early_stopping: str = "exact",
+        patience: float | Tensor = 1.0,
+    ) -> None:
         self.beam_size = beam_size
         self.num_hypotheses = num_hypotheses
         self.length_penalty = length_penalty
@@ -86,16 +90,16 @@ class BeamSearch:
         _check(self)
 
     @property
-    def num_live(self):
+    def num_live(self) -> int:
         """K, how many hypotheses of a row the decoder is fed."""
         return self.beam_size
 
     @property
-    def needs_alignments(self):
+    def needs_alignments(self) -> bool:
         """Whether the search itself looks at the attention weights."""
         return not (isinstance(self.coverage_penalty, int | float) and self.coverage_penalty == 0)
 
-    def begin(self, task, source_length, keep_slots=False):
+    def begin(self, task: Task, source_length: Tensor, keep_slots: bool = False) -> Beam:
         """A `Beam` in which nothing but the first hypothesis lives: all K are the same, one token none."""
         batch, live = task.batch, self.beam_size
         none = tf.fill(tf.stack([batch, self.num_hypotheses]), NOTHING)
@@ -111,7 +115,9 @@ class BeamSearch:
             done=tf.zeros([batch], tf.bool) | task.at_limit(0),
         )
 
-    def advance(self, beam, choices, alignment, position, task):
+    def advance(
+        self, beam: Beam, choices: Choices, alignment: Tensor | None, position: Tensor, task: Task
+    ) -> tuple[Beam, Tensor, Tensor | None]:
         """Takes the K best that go on, and what ends into `beam.ended`.
 
         Returns:
@@ -139,11 +145,11 @@ class BeamSearch:
         moved = moved._replace(done=beam.done | self._is_over(moved, position, task))
         return moved, tokens, parents if self.beam_size > 1 else None
 
-    def is_done(self, beam, position, task):
+    def is_done(self, beam: Beam, position: Tensor, task: Task) -> Tensor:
         """Boolean `[]`: whether every row is done."""
         return tf.reduce_all(beam.done)
 
-    def settled(self, beam, position, task):
+    def settled(self, beam: Beam, position: Tensor, task: Task) -> Tensor:
         """The tokens that the best hypothesis will begin with for sure, int32 `[B, t]`, then 0.
 
         Those that all hypotheses share which can still win: the best one that has ended, and the live ones
@@ -156,7 +162,7 @@ class BeamSearch:
         hypotheses = tf.concat([beam.ended.histories[0][:, :1], beam.tokens], axis=1)  # [B, 1 + K, t]
         return common_prefix(hypotheses, tf.concat([has_ended, alive], axis=1))
 
-    def select(self, beam, task):
+    def select(self, beam: Beam, task: Task) -> Selected:
         """The best N: what has ended, then what has not."""
         length = tf.cast(tf.minimum(tf.shape(beam.tokens)[2], task.limits), tf.float32)
         scores = self._score(beam.log_probs, beam.coverage, per_row(length, 2), False, task)

@@ -1,4 +1,4 @@
-"""What `decode` is given, and what a decoder returns, held to their protocols before the loop runs."""
+"""Checks of the arguments of `decode` and of what a decoder returns, before the loop runs."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What a draft model would write next, and how to go on from the part of it that was kept."""
+"""Tokens that a draft model proposes, and its state after the kept part of them."""
 
 from typing import Any, NamedTuple
 

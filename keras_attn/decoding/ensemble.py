@@ -1,9 +1,12 @@
 """Several decoders of one vocabulary that decode together."""
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 
 from keras_attn.decoding.decoder_state import reordered
-from keras_attn.protocols import Step
+from keras_attn.protocols import Decoder, Step
+from keras_attn.typing import Nested, Tensor
 
 AVERAGES = ("probabilities", "log_probs")
 
@@ -40,7 +43,7 @@ class Ensemble:
     As in fairseq (the mean of probabilities). The alignment is the mean of the members' own.
     """
 
-    def __init__(self, decoders, *, average="probabilities"):
+    def __init__(self, decoders: Iterable[Decoder], *, average: str = "probabilities") -> None:
         self.decoders = list(decoders)
         self.average = average
         if not self.decoders:
@@ -48,7 +51,7 @@ class Ensemble:
         if average not in AVERAGES:
             raise ValueError(f"`average` is unknown. Expected one of {AVERAGES}. Received: {average!r}.")
 
-    def fitting_lengths(self, max_source_length, max_target_length):
+    def fitting_lengths(self, max_source_length: int, max_target_length: int) -> tuple[int, int]:
         """Both lengths, or less where a member's table of positions has no room for them.
 
         Args:
@@ -61,12 +64,12 @@ class Ensemble:
                 lengths = decoder.fitting_lengths(*lengths)
         return lengths
 
-    def start(self, source):
+    def start(self, source: Tensor) -> tuple[Nested, Nested]:
         """The members' states and memories, one after the other."""
         started = [decoder.start(source) for decoder in self.decoders]
         return [state for state, _ in started], [memory for _, memory in started]
 
-    def step(self, tokens, position, state, memory):
+    def step(self, tokens: Tensor, position: int | Tensor, state: Nested, memory: Nested) -> Step:
         """A `Step` whose logits are the logarithm of the average, in float32."""
         steps = [
             decoder.step(tokens, position, *own)
@@ -80,6 +83,6 @@ class Ensemble:
             alignment = tf.add_n([tf.cast(x, tf.float32) for x in alignments]) / len(steps)
         return Step(mean(log_probs, axis=0), [step.state for step in steps], alignment)
 
-    def reorder(self, state, parents):
+    def reorder(self, state: Nested, parents: Tensor) -> Nested:
         """Every member's state, as it is re-ordered there."""
         return [reordered(decoder, own, parents) for decoder, own in zip(self.decoders, state, strict=True)]

@@ -3,7 +3,10 @@
 import tensorflow as tf
 
 from keras_attn.decoding.independent import InPlace
+from keras_attn.decoding.processing import Choices
+from keras_attn.decoding.task import Task
 from keras_attn.decoding.top_k import top_k
+from keras_attn.typing import Tensor
 
 
 class Greedy(InPlace):
@@ -26,7 +29,9 @@ class Greedy(InPlace):
     (1, 0.5)
     """
 
-    def choose(self, choices, position=None, task=None):
+    def choose(
+        self, choices: Choices, position: Tensor | None = None, task: Task | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The next tokens.
 
         Args:

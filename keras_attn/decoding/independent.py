@@ -1,19 +1,21 @@
 """Hypotheses that stay where they are: each goes on by itself until its end token."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_attn.decoding.processing import Choices
 from keras_attn.decoding.results import Selected, count_to_end
-from keras_attn.decoding.task import per_row
+from keras_attn.decoding.task import Task, per_row
+from keras_attn.typing import Tensor
 
 
 class Hypotheses(NamedTuple):
-    """What the loop carries for such a strategy."""
+    """State of such a strategy in the loop."""
 
-    tokens: Any  # [B, N, t]
-    log_probs: Any  # [B, N]
-    finished: Any  # [B, N]
+    tokens: Tensor  # [B, N, t]
+    log_probs: Tensor  # [B, N]
+    finished: Tensor  # [B, N]
 
 
 class InPlace:
@@ -27,11 +29,11 @@ class InPlace:
     needs_alignments = False
 
     @property
-    def num_live(self):
+    def num_live(self) -> int:
         """K, how many hypotheses of a row the decoder is fed."""
         return self.num_hypotheses
 
-    def begin(self, task, source_length, keep_slots=False):
+    def begin(self, task: Task, source_length: Tensor, keep_slots: bool = False) -> Hypotheses:
         """`Hypotheses` of no token."""
         shape = tf.stack([task.batch, self.num_hypotheses])
         return Hypotheses(
@@ -40,7 +42,9 @@ class InPlace:
             finished=tf.zeros(shape, tf.bool),
         )
 
-    def advance(self, hypotheses, choices, alignment, position, task):
+    def advance(
+        self, hypotheses: Hypotheses, choices: Choices, alignment: Tensor | None, position: Tensor, task: Task
+    ) -> tuple[Hypotheses, Tensor, None]:
         """Appends a token to each hypothesis that has not ended, and 0 to those that have.
 
         Returns:
@@ -61,18 +65,18 @@ class InPlace:
         )
         return moved, tokens, None
 
-    def is_done(self, hypotheses, position, task):
+    def is_done(self, hypotheses: Hypotheses, position: Tensor, task: Task) -> Tensor:
         """Boolean `[]`: whether nothing is left to do."""
         over = hypotheses.finished
         if task.has_row_limits:
             over |= task.at_limit(position)[:, None]
         return tf.reduce_all(over)
 
-    def settled(self, hypotheses, position, task):
-        """What the first hypothesis of each row has written, int32 `[B, t]`: nothing is taken back."""
+    def settled(self, hypotheses: Hypotheses, position: Tensor, task: Task) -> Tensor:
+        """Tokens of the first hypothesis of each row, int32 `[B, t]`: nothing is taken back."""
         return hypotheses.tokens[:, 0]
 
-    def select(self, hypotheses, task):
+    def select(self, hypotheses: Hypotheses, task: Task) -> Selected:
         """All of them, in their order."""
         tokens = hypotheses.tokens
         lengths = count_to_end(tokens, task.end_id)

@@ -1,5 +1,6 @@
 """The one decoding loop: from start token to end token, in core TensorFlow ops."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -9,7 +10,9 @@ from keras_attn.decoding.decoder_state import reordered, spread, state_shapes
 from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.processing import checked_processors, choices_of
 from keras_attn.decoding.results import Decoded
-from keras_attn.decoding.task import make_task, token_id
+from keras_attn.decoding.task import RelativeLength, make_task, token_id
+from keras_attn.protocols import Decoder, Processor, Strategy
+from keras_attn.typing import Tensor
 
 
 class _Search(NamedTuple):
@@ -23,18 +26,18 @@ class _Search(NamedTuple):
 
 
 def decode(
-    decoder,
-    source,
+    decoder: Decoder,
+    source: Tensor,
     *,
-    start_id,
-    end_id,
-    max_length,
-    strategy=None,
-    return_alignments=False,
-    processors=(),
-    pad_id=0,
-    on_step=None,
-):
+    start_id: int | Tensor,
+    end_id: int | Tensor,
+    max_length: int | Tensor | RelativeLength,
+    strategy: Strategy | None = None,
+    return_alignments: bool = False,
+    processors: Iterable[Processor] = (),
+    pad_id: int = 0,
+    on_step: Callable[[Tensor], object] | None = None,
+) -> Decoded:
     """Decodes a batch of sources, step by step, until every hypothesis has ended.
 
     Nothing after a hypothesis' end token counts. Runs eagerly and inside a `tf.function`, with any batch and

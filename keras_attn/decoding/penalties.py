@@ -3,12 +3,13 @@
 import tensorflow as tf
 
 from keras_attn.decoding.task import per_row
+from keras_attn.typing import Tensor
 
 # A place that was never looked at would cost an infinity, and hypotheses could no longer be told apart.
 _LEAST = 1e-9
 
 
-def coverage_penalty(coverage, source_mask):
+def coverage_penalty(coverage: Tensor, source_mask: Tensor) -> Tensor:
     """How little of the source was attended to.
 
     ```
@@ -59,19 +60,19 @@ class GNMTLengthPenalty:
     Machine Translation", 2016, section 7.
     """
 
-    def __init__(self, alpha=0.6):
+    def __init__(self, alpha: float | Tensor = 0.6) -> None:
         self.alpha = alpha
 
     @property
-    def strength(self):
+    def strength(self) -> float:
         """`alpha`."""
         return self.alpha
 
-    def with_strength(self, strength):
+    def with_strength(self, strength: float | Tensor) -> "GNMTLengthPenalty":
         """The same penalty with another `alpha`, a number or float `[B]`."""
         return GNMTLengthPenalty(strength)
 
-    def __call__(self, length, ended=True):
+    def __call__(self, length: Tensor, ended: bool = True) -> Tensor:
         """The divisor of a hypothesis.
 
         Args:
@@ -106,20 +107,20 @@ class PowerLengthPenalty:
     al., "fairseq: A Fast, Extensible Toolkit for Sequence Modeling", 2019.
     """
 
-    def __init__(self, power=1.0, *, count_end=True):
+    def __init__(self, power: float | Tensor = 1.0, *, count_end: bool = True) -> None:
         self.power = power
         self.count_end = count_end
 
     @property
-    def strength(self):
+    def strength(self) -> float:
         """`power`."""
         return self.power
 
-    def with_strength(self, strength):
+    def with_strength(self, strength: float | Tensor) -> "PowerLengthPenalty":
         """The same penalty with another `power`, a number or float `[B]`."""
         return PowerLengthPenalty(strength, count_end=self.count_end)
 
-    def __call__(self, length, ended=True):
+    def __call__(self, length: Tensor, ended: bool = True) -> Tensor:
         """The divisor of a hypothesis: see `GNMTLengthPenalty.__call__`."""
         counted = length if self.count_end or not ended else length - 1.0
         return tf.pow(tf.maximum(counted, 1.0), per_row(self.power, 2))

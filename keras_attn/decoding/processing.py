@@ -1,10 +1,11 @@
 """Runs processors over the next-token logits of a step."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_attn.decoding.task import Task
+from keras_attn.typing import Tensor
 
 
 class Choices(NamedTuple):
@@ -15,10 +16,10 @@ class Choices(NamedTuple):
         free_logits: the same before anything was forbidden; the very same tensor where nothing is.
     """
 
-    logits: Any
-    free_logits: Any
+    logits: Tensor
+    free_logits: Tensor
 
-    def log_normalizer(self, best, token=None):
+    def log_normalizer(self, best: Tensor, token: Tensor | None = None) -> Tensor:
         """The log-sum-exp of the free logits: what to take off a logit for its log-probability.
 
         ```
@@ -43,7 +44,7 @@ class Choices(NamedTuple):
 
 
 class Partial(NamedTuple):
-    """What processors know of the hypotheses that are being written.
+    """Hypotheses as far as they are written, for processors.
 
     Attributes:
         tokens: int32 `[B, K, t]`, written so far, without the start token. 0 in hypotheses that have ended.
@@ -52,9 +53,9 @@ class Partial(NamedTuple):
         task: the `Task`.
     """
 
-    tokens: Any
-    position: Any
-    vocabulary_size: Any
+    tokens: Tensor
+    position: Tensor
+    vocabulary_size: int | Tensor
     task: Task
 
 

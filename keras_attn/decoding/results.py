@@ -1,8 +1,10 @@
 """Results of the decoding loop."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
+
+from keras_attn.typing import Tensor
 
 
 class Selected(NamedTuple):
@@ -18,15 +20,15 @@ class Selected(NamedTuple):
             hypotheses stay in their places.
     """
 
-    tokens: Any
-    lengths: Any
-    log_probs: Any
-    scores: Any
-    finished: Any
-    slots: Any
+    tokens: Tensor
+    lengths: Tensor
+    log_probs: Tensor
+    scores: Tensor
+    finished: Tensor
+    slots: Tensor | None
 
 
-def count_to_end(tokens, end_id):
+def count_to_end(tokens: Tensor, end_id: int | Tensor) -> Tensor:
     """Number of tokens up to and with the first end token; all where there is none.
 
     Args:
@@ -55,9 +57,9 @@ class Decoded(NamedTuple):
         alignments: float32 `[B, N, T, S]`, 0 from the end on; or None where not asked for.
     """
 
-    tokens: Any
-    lengths: Any
-    log_probs: Any
-    scores: Any
-    finished: Any
-    alignments: Any
+    tokens: Tensor
+    lengths: Tensor
+    log_probs: Tensor
+    scores: Tensor
+    finished: Tensor
+    alignments: Tensor | None

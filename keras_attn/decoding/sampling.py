@@ -3,8 +3,10 @@
 import tensorflow as tf
 
 from keras_attn.decoding.independent import InPlace
-from keras_attn.decoding.task import per_row
+from keras_attn.decoding.processing import Choices
+from keras_attn.decoding.task import Task, per_row
 from keras_attn.decoding.top_k import top_k
+from keras_attn.typing import Tensor
 
 # The constants of SplitMix64 (Steele, Lea, Flood 2014).
 _STEP = 0x9E3779B97F4A7C15
@@ -12,7 +14,7 @@ _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 
 
-def stateless_uniform(seed, position, count):
+def stateless_uniform(seed: Tensor, position: Tensor, count: int) -> Tensor:
     """Uniform numbers in [0, 1), `[B, count]`, that a row gets whatever stands beside it in the batch.
 
     `tf.random.stateless_uniform` has one seed for all rows: a row's numbers would depend on its place.
@@ -92,7 +94,15 @@ class Sampling(InPlace):
     "The Curious Case of Neural Text Degeneration", ICLR 2020 (top-p).
     """
 
-    def __init__(self, temperature=1.0, *, top_k=0, top_p=1.0, seed=0, num_samples=1):
+    def __init__(
+        self,
+        temperature: float | Tensor = 1.0,
+        *,
+        top_k: int | Tensor = 0,
+        top_p: float | Tensor = 1.0,
+        seed: int | Tensor = 0,
+        num_samples: int = 1,
+    ) -> None:
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p
@@ -100,7 +110,7 @@ class Sampling(InPlace):
         self.num_hypotheses = num_samples
         _check(temperature, top_k, top_p, num_samples)
 
-    def choose(self, choices, position, task):
+    def choose(self, choices: Choices, position: Tensor, task: Task) -> tuple[Tensor, Tensor]:
         """The next tokens: int32 `[B, N]`, and their float32 log-probabilities in the full softmax."""
         best = tf.reduce_max(choices.logits, axis=-1)
         shares = tf.exp((choices.logits - best[..., None]) / per_row(self.temperature, 3))

@@ -1,18 +1,20 @@
 """Forced scoring: the log-probability that a decoder gives to tokens which are there already."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_attn.decoding.decoder_state import spread, state_shapes
 from keras_attn.decoding.results import count_to_end
 from keras_attn.decoding.task import token_id
+from keras_attn.protocols import Decoder
+from keras_attn.typing import Tensor
 
 METHODS = ("steps", "full")
 
 
 class Scored(NamedTuple):
-    """What `score` returns, N being 1 axis of hypotheses or none, as in `target`.
+    """Result of `score`. N is an axis of hypotheses, or absent, as in `target`.
 
     Attributes:
         token_log_probs: float32 `[B, N, T]`, 0 after the end.
@@ -20,12 +22,21 @@ class Scored(NamedTuple):
         lengths: int32 `[B, N]`, the end token counted.
     """
 
-    token_log_probs: Any
-    log_probs: Any
-    lengths: Any
+    token_log_probs: Tensor
+    log_probs: Tensor
+    lengths: Tensor
 
 
-def score(decoder, source, target, *, start_id, end_id, lengths=None, method="steps"):
+def score(
+    decoder: Decoder,
+    source: Tensor,
+    target: Tensor,
+    *,
+    start_id: int | Tensor,
+    end_id: int | Tensor,
+    lengths: Tensor | None = None,
+    method: str = "steps",
+) -> Scored:
     """The log-probabilities of given targets.
 
     ```

@@ -10,7 +10,9 @@ from keras_attn.decoding.greedy import Greedy
 from keras_attn.decoding.independent import Hypotheses
 from keras_attn.decoding.processing import Choices
 from keras_attn.decoding.results import Decoded
-from keras_attn.decoding.task import make_task, token_id
+from keras_attn.decoding.task import RelativeLength, make_task, token_id
+from keras_attn.protocols import Decoder, ExtendableDecoder
+from keras_attn.typing import Tensor
 
 
 class _Search(NamedTuple):
@@ -26,7 +28,7 @@ class _Search(NamedTuple):
 
 
 class _Verdict(NamedTuple):
-    """What a round's pass of the target decided."""
+    """Decision of a round's pass of the target."""
 
     count: Any  # [], how many places all rows keep
     tokens: Any  # [B, m], the target's own choice at each place
@@ -34,18 +36,18 @@ class _Verdict(NamedTuple):
 
 
 def speculative_greedy(
-    target,
-    draft,
-    source,
+    target: ExtendableDecoder,
+    draft: Decoder,
+    source: Tensor,
     *,
-    start_id,
-    end_id,
-    max_length,
-    num_draft_tokens=4,
-    return_alignments=False,
-    pad_id=0,
-    return_rounds=False,
-):
+    start_id: int | Tensor,
+    end_id: int | Tensor,
+    max_length: int | Tensor | RelativeLength,
+    num_draft_tokens: int = 4,
+    return_alignments: bool = False,
+    pad_id: int = 0,
+    return_rounds: bool = False,
+) -> Decoded | tuple[Decoded, Tensor]:
     """Decodes greedily with `target`, in fewer passes of it: `draft` guesses, one pass checks n guesses.
 
     ```

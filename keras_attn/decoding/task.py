@@ -1,8 +1,10 @@
 """Settings of a batch that decoding does not change."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
+
+from keras_attn.typing import Tensor
 
 
 class Task(NamedTuple):
@@ -15,21 +17,21 @@ class Task(NamedTuple):
         batch: int32 `[]`, B.
     """
 
-    end_id: int
-    limits: Any
-    source_mask: Any
-    batch: Any
+    end_id: int | Tensor
+    limits: Tensor
+    source_mask: Tensor
+    batch: Tensor
 
     @property
-    def has_row_limits(self):
+    def has_row_limits(self) -> bool:
         """Whether every row has a limit of its own; else the loop's own limit does for all."""
         return self.limits.shape.rank == 1
 
-    def source_lengths(self):
+    def source_lengths(self) -> Tensor:
         """int32 `[B]`, pads not counted."""
         return tf.reduce_sum(tf.cast(self.source_mask, tf.int32), axis=1)
 
-    def at_limit(self, length):
+    def at_limit(self, length: int | Tensor) -> Tensor:
         """Boolean `[]` or `[B]`: whether hypotheses of this length may not grow."""
         return length >= self.limits
 
@@ -77,12 +79,14 @@ class RelativeLength:
     Reference: fairseq's `--max-len-a` and `--max-len-b` (Ott et al. 2019).
     """
 
-    def __init__(self, ratio, extra=0, *, at_most=None):
+    def __init__(
+        self, ratio: float | Tensor, extra: float | Tensor = 0, *, at_most: int | Tensor | None = None
+    ) -> None:
         self.ratio = ratio
         self.extra = extra
         self.at_most = at_most
 
-    def __call__(self, source_lengths):
+    def __call__(self, source_lengths: Tensor) -> Tensor:
         """Lengths int32 `[B]` from the sources' int32 `[B]`."""
         relative = tf.cast(self.ratio, tf.float32) * tf.cast(source_lengths, tf.float32)
         lengths = tf.cast(tf.floor(relative + tf.cast(self.extra, tf.float32)), tf.int32)

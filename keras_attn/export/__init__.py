@@ -11,6 +11,8 @@ require("tensorflow")
 
 _HOMES = {
     "InGraphBatching": "service.in_graph_batching",
+    "NotAnExportError": "version_files",
+    "Report": "verification.report",
     "UnservableOpError": "verification.servable_ops",
     "VerificationError": "verification.checks",
     "check_ops": "verification.servable_ops",

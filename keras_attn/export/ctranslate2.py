@@ -8,7 +8,10 @@ from keras import ops
 
 from keras_attn.export.versions import check_format, next_version, published
 from keras_attn.models import TransformerSeq2Seq
+from keras_attn.protocols import Tokenizer
+from keras_attn.text_to_text import TextToText
 from keras_attn.tokenizers import special_ids
+from keras_attn.typing import StrPath
 
 # CTranslate2's names for Keras' activations.
 _ACTIVATIONS = {
@@ -22,7 +25,14 @@ _POSITIONS = ("sinusoidal", "learned", None)
 _SIDES = ("source", "target")
 
 
-def to_ctranslate2(model, source_vocabulary, target_vocabulary, folder, *, max_length=1024):
+def to_ctranslate2(
+    model: TransformerSeq2Seq,
+    source_vocabulary: list[str],
+    target_vocabulary: list[str],
+    folder: StrPath,
+    *,
+    max_length: int = 1024,
+) -> Path:
     """Writes a `TransformerSeq2Seq` as a CTranslate2 model, in float32.
 
     `ctranslate2.Translator(folder)` then gives the same tokens and log-probabilities (tests hold that for
@@ -158,7 +168,7 @@ def _fill_embedding(spec, embeddings_spec, model, settings, side, max_length):
 
 
 def _positions(model, settings, side, max_length):
-    """What the model adds to embedded tokens: `[max_length, D]`."""
+    """Positions that the model adds to embedded tokens: `[max_length, D]`."""
     if settings["positions"] is None:
         return np.zeros((max_length, settings["embedding_dim"]), "float32")
     layer = model.get_layer(f"{side}_positions")
@@ -212,7 +222,7 @@ _SPECIAL = {
 }
 
 
-def export_ctranslate2(text_to_text, base_path, *, version=None):
+def export_ctranslate2(text_to_text: TextToText, base_path: StrPath, *, version: int | None = None) -> Path:
     """Writes a CTranslate2 model and its tokenizers, whole or not at all.
 
     A source is given to `ctranslate2.Translator` as its pieces and `</s>`; `vocabulary` says how ids are
@@ -241,7 +251,7 @@ def export_ctranslate2(text_to_text, base_path, *, version=None):
     return final
 
 
-def vocabulary(tokenizer):
+def vocabulary(tokenizer: Tokenizer) -> list[str]:
     """The string of every id of a tokenizer: a list, in which the special ids have names of their own."""
     ids = tf.range(tokenizer.vocabulary_size)
     pieces = [piece.decode("utf-8", "surrogateescape") for piece in tokenizer.pieces(ids).numpy()]

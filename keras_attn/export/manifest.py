@@ -1,4 +1,4 @@
-"""What an export says of itself."""
+"""The description of an export that is written beside it."""
 
 from importlib.metadata import version
 from pathlib import Path

@@ -1,10 +1,13 @@
 """Writes a text-to-text model as a version of a TensorFlow Serving model."""
 
+from pathlib import Path
+
 import tensorflow as tf
 
 from keras_attn.export.assets import write_extra_assets
 from keras_attn.export.flat_graph import flatten
 from keras_attn.export.packed.transformer import packed_text_to_text
+from keras_attn.export.service.in_graph_batching import InGraphBatching
 from keras_attn.export.service.service import Service
 from keras_attn.export.service.signatures import signature_functions
 from keras_attn.export.verification.backends import EagerWay, SessionWay
@@ -24,6 +27,8 @@ from keras_attn.export.verification.tolerance import (
     tolerance_of,
 )
 from keras_attn.export.versions import check_format, next_version, published
+from keras_attn.text_to_text import TextToText
+from keras_attn.typing import StrPath
 
 # One that decodes and one that is told what to decode: all weights and both tokenizers take part.
 _QUICKLY_CHECKED = ("stream", "score")
@@ -31,16 +36,16 @@ _MOST_CHECKED_TOKENS = 8  # that the eager model decodes, which takes it longest
 
 
 def export_saved_model(
-    text_to_text,
-    base_path,
+    text_to_text: TextToText,
+    base_path: StrPath,
     *,
-    version=None,
-    beam_size=None,
-    num_hypotheses=None,
-    batching=None,
-    recipe=None,
-    packed=None,
-):
+    version: int | None = None,
+    beam_size: int | None = None,
+    num_hypotheses: int | None = None,
+    batching: InGraphBatching | None = None,
+    recipe: str | None = None,
+    packed: str | None = None,
+) -> Path:
     """Exports a SavedModel with the tokenizer, the decoding loop and the detokenizer inside.
 
     ```
@@ -132,7 +137,7 @@ def _check_answers(folder, service, unpacked, rough):
 
 
 def _servable(text_to_text, functions):
-    """What the SavedModel tracks: the variables that the graphs read, and the tokenizers, not the model.
+    """The module that is saved: it tracks the variables of the graphs and the tokenizers, not the model.
 
     A `tf.Module` that holds a Keras 3 model saves copies of its variables, and TensorFlow Serving does not
     find the ones that the functions captured (tensorflow issue 72963).

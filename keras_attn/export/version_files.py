@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from keras_attn.errors import UserError
+from keras_attn.typing import StrPath
 
 EXTRA_PATH = Path("assets.extra") / "keras_attn"
 MANIFEST_PATH = EXTRA_PATH / "manifest.json"
@@ -15,7 +17,7 @@ class NotAnExportError(UserError):
     """A folder that holds no export of this library."""
 
 
-def version_folder(path):
+def version_folder(path: StrPath) -> Path:
     """Finds a version.
 
     Args:
@@ -40,7 +42,7 @@ def version_folder(path):
     return max(versions, key=lambda child: int(child.name))
 
 
-def read_manifest(folder):
+def read_manifest(folder: StrPath) -> dict[str, Any]:
     """Reads the manifest of an export.
 
     Args:

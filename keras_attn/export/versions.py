@@ -165,7 +165,7 @@ def published(base_path, version):
 
 
 def check_format(base_path, marker):
-    """Holds that a base path has versions of one format: a server takes the highest, whatever it is.
+    """Checks that a base path has versions of one format: a server takes the highest, whatever it is.
 
     Args:
         base_path: the folder that holds the versions.
@@ -183,7 +183,7 @@ def check_format(base_path, marker):
 
 
 def _folder_to_write_in(base_path):
-    """Where a rename into the base path is one act."""
+    """A folder from which a rename into the base path is atomic."""
     parent = base_path.parent
     if not base_path.is_dir():
         return parent

@@ -1,14 +1,14 @@
 """An alignment with checked weights, and alignments of decoded texts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 
 class Alignment(NamedTuple):
-    """What one output attended to.
+    """Attention of one output.
 
     Args:
         source_tokens: the S input tokens as text; what is no string is shown as `str` writes it.
@@ -69,7 +69,9 @@ def captions(example: Alignment) -> tuple[str, str, str]:
     return source, target, "" if example.score is None else f"{example.score:.4f}"
 
 
-def from_arrays(source_texts, target_texts, arrays):
+def from_arrays(
+    source_texts: Iterable[str | bytes], target_texts: Iterable[str | bytes], arrays: Mapping[str, np.ndarray]
+) -> list[Alignment]:
     """Cuts the padding off each row.
 
     Args:

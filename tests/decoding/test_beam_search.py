@@ -1,7 +1,5 @@
 """Beam search against every hypothesis there is, and narrow beams against a plain one in Python."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,61 +19,16 @@ from keras_attn.decoding import (
 )
 
 from ..bounds import assert_close
+from .beam_oracle import END, START, Oracle, plain_beam
 
-START, END, SIZE = 1, 2, 4
+SIZE = 4
 TERMS = 7 * 7  # tokens, and a sum over the vocabulary for each
 ROWS = 7
 
 
-def log_softmax(x):
-    return x - np.logaddexp.reduce(x, axis=-1, keepdims=True)
-
-
-class Oracle:
-    """`Remembering` for one row, in NumPy, with the penalties written out."""
-
-    def __init__(self, table, width, length_penalty="none", alpha=0.0, beta=0.0):
-        self.table, self.width = table, width
-        self.length_penalty, self.alpha, self.beta = length_penalty, alpha, beta
-
-    @staticmethod
-    def fed(tokens):
-        number = START
-        for token in tokens:
-            number = (3 * number + token) % 97
-        return number
-
-    def following(self, tokens):
-        """Log-probabilities of what follows."""
-        rows, size = self.table.shape
-        return log_softmax(self.table[self.fed(tokens) % rows] + np.cos(len(tokens) * np.arange(1, size + 1)))
-
-    def log_prob(self, tokens):
-        return sum(self.following(tokens[:t])[token] for t, token in enumerate(tokens))
-
-    def alignment(self, tokens):
-        places = [self.fed(tokens[:t]) % self.width for t in range(len(tokens))]
-        return np.eye(self.width)[places].reshape(-1, self.width)
-
-    def score(self, tokens):
-        length, ended = len(tokens), bool(tokens) and tokens[-1] == END
-        divisor = {
-            "none": 1,
-            "gnmt": ((5 + length) / 6) ** self.alpha,
-            "power": max(length, 1) ** self.alpha,
-            "power without end": max(length - ended, 1) ** self.alpha,
-        }[self.length_penalty]
-        covered = np.clip(self.alignment(tokens).sum(axis=0), 1e-9, 1)
-        return self.log_prob(tokens) / divisor + self.beta * np.log(covered).sum()
-
-    def everything(self, max_length):
-        """All hypotheses, as they are to be returned: finished ones first, best first."""
-        others = [token for token in range(self.table.shape[1]) if token != END]
-        finished = [
-            (*tokens, END) for length in range(max_length) for tokens in product(others, repeat=length)
-        ]
-        unfinished = list(product(others, repeat=max_length))
-        return sorted(finished, key=self.score)[::-1] + sorted(unfinished, key=self.score)[::-1]
+def decoded_by(decoder, source, max_length, strategy=None, **options):
+    options |= {"start_id": START, "end_id": END, "max_length": max_length, "strategy": strategy}
+    return decode(decoder, source, **options)
 
 
 def penalty_of(name, alpha):
@@ -133,14 +86,8 @@ def test_a_wide_beam_finds_what_trying_everything_finds(remembering, case):
         coverage_penalty=beta,
         early_stopping=early_stopping,
     )
-    decoded = decode(
-        remembering(tables),
-        sources(ROWS + 1, 3)[1:],
-        start_id=START,
-        end_id=END,
-        max_length=max_length,
-        strategy=search,
-        return_alignments=True,
+    decoded = decoded_by(
+        remembering(tables), sources(ROWS + 1, 3)[1:], max_length, search, return_alignments=True
     )
     for row in range(ROWS):
         oracle = Oracle(tables[row + 1], 3, penalty, alpha, beta)
@@ -158,15 +105,7 @@ def test_restrictions_leave_the_best_of_what_is_allowed(remembering, case, minim
     )
     processors = [MinimumLength(minimum), NoRepeatNgram(size), SuppressedTokens([suppressed])]
     decoder = remembering(tables)
-    decoded = decode(
-        decoder,
-        sources(ROWS + 1, 3)[1:],
-        start_id=START,
-        end_id=END,
-        max_length=4,
-        strategy=search,
-        processors=processors,
-    )
+    decoded = decoded_by(decoder, sources(ROWS + 1, 3)[1:], 4, search, processors=processors)
 
     def allowed(tokens):
         ngrams = [tokens[t : t + size] for t in range(len(tokens) - size + 1)] if size else []
@@ -195,33 +134,10 @@ def test_half_precision_logits_are_summed_in_float32(remembering, tables):
 
     search = BeamSearch(3, 2, length_penalty=GNMTLengthPenalty(), coverage_penalty=0.1)
     half, rounded = (
-        decode(
-            kind(tables),
-            SOURCES,
-            start_id=START,
-            end_id=END,
-            max_length=7,
-            strategy=search,
-            return_alignments=True,
-        )
-        for kind in (Half, Rounded)
+        decoded_by(kind(tables), SOURCES, 7, search, return_alignments=True) for kind in (Half, Rounded)
     )
     assert half.scores.dtype == half.log_probs.dtype == half.alignments.dtype == tf.float32
     assert_same(half, rounded)
-
-
-def plain_beam(oracle, search, max_length, needed=None):
-    """Beam search as one would write it for a single row."""
-    live, finished = [()], []
-    for _ in range(max_length):
-        candidates = [(*tokens, token) for tokens in live for token in range(oracle.table.shape[1])]
-        candidates = sorted(candidates, key=oracle.log_prob)[::-1]
-        finished += [tokens for tokens in candidates[: search.beam_size] if tokens[-1] == END]
-        live = [tokens for tokens in candidates if tokens[-1] != END][: search.beam_size]
-        if needed is not None and len(finished) >= needed:
-            break
-    ranked = sorted(finished, key=oracle.score)[::-1] + sorted(live, key=oracle.score)[::-1]
-    return ranked[: search.num_hypotheses]
 
 
 @given(searches(), st.integers(1, 5), st.integers(1, 5), st.integers(1, 6))
@@ -237,14 +153,8 @@ def test_a_narrow_beam_is_the_plain_one(remembering, case, beam_size, num_hypoth
         coverage_penalty=beta,
         early_stopping=early_stopping,
     )
-    decoded = decode(
-        remembering(tables),
-        sources(ROWS + 1, 3)[1:],
-        start_id=START,
-        end_id=END,
-        max_length=max_length,
-        strategy=search,
-        return_alignments=True,
+    decoded = decoded_by(
+        remembering(tables), sources(ROWS + 1, 3)[1:], max_length, search, return_alignments=True
     )
     for row in range(ROWS):
         oracle = Oracle(tables[row + 1], 3, penalty, alpha, beta)
@@ -263,14 +173,7 @@ def test_counting_ended_hypotheses(remembering, case, patience, num_hypotheses):
         early_stopping="count",
         patience=patience,
     )
-    decoded = decode(
-        remembering(tables),
-        sources(ROWS + 1, 3)[1:],
-        start_id=START,
-        end_id=END,
-        max_length=7,
-        strategy=search,
-    )
+    decoded = decoded_by(remembering(tables), sources(ROWS + 1, 3)[1:], 7, search)
     needed = max({0.3: 1, 1.0: 3, 1.7: 5}[patience], num_hypotheses)
     for row in range(ROWS):
         oracle = Oracle(tables[row + 1], 3, penalty, alpha, beta)
@@ -315,41 +218,17 @@ def rows_of(decoded, rows):
 @each_search
 def test_the_order_and_company_of_rows_change_nothing(remembering, tables, search):
     order = [5, 0, 10, 3, 3, 8]
-    together = decode(
-        remembering(tables),
-        SOURCES,
-        start_id=START,
-        end_id=END,
-        max_length=7,
-        strategy=search,
-        return_alignments=True,
-    )
-    permuted = decode(
-        remembering(tables),
-        SOURCES[order],
-        start_id=START,
-        end_id=END,
-        max_length=7,
-        strategy=search,
-        return_alignments=True,
-    )
+    together = decoded_by(remembering(tables), SOURCES, 7, search, return_alignments=True)
+    permuted = decoded_by(remembering(tables), SOURCES[order], 7, search, return_alignments=True)
     assert_same(permuted, rows_of(together, order))
     for row in (2, 7):
-        alone = decode(
-            remembering(tables),
-            SOURCES[[row]],
-            start_id=START,
-            end_id=END,
-            max_length=7,
-            strategy=search,
-            return_alignments=True,
-        )
+        alone = decoded_by(remembering(tables), SOURCES[[row]], 7, search, return_alignments=True)
         assert_same(alone, rows_of(together, [row]))
 
 
 @each_search
 def test_scores_are_sorted_and_hypotheses_distinct(remembering, tables, search):
-    decoded = decode(remembering(tables), SOURCES, start_id=START, end_id=END, max_length=7, strategy=search)
+    decoded = decoded_by(remembering(tables), SOURCES, 7, search)
     for row in range(len(SOURCES)):
         finished = decoded.finished[row].numpy()
         assert (np.diff(finished.astype(int)) <= 0).all()  # finished ones first
@@ -360,7 +239,7 @@ def test_scores_are_sorted_and_hypotheses_distinct(remembering, tables, search):
 
 @each_search
 def test_log_probs_are_those_of_forced_scoring(remembering, tables, search):
-    decoded = decode(remembering(tables), SOURCES, start_id=START, end_id=END, max_length=7, strategy=search)
+    decoded = decoded_by(remembering(tables), SOURCES, 7, search)
     forced = score(
         remembering(tables), SOURCES, decoded.tokens, start_id=START, end_id=END, lengths=decoded.lengths
     )
@@ -373,24 +252,8 @@ def test_log_probs_are_those_of_forced_scoring(remembering, tables, search):
     ids=["exact", "count"],
 )
 def test_a_beam_of_one_is_greedy(remembering, tables, search):
-    beam = decode(
-        remembering(tables),
-        SOURCES,
-        start_id=START,
-        end_id=END,
-        max_length=11,
-        strategy=search,
-        return_alignments=True,
-    )
-    greedy = decode(
-        remembering(tables),
-        SOURCES,
-        start_id=START,
-        end_id=END,
-        max_length=11,
-        strategy=Greedy(),
-        return_alignments=True,
-    )
+    beam = decoded_by(remembering(tables), SOURCES, 11, search, return_alignments=True)
+    greedy = decoded_by(remembering(tables), SOURCES, 11, Greedy(), return_alignments=True)
     assert len(set(greedy.finished.numpy()[:, 0])) == 2  # some end, some do not
     assert_same(beam._replace(scores=beam.log_probs), greedy)
 
@@ -403,14 +266,7 @@ def test_nothing_after_the_end_counts(remembering):
     table = np.full((11, 5), 0.0)
     table[START] = np.log([0.1, 0.05, 0.6, 0.2, 0.05])
     table[3 * START + 3] = np.log([0.01, 0.01, 0.01, 0.96, 0.01])
-    decoded = decode(
-        remembering([table] * 2, drift=0.0),
-        sources(2, 3)[1:],
-        start_id=START,
-        end_id=END,
-        max_length=7,
-        strategy=BeamSearch(2),
-    )
+    decoded = decoded_by(remembering([table] * 2, drift=0.0), sources(2, 3)[1:], 7, BeamSearch(2))
     assert decoded.tokens.numpy().tolist() == [[[END] + [0] * (decoded.tokens.shape[2] - 1)]]
     assert float(decoded.log_probs[0, 0]) == pytest.approx(np.log(0.6), rel=1e-5)
 
@@ -422,12 +278,10 @@ def test_by_hand(remembering):
     table[3 * START + 3, [END, 5, 6]] = np.log([0.5, 0.45, 0.05])
     table[3 * START + 4, [END, 6]] = np.log([0.9, 0.1])
     decoder = remembering([table] * 2, drift=0.0)
-    decoded = decode(
-        decoder, sources(2, 3)[1:], start_id=START, end_id=END, max_length=2, strategy=BeamSearch(2, 2)
-    )
+    decoded = decoded_by(decoder, sources(2, 3)[1:], 2, BeamSearch(2, 2))
     assert decoded.tokens.numpy().tolist() == [[[4, END], [3, END]]]
     np.testing.assert_allclose(np.exp(decoded.log_probs), [[0.36, 0.25]], rtol=1e-5)
-    greedy = decode(decoder, sources(2, 3)[1:], start_id=START, end_id=END, max_length=2)
+    greedy = decoded_by(decoder, sources(2, 3)[1:], 2)
     assert greedy.tokens.numpy().tolist() == [[[3, END]]]
 
 
@@ -437,14 +291,7 @@ def test_a_longer_limit_never_worsens_the_best_score(remembering, rng, alpha):
     best = []
     for max_length in (1, 2, 3, 4):
         search = BeamSearch(108, 1, length_penalty=GNMTLengthPenalty(alpha))
-        decoded = decode(
-            remembering(tables),
-            sources(12, 3)[1:],
-            start_id=START,
-            end_id=END,
-            max_length=max_length,
-            strategy=search,
-        )
+        decoded = decoded_by(remembering(tables), sources(12, 3)[1:], max_length, search)
         assert decoded.finished.numpy().all()
         best.append(decoded.scores[:, 0].numpy())
     assert (np.diff(best, axis=0) >= -1e-6).all()
@@ -453,14 +300,7 @@ def test_a_longer_limit_never_worsens_the_best_score(remembering, rng, alpha):
 def test_the_early_stop_comes_early_and_changes_nothing(remembering, tables):
     tables = tables + 3.0 * np.eye(7)[END]  # ends are probable
     exact, never = (
-        decode(
-            remembering(tables),
-            SOURCES,
-            start_id=START,
-            end_id=END,
-            max_length=31,
-            strategy=BeamSearch(3, 2, early_stopping=stop),
-        )
+        decoded_by(remembering(tables), SOURCES, 31, BeamSearch(3, 2, early_stopping=stop))
         for stop in ("exact", "never")
     )
     assert exact.tokens.shape[2] < never.tokens.shape[2] == 31
@@ -487,40 +327,17 @@ def test_settings_of_every_row(remembering, tables, early_stopping):
 
     tensors = [tf.constant(x) for x in (alpha, beta, patience)]
     decoder = remembering(tables)
-    together = decode(
-        decoder,
-        SOURCES,
-        start_id=START,
-        end_id=END,
-        max_length=limits,
-        strategy=search(*tensors),
-        return_alignments=True,
-    )
+    together = decoded_by(decoder, SOURCES, limits, search(*tensors), return_alignments=True)
     for row in range(11):
         numbers = [float(x[row]) for x in (alpha, beta, patience)]
         limit = int(limits[row])
-        alone = decode(
-            decoder,
-            SOURCES[[row]],
-            start_id=START,
-            end_id=END,
-            max_length=limit,
-            strategy=search(*numbers),
-            return_alignments=True,
-        )
+        alone = decoded_by(decoder, SOURCES[[row]], limit, search(*numbers), return_alignments=True)
         assert_same(alone, rows_of(together, [row]))
 
 
 def test_fewer_hypotheses_than_are_asked_for(remembering):
     """Of one token each there are an end and two others."""
-    decoded = decode(
-        remembering(np.zeros((2, 3, 3)), drift=0.0),
-        sources(2, 3)[1:],
-        start_id=START,
-        end_id=END,
-        max_length=1,
-        strategy=BeamSearch(5, 5),
-    )
+    decoded = decoded_by(remembering(np.zeros((2, 3, 3)), drift=0.0), sources(2, 3)[1:], 1, BeamSearch(5, 5))
     assert decoded.tokens.numpy().tolist() == [[[2], [0], [1], [0], [0]]]
     assert decoded.lengths.numpy().tolist() == [[1, 1, 1, 0, 0]]
     assert decoded.finished.numpy().tolist() == [[True, False, False, False, False]]
@@ -531,27 +348,11 @@ def test_fewer_hypotheses_than_are_asked_for(remembering):
     "search", [BeamSearch(3, 2), BeamSearch(2, 1, length_penalty=GNMTLengthPenalty(), coverage_penalty=0.1)]
 )
 def test_no_room_and_no_rows(remembering, tables, search):
-    nothing = decode(
-        remembering(tables),
-        SOURCES,
-        start_id=START,
-        end_id=END,
-        max_length=0,
-        strategy=search,
-        return_alignments=True,
-    )
+    nothing = decoded_by(remembering(tables), SOURCES, 0, search, return_alignments=True)
     assert nothing.tokens.shape == (11, search.num_hypotheses, 0)
     assert not nothing.lengths.numpy().any()
     assert not nothing.finished.numpy().any()
-    empty = decode(
-        remembering(tables),
-        SOURCES[:0],
-        start_id=START,
-        end_id=END,
-        max_length=5,
-        strategy=search,
-        return_alignments=True,
-    )
+    empty = decoded_by(remembering(tables), SOURCES[:0], 5, search, return_alignments=True)
     assert [x.shape[0] for x in empty] == [0] * 6
     assert empty.tokens.shape[1] == search.num_hypotheses
 

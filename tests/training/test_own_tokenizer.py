@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from keras_attn.export import export
-from keras_attn.export.assets import load_tokenizer
+from keras_attn.export import export_saved_model
+from keras_attn.export.verification.requests import load_tokenizer
 from keras_attn.export.version_files import read_manifest
 from keras_attn.tokenizers import kinds, register_tokenizer
 
@@ -66,7 +66,7 @@ def test_training_decoding_and_export(registered, quick_recipe_of, training, tmp
     pieces = text_to_text.align(TEXTS[:1])["source_pieces"].numpy().tolist()
     assert pieces == [[b"rot", b"blau", b"3", b"</s>"]]
     with few_signatures():
-        folder = export(text_to_text, tmp_path / "export")
+        folder = export_saved_model(text_to_text, tmp_path / "export")
     served = tf.saved_model.load(str(folder)).signatures["serving_default"](text=tf.constant(TEXTS))
     assert [text.decode() for text in served["text"].numpy()] == text_to_text(TEXTS)
     again = load_tokenizer(folder, read_manifest(folder), "target")

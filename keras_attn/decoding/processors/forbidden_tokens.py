@@ -1,9 +1,13 @@
 """Tokens and sequences of tokens that are never written."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import tensorflow as tf
 
+from keras_attn.decoding.processing import Partial
 from keras_attn.decoding.token_marks import check_ids, marked_tokens
+from keras_attn.typing import Tensor
 
 
 class SuppressedTokens:
@@ -28,7 +32,7 @@ class SuppressedTokens:
     False
     """
 
-    def __init__(self, ids):
+    def __init__(self, ids: Tensor) -> None:
         self.ids = tf.cast(tf.convert_to_tensor(ids), tf.int32)
         if self.ids.shape.rank not in (1, 2):
             raise ValueError(
@@ -36,7 +40,7 @@ class SuppressedTokens:
                 f"Received: {self.ids.shape}."
             )
 
-    def forbid(self, partial):
+    def forbid(self, partial: Partial) -> Tensor:
         """Boolean `[1, 1, V]` or `[B, 1, V]`."""
         vocabulary = tf.range(partial.vocabulary_size)[:, None]  # [V, 1]
         listed = tf.reduce_any(tf.equal(self.ids[..., None, :], vocabulary), axis=-1)  # [V] or [B, V]
@@ -71,7 +75,7 @@ class BadWords:
     All sequences are compared at once, so that a hundred cost little more than one.
     """
 
-    def __init__(self, sequences):
+    def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
         sequences = [list(sequence) for sequence in sequences]
         if not sequences or not all(sequences):
             raise ValueError(
@@ -84,7 +88,7 @@ class BadWords:
         self.firsts = np.array(firsts, np.int32).reshape(len(sequences), self.longest)  # [W, n]
         self.lasts = np.array([words[-1] for words in sequences], np.int32)  # [W]
 
-    def forbid(self, partial):
+    def forbid(self, partial: Partial) -> Tensor:
         """Boolean `[B, K, V]`."""
         check_ids("sequences", self.lasts, partial.vocabulary_size)
         tokens = partial.tokens

@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
-from keras_attn.decoding.task import per_row
+from keras_attn.decoding.processing import Partial
+from keras_attn.decoding.task import RelativeLength, per_row
+from keras_attn.typing import Tensor
 
 
 class MinimumLength:
@@ -26,10 +28,10 @@ class MinimumLength:
     fairseq and CTranslate2 do not count the end token: their minimum of 4 is 5 here.
     """
 
-    def __init__(self, length):
+    def __init__(self, length: int | Tensor | RelativeLength) -> None:
         self.length = length
 
-    def forbid(self, partial):
+    def forbid(self, partial: Partial) -> Tensor:
         """Boolean `[B or 1, 1, V]`: the end token, in rows that are too short yet."""
         length = self.length
         if callable(length):

@@ -4,8 +4,10 @@ from numbers import Integral
 
 import tensorflow as tf
 
+from keras_attn.decoding.processing import Partial
 from keras_attn.decoding.task import per_row
 from keras_attn.decoding.token_marks import marked_tokens
+from keras_attn.typing import Tensor
 
 
 class NoRepeatNgram:
@@ -38,7 +40,7 @@ class NoRepeatNgram:
     section 2.5.
     """
 
-    def __init__(self, size, *, largest=4):
+    def __init__(self, size: int | Tensor, *, largest: int = 4) -> None:
         if isinstance(size, Integral):
             if size < 0:
                 raise ValueError(f"`size` is negative. Expected an n-gram's length, or 0. Received: {size}.")
@@ -46,7 +48,7 @@ class NoRepeatNgram:
         self.size = size
         self.largest = largest
 
-    def forbid(self, partial):
+    def forbid(self, partial: Partial) -> Tensor:
         """Boolean `[B, K, V]`."""
         tokens = partial.tokens
         size = per_row(self.size, 3, tf.int32)  # [] or [B, 1, 1]

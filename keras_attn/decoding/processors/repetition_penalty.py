@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from keras_attn.decoding.processing import Partial
 from keras_attn.decoding.task import per_row
 from keras_attn.decoding.token_marks import marked_tokens
+from keras_attn.typing import Tensor
 
 
 class RepetitionPenalty:
@@ -39,12 +41,12 @@ class RepetitionPenalty:
     2019, section 4.1.
     """
 
-    def __init__(self, penalty):
+    def __init__(self, penalty: float | Tensor) -> None:
         if isinstance(penalty, int | float) and penalty <= 0:
             raise ValueError(f"`penalty` must be positive. Expected e.g. 1.2. Received: {penalty}.")
         self.penalty = penalty
 
-    def adjust(self, logits, partial):
+    def adjust(self, logits: Tensor, partial: Partial) -> Tensor:
         """Logits `[B, K, V]` to logits `[B, K, V]`."""
         penalty = per_row(self.penalty, 3)
         written = marked_tokens(partial.tokens, None, partial.vocabulary_size)

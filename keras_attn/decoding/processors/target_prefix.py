@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
+from keras_attn.decoding.processing import Partial
 from keras_attn.decoding.token_marks import check_ids
+from keras_attn.typing import Tensor
 
 
 class TargetPrefix:
@@ -33,7 +35,7 @@ class TargetPrefix:
     As in fairseq; CTranslate2 and Joey NMT count forced tokens as certain.
     """
 
-    def __init__(self, tokens, lengths=None):
+    def __init__(self, tokens: Tensor, lengths: Tensor | None = None) -> None:
         if isinstance(tokens, tf.RaggedTensor):
             lengths = tokens.row_lengths()
             tokens = tokens.to_tensor(0)
@@ -43,7 +45,7 @@ class TargetPrefix:
             lengths = tf.math.count_nonzero(self.tokens, axis=1)
         self.lengths = tf.cast(tf.convert_to_tensor(lengths), tf.int32)
 
-    def force(self, forbidden, partial):
+    def force(self, forbidden: Tensor | None, partial: Partial) -> Tensor:
         """Boolean `[B, K or 1, V]`: all but the forced token while a row's prefix lasts."""
         check_ids("tokens", self.tokens, partial.vocabulary_size)
         # With a column of its own, there is something to look at also where no row has a prefix.

@@ -133,7 +133,7 @@ class PackedCrossAttention:
         self.output = PackedDense(*self.residual.last(layer.output_projection), products)
 
     def prepare(self, rows, heads):
-        """What all steps share.
+        """Projected memory, which all steps share.
 
         Args:
             rows: of the encoder, `[B S, D]`.

@@ -1,4 +1,4 @@
-"""What a packed Transformer is made of: few TensorFlow operations over weights that are constants."""
+"""Parts of a packed Transformer: few TensorFlow operations over weights that are constants."""
 
 from typing import NamedTuple
 
@@ -87,7 +87,7 @@ def row_ranges(tokens, of_logits=False):
 
 
 def routed(rows, ranges, products, compute):
-    """What products make of rows, all of them in the layout for so many rows.
+    """Products of rows with weights, all in the layout for that number of rows.
 
     Args:
         rows: `[R, D]`.
@@ -169,7 +169,7 @@ class PackedProjections:
 
 
 def hidden_logits(mask):
-    """What to add to logits: 0 where the mask, of any shape, keeps, almost -inf elsewhere."""
+    """A mask of any shape as a term of logits: 0 where it keeps, almost -inf elsewhere."""
     return tf.where(mask, 0.0, _HIDDEN)
 
 

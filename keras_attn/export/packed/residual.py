@@ -9,7 +9,7 @@ from keras_attn.export.packed.products import StoredOnce
 
 
 class Affine(NamedTuple):
-    """What rows of the graph lack: the model's own rows are `rows * gain + offset`.
+    """Factor and term that rows of the graph lack: the model's own rows are `rows * gain + offset`.
 
     Attributes:
         gain: array `[D]`.
@@ -105,11 +105,11 @@ class PackedResidual:
         return kernel, bias + self._offset
 
     def before(self, rows):
-        """What enters f."""
+        """Input of f."""
         return self.norm(rows) if self.norm_first else rows
 
     def after(self, rows, outputs):
-        """What leaves the connection; `rows` as they were before `before`."""
+        """Output of the connection; `rows` as they were before `before`."""
         rows = rows if self._gain is None else rows * self._gain()
         total = tf.cast(outputs, tf.float32) + rows
         return total if self.norm_first else self.norm(total)

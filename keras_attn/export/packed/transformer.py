@@ -21,6 +21,8 @@ from keras_attn.layers.embedding.token_embedding import PAD_ID
 from keras_attn.models import TransformerSeq2Seq
 from keras_attn.ops.sinusoids import sinusoids
 from keras_attn.protocols import Step
+from keras_attn.text_to_text import TextToText
+from keras_attn.typing import Nested, Tensor
 
 DTYPES = ("float32", "bfloat16")
 _POSITIONS = ("sinusoidal", "learned", "rotary", None)
@@ -68,7 +70,7 @@ class PackedTransformer:
     [1, 1, 23]
     """
 
-    def __init__(self, model, dtype="float32"):
+    def __init__(self, model: TransformerSeq2Seq, dtype: str = "float32") -> None:
         settings = _settings_of(model, dtype)
         self._width, self._num_heads = settings["embedding_dim"], settings["num_heads"]
         self._alignment = settings["alignment_layer"], settings["alignment_heads"]
@@ -85,7 +87,7 @@ class PackedTransformer:
         decoded = _last_affine(self._norms[1], affine)
         self._tables, self._logits = _tables(model, settings, products, decoded)
 
-    def start(self, source):
+    def start(self, source: Tensor) -> tuple[Nested, Nested]:
         """Encodes the source and projects it for every layer of the decoder.
 
         Args:
@@ -110,7 +112,7 @@ class PackedTransformer:
         }
         return state, memory
 
-    def encode(self, source):
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output.
 
         Args:
@@ -126,7 +128,7 @@ class PackedTransformer:
         rows = self._encoded.applied(rows)
         return tf.reshape(rows, tf.concat([tf.shape(source), [self._width]], axis=0)), mask
 
-    def step(self, tokens, position, state, memory):
+    def step(self, tokens: Tensor, position: int | Tensor, state: Nested, memory: Nested) -> Step:
         """Predicts the token after `tokens`.
 
         Args:
@@ -162,7 +164,7 @@ class PackedTransformer:
         state = {"ancestors": ancestors, "caches": caches}
         return Step(tf.cast(logits, tf.float32), state, self._align(weights, memory["mask"]))
 
-    def reorder(self, state, parents):
+    def reorder(self, state: Nested, parents: Tensor) -> Nested:
         """Hypothesis k goes on from `parents[k]`, `[B, K]`: no key and no value is moved for it."""
         return {**state, "ancestors": tf.gather(state["ancestors"], parents, batch_dims=1)}
 
@@ -196,7 +198,7 @@ class PackedTransformer:
         return tf.where(mask[:, None, :], tf.reduce_mean(weights, axis=1), 0.0)
 
 
-def packed_text_to_text(text_to_text, dtype):
+def packed_text_to_text(text_to_text: TextToText, dtype: str) -> TextToText:
     """The same `TextToText` with its model packed; see `PackedTransformer`."""
     packed = copy.copy(text_to_text)
     packed.model = PackedTransformer(text_to_text.model, dtype)
@@ -210,7 +212,7 @@ def _with_own_slots(ancestors, batch, live):
 
 
 def _hidden_relatives(ancestors, live):
-    """What to add to logits `[B, H, K, t K]`: 0 for keys of a hypothesis' own past, else -1e30."""
+    """A term of logits `[B, H, K, t K]`: 0 for keys of a hypothesis' own past, else -1e30."""
     own = tf.equal(ancestors, tf.range(live))  # [B, K, t, K]
     shape = tf.stack([tf.shape(own)[0], 1, live, tf.shape(own)[2] * live])
     return hidden_logits(tf.reshape(own, shape))
@@ -297,12 +299,12 @@ def _last_affine(norm, affine):
 
 
 def _entering(settings):
-    """What makes rows, an array or a tensor, as the first `PackedResidual` wants them."""
+    """A function that prepares rows, an array or a tensor, for the first `PackedResidual`."""
     return centred if settings["norm_first"] else lambda rows: rows
 
 
 def _positions(model, settings, name):
-    """What adds the positions `[]` or `[T]` to embedded tokens `[..., D]`."""
+    """A function that adds the positions `[]` or `[T]` to embedded tokens `[..., D]`."""
     if settings["positions"] in (None, "rotary"):
         return lambda rows, positions: rows
     layer, entering = model.get_layer(name), _entering(settings)

@@ -1,4 +1,4 @@
-"""What an exported model answers: one method a signature, run eagerly or traced."""
+"""The signatures of an exported model, one method each, run eagerly or traced."""
 
 import tensorflow as tf
 
@@ -7,9 +7,10 @@ from keras_attn.export.service.encoder_states import encoder_states
 from keras_attn.export.service.options import OPTIONS, checked_option
 from keras_attn.export.service.rows import given_lengths, masked_ids, of_each_row
 from keras_attn.export.service.stream_events import EventQueue, put_last, text_events
-from keras_attn.text_to_text import answer_any_batch, is_empty
+from keras_attn.text_to_text import TextToText, answer_any_batch, is_empty
 from keras_attn.tokenizers import special_ids
 from keras_attn.tokenizers.token_ids import named_pieces, prefix_ids, required, token_ids, without_end
+from keras_attn.typing import Tensor
 
 _DEFAULT_BEAM_SIZE = 4
 # Log-probability and score of a hypothesis that does not exist: JSON has no infinity.
@@ -33,7 +34,9 @@ class Service:
             raises.
     """
 
-    def __init__(self, text_to_text, *, beam_size=None, num_hypotheses=None):
+    def __init__(
+        self, text_to_text: TextToText, *, beam_size: int | None = None, num_hypotheses: int | None = None
+    ) -> None:
         self.text_to_text = text_to_text
         strategy = text_to_text.strategy
         beam = strategy if isinstance(strategy, BeamSearch) else BeamSearch(_DEFAULT_BEAM_SIZE)
@@ -45,8 +48,8 @@ class Service:
         self._events = EventQueue()
         self._search(self.defaults["length_penalty"])  # raises now what it would raise in a signature
 
-    def answer(self, name, inputs):
-        """What a signature answers, to a batch of any size.
+    def answer(self, name: str, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs of a signature for a batch of any size.
 
         Args:
             name: of a method below.
@@ -58,11 +61,13 @@ class Service:
         order = sorted(inputs, key=lambda key: key not in ("text", "ids"))  # these say how many rows
         return answer_any_batch(getattr(self, name), {key: inputs[key] for key in order}, self.defaults)
 
-    def serving_default(self, text):
+    def serving_default(self, text: Tensor) -> dict[str, Tensor]:
         """The best text of each text `[B]`: `text` `[B]` and `score` `[B]`, as `TextToText.translate`."""
         return self.text_to_text.translated(text)
 
-    def n_best(self, text, max_length, length_penalty, target_prefix):
+    def n_best(
+        self, text: Tensor, max_length: Tensor, length_penalty: Tensor, target_prefix: Tensor
+    ) -> dict[str, Tensor]:
         """The N best texts of each text, best first.
 
         Args:
@@ -94,7 +99,9 @@ class Service:
             "finished": tf.where(empty, first, decoded.finished),
         }
 
-    def stream(self, text, stream, max_length, target_prefix):
+    def stream(
+        self, text: Tensor, stream: Tensor, max_length: Tensor, target_prefix: Tensor
+    ) -> dict[str, Tensor]:
         """`serving_default`, with its options, and events on the way for those who read `stream_events`.
 
         Args:
@@ -109,7 +116,7 @@ class Service:
         decoded, texts, empty = self._followed(None, text, stream, max_length, target_prefix)
         return {"text": texts, "score": tf.where(empty, 0.0, decoded.log_probs[:, 0])}
 
-    def stream_events(self, wait):
+    def stream_events(self, wait: Tensor) -> dict[str, Tensor]:
         """The oldest events of runs of `stream` and `sample` that nobody has read yet, an event a row.
 
         One reader is enough for all runs, and every event is read once. Where nobody reads, the newest are
@@ -124,7 +131,17 @@ class Service:
         """
         return self._events.take(wait)._asdict()
 
-    def sample(self, text, stream, temperature, top_k, top_p, seed, max_length, target_prefix):
+    def sample(
+        self,
+        text: Tensor,
+        stream: Tensor,
+        temperature: Tensor,
+        top_k: Tensor,
+        top_p: Tensor,
+        seed: Tensor,
+        max_length: Tensor,
+        target_prefix: Tensor,
+    ) -> dict[str, Tensor]:
         """One text drawn for each text; give a text several times, with as many seeds, for several.
 
         Args:
@@ -154,7 +171,7 @@ class Service:
             "finished": empty | decoded.finished[:, 0],
         }
 
-    def score(self, text, target):
+    def score(self, text: Tensor, target: Tensor) -> dict[str, Tensor]:
         """How probable given targets are, the end token counted.
 
         Args:
@@ -180,7 +197,7 @@ class Service:
             "target_pieces": named_pieces(inner.target_tokenizer, target),
         }
 
-    def align(self, text, target):
+    def align(self, text: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The attention weights behind the best target of each text, or behind a given one.
 
         Args:
@@ -196,7 +213,7 @@ class Service:
         lengths = tf.where(is_empty(target), 0, lengths)  # [B]
         return self.text_to_text.aligned(text, [TargetPrefix(target, lengths)])
 
-    def decode_ids(self, ids, lengths, max_length):
+    def decode_ids(self, ids: Tensor, lengths: Tensor, max_length: Tensor) -> dict[str, Tensor]:
         """The best target of each source, for those with tokenizers of their own.
 
         Args:
@@ -223,7 +240,7 @@ class Service:
             "finished": empty | decoded.finished[:, 0],
         }
 
-    def encode(self, text):
+    def encode(self, text: Tensor) -> dict[str, Tensor]:
         """The encoder's states of each text.
 
         Args:
@@ -237,8 +254,8 @@ class Service:
         states = tf.where(mask[..., None], tf.cast(states, tf.float32), 0.0)
         return {"states": states, "lengths": given_lengths(mask)}
 
-    def checked(self, name, values, rows):
-        """An input of a signature, which can be had only if it is one that can be answered.
+    def checked(self, name: str, values: Tensor, rows: Tensor) -> Tensor:
+        """An input of a signature, which raises in the graph unless it can be answered.
 
         Args:
             name: of the input; not "ids" or "lengths".
@@ -258,8 +275,8 @@ class Service:
         with tf.control_dependencies([check]):
             return tf.identity(values)
 
-    def checked_together(self, inputs):
-        """Inputs of a signature, each `checked`, which can be had only if they go together."""
+    def checked_together(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Inputs of a signature, each `checked`, which raise in the graph unless they go together."""
         if "target_prefix" not in inputs:
             return inputs
         inner = self.text_to_text
@@ -309,7 +326,7 @@ class Service:
 
 
 def _with_room(max_length, prefix):
-    """`max_length` `[B]`, which can be had only if every prefix, ragged ids, fits into it."""
+    """`max_length` `[B]`, which raises in the graph unless every prefix, ragged ids, fits into it."""
     lengths = tf.cast(prefix.row_lengths(), tf.int32)
     message = "`target_prefix` is longer than `max_length`. Expected at most so many tokens in every row."
     return required(max_length, lengths <= max_length, message, tf.reduce_max(lengths))

@@ -19,7 +19,7 @@ _NOTHING = (NO_STREAM, 0, "", False)
 
 
 class Event(NamedTuple):
-    """What is known of some texts. Tensors `[B]`.
+    """Texts as far as they are known. Tensors `[B]`.
 
     Attributes:
         stream: int64, the caller's number of each text; `NO_STREAM` where there is no event.

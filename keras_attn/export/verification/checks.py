@@ -21,25 +21,25 @@ class VerificationError(UserError, ValueError):
 
 
 class Check(NamedTuple):
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        name: what.
-        problems: sentences; none where all is well.
-        count: how many answers were compared, or 0 where nothing is counted.
+        name: of what was checked, such as a backend.
+        problems: sentences; none where it passed.
+        count: number of answers that were compared, 0 where nothing is counted.
         num_ties: how many rows chose otherwise between equally probable texts; see `tied_rows`.
         is_reference: whether the answers are those that the others were compared with, and no more.
     """
 
     name: str
-    problems: tuple
+    problems: tuple[str, ...]
     count: int = 0
     num_ties: int = 0
     is_reference: bool = False
 
     @property
-    def passed(self):
-        """Whether all is well."""
+    def passed(self) -> bool:
+        """Whether there is no problem."""
         return not self.problems
 
 
@@ -120,7 +120,7 @@ def _check_way(way, requests, batches, expected, tolerance, first, progress):
 
 
 def _compare(way, first, name, inputs, expected, tolerance):
-    """What differs, and the number of rows that are tied."""
+    """Sentences on the differences, and the number of rows that are tied."""
     try:
         answer = way.ask(name, inputs)
         found = differences(expected, answer, tolerance)

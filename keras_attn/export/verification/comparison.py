@@ -14,7 +14,7 @@ def as_arrays(outputs):
 
 
 def differences(expected, received, tolerance):
-    """What is not the same in two answers.
+    """Differences of two answers.
 
     Texts, whole numbers and booleans have to be equal, other numbers within a bound; a perplexity through its
     logarithm. An axis that is longer on one side counts as padded on the other, unless it is the batch.

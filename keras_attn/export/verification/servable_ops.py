@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn.errors import UserError
+from keras_attn.typing import StrPath
 
 # XLA ops die at the first request with "XLA compilation disabled" (the binary turns XLA off); Python's ops
 # have no kernel outside Python; cuDNN's have none without a GPU.
@@ -62,7 +63,7 @@ class UnservableOpError(UserError, ValueError):
     """A SavedModel holds something that TensorFlow Serving cannot run."""
 
 
-def check_ops(path):
+def check_ops(path: StrPath) -> None:
     """Looks at every node of a SavedModel, those inside functions included.
 
     Args:
@@ -85,7 +86,7 @@ def ops_of(graph_def):
 
 
 def features_of(graph_def):
-    """What a graph asks of the libraries that run it: ops and their attributes, those inside functions too.
+    """Ops and attributes that a graph needs from the libraries that run it, those inside functions too.
 
     An attribute that has its default is not written in an export, and needs nothing.
 

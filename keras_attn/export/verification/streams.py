@@ -60,7 +60,7 @@ def follow_session(session, text, max_length):
 
 
 def _broken(parts, whole):
-    """What is wrong with the texts so far of one answer."""
+    """Problems of the partial texts of one answer."""
     for shorter, longer in itertools.pairwise(parts):
         if not longer.startswith(shorter):
             yield f"{shorter!r} was followed by {longer!r}, which does not begin with it"

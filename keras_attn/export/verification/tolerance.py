@@ -31,7 +31,7 @@ class FixedTolerance(NamedTuple):
         return self.share * np.maximum(1, np.abs(numbers))
 
     def summary(self):
-        """What a report says of it, a dictionary."""
+        """Its entry in a report, a dictionary."""
         return {"kind": "fixed", "share": self.share}
 
     def __str__(self):
@@ -97,7 +97,7 @@ class RoundingTolerance(NamedTuple):
         return np.maximum(self.share * largest, self.of_a_token)
 
     def summary(self):
-        """What a report says of it, a dictionary."""
+        """Its entry in a report, a dictionary."""
         return {"kind": "rounding", "num_terms": self.num_terms, "of_a_token": self.of_a_token}
 
     def __str__(self):
@@ -119,7 +119,7 @@ def is_exponential(name):
 
 
 def kernels_of(model):
-    """What the manifest says of the sums in a model: a dictionary; None for a decoder without Keras weights.
+    """Sums in a model, a dictionary for the manifest; None for a decoder without Keras weights.
 
     A number that a kernel makes is a sum over all axes of the kernel but the last.
     """
