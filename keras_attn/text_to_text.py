@@ -1,6 +1,7 @@
 """Translates strings: a tokenizer, the decoding loop and a detokenizer around a model."""
 
 from collections.abc import Iterable
+from contextlib import contextmanager
 from typing import Any
 
 from keras_attn.extras import require
@@ -101,15 +102,8 @@ class TextToText:
             TextTooLongError: if a text has more than `max_source_length` tokens.
             TypeError: for what is no list of strings, such as a lone string.
         """
-        try:
+        with _too_long_named():
             translated = self.translate(texts)["text"].numpy()
-        except tf.errors.InvalidArgumentError as error:
-            too_long = f"`text` {TOO_LONG}"
-            if too_long not in error.message:
-                raise
-            # The graph's message is one line among those of TensorFlow.
-            line = next(line for line in error.message.splitlines() if too_long in line)
-            raise TextTooLongError(line[line.index(too_long) :].replace("]", "").replace("[", "")) from None
         return [text.decode() for text in translated]
 
     def translate(self, text: Iterable[str | bytes] | Tensor) -> dict[str, Tensor]:
@@ -140,10 +134,32 @@ class TextToText:
         """
         return self._align(_strings(text))
 
+    def translate_and_align(self, texts: Iterable[str | bytes] | Tensor) -> dict[str, Tensor]:
+        """What `translate` and `align` return, from decoding once.
+
+        Args:
+            texts: a list of strings.
+
+        Returns:
+            A dictionary of `text`, `score`, `source_pieces`, `target_pieces` and `alignment`.
+
+        Raises:
+            TextTooLongError, TypeError: as calling the object.
+        """
+        with _too_long_named():
+            return self._translate_and_align(_strings(texts))
+
     def translated(self, text: Tensor) -> dict[str, Tensor]:
         """`translate` without a graph of its own, for at least one text."""
         source = self.source_ids(text)
-        decoded = self.decoded(source)
+        return self._texts(source, self.decoded(source))
+
+    def aligned(self, text: Tensor, processors: Iterable[Processor] = ()) -> dict[str, Tensor]:
+        """`align` without a graph of its own, for at least one text; processors are those of `decode`."""
+        source = self.source_ids(text)
+        return self._alignments(source, self.decoded(source, return_alignments=True, processors=processors))
+
+    def _texts(self, source, decoded):
         empty = is_empty(source)
         translated = self.target_tokenizer.decode(without_end(decoded.tokens[:, 0]))
         return {
@@ -151,10 +167,7 @@ class TextToText:
             "score": tf.where(empty, 0.0, decoded.log_probs[:, 0]),
         }
 
-    def aligned(self, text: Tensor, processors: Iterable[Processor] = ()) -> dict[str, Tensor]:
-        """`align` without a graph of its own, for at least one text; processors are those of `decode`."""
-        source = self.source_ids(text)
-        decoded = self.decoded(source, return_alignments=True, processors=processors)
+    def _alignments(self, source, decoded):
         return {
             "source_pieces": named_pieces(self.source_tokenizer, source),
             "target_pieces": named_pieces(self.target_tokenizer, decoded.tokens[:, 0]),
@@ -169,6 +182,15 @@ class TextToText:
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def _align(self, text):
         return answer_any_batch(self.aligned, {"text": text}, {"text": ""})
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
+    def _translate_and_align(self, text):
+        def both(text):
+            source = self.source_ids(text)
+            decoded = self.decoded(source, return_alignments=True)
+            return self._texts(source, decoded) | self._alignments(source, decoded)
+
+        return answer_any_batch(both, {"text": text}, {"text": ""})
 
     def source_ids(self, text: Tensor) -> Tensor:
         """Strings `[B]` to int32 ids `[B, S]`, each row ended by the end token and padded with 0."""
@@ -198,6 +220,20 @@ class TextToText:
             processors=(*self.processors, *processors),
             **options,
         )
+
+
+@contextmanager
+def _too_long_named():
+    """Turns the graph's error for a text that is too long into a `TextTooLongError`."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        too_long = f"`text` {TOO_LONG}"
+        if too_long not in error.message:
+            raise
+        # The graph's message is one line among those of TensorFlow.
+        line = next(line for line in error.message.splitlines() if too_long in line)
+        raise TextTooLongError(line[line.index(too_long) :].replace("]", "").replace("[", "")) from None
 
 
 def _strings(texts):

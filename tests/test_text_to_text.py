@@ -50,6 +50,17 @@ def test_call_is_translate_on_lists(text_to_text):
     assert translated["score"].dtype == tf.float32
 
 
+def test_translations_and_alignments_from_decoding_once(text_to_text):
+    both = text_to_text.translate_and_align(TEXTS)
+    expected = text_to_text.translate(TEXTS) | text_to_text.align(TEXTS)
+    assert both.keys() == expected.keys()
+    for name, value in expected.items():
+        if value.dtype == tf.string:
+            np.testing.assert_array_equal(both[name], value)
+        else:
+            np.testing.assert_allclose(both[name], value, rtol=1e-5, atol=1e-6)
+
+
 def test_texts_are_what_the_loop_returns(text_to_text, decoded):
     rows = [[token for token in row if token > 2] for row in decoded.tokens[:, 0].numpy().tolist()]
     rows[EMPTY] = []

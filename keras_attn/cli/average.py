@@ -16,15 +16,9 @@ def command(run, last, best):
     """
     if (last is None) == (best is None):
         raise click.UsageError("Expected one of --last and --best.")
-    from keras_attn.quiet import import_tensorflow
-    from keras_attn.training.run.averaging import average_epochs, chosen_epochs
-    from keras_attn.training.run.run_folder import RunFolder
+    from keras_attn.training import RunFolder, average_epochs
 
     run = RunFolder(run)
-    run.recipe()  # says what is wrong with a folder that is no run
-    chosen_epochs(run, last, best)
-    run.model_path("last")
-    import_tensorflow()
-    epochs = average_epochs(run, last, best)
+    epochs = average_epochs(run, last=last, best=best)
     click.echo(f"{run.averaged_path}: the mean of the weights after epochs {', '.join(map(str, epochs))}")
     click.echo(f"Next: keras-attn evaluate {shlex.quote(str(run.path))} --checkpoint averaged")

@@ -13,8 +13,7 @@ def command(baseline, run, part, samples):
 
     Both are run folders that keras-attn evaluate has scored on the same pairs.
     """
-    from keras_attn.training.evaluation.compare import compare_runs
-    from keras_attn.training.run.run_folder import RunFolder
+    from keras_attn.training import RunFolder, compare_runs
 
     compared = compare_runs(RunFolder(baseline), RunFolder(run), part, samples)
     for one in compared:

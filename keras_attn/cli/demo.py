@@ -26,7 +26,7 @@ def command(run_path, overrides, pairs, keep_serving):
     them, and takes it all the way to a server's answers over REST and gRPC.
     """
     from keras_attn.quiet import import_tensorflow
-    from keras_attn.training.run.run_folder import RunFolder
+    from keras_attn.training import RunFolder
 
     run_path = Path(run_path or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S"))
     check_folder(run_path, "--run")
@@ -71,29 +71,26 @@ class _Clock:
 
 def _train(run_path, recipe, num_pairs):
     """Generates the dates, trains on them, and returns the run and its test pairs."""
+    from keras_attn.training import RunFolder, train_recipe
     from keras_attn.training.data.dates import generate_dates
     from keras_attn.training.data.pairs import write_pairs
-    from keras_attn.training.fit import train
-    from keras_attn.training.run.run_folder import RunFolder
 
     _heading("1. Train", f"run folder {run_path}")
     dates = generate_dates(train_size=num_pairs)
     run = RunFolder(run_path)
-    with run.being_trained():
-        run.begin(recipe)
-        (run_path / "data").mkdir(exist_ok=True)
-        for name, pairs in dates._asdict().items():
-            write_pairs(run_path / "data" / f"{name}.tsv", pairs)
-        for source, target in dates.train[:3]:
-            click.echo(f"  {source}  →  {target}")
-        train(recipe, dates, run, click.echo)
-    return run, dates.test
+    run.begin(recipe)
+    (run_path / "data").mkdir(exist_ok=True)
+    for name, pairs in dates._asdict().items():
+        write_pairs(run_path / "data" / f"{name}.tsv", pairs)
+    for source, target in dates.train[:3]:
+        click.echo(f"  {source}  →  {target}")
+    return train_recipe(recipe, run, click.echo), dates.test
 
 
 def _recipe(data_folder, overrides):
     from importlib.resources import files
 
-    from keras_attn.training.recipe.toml import load_recipe
+    from keras_attn.training import load_recipe
 
     path = files("keras_attn.training") / "recipes" / "dates.toml"
     return load_recipe(path, [f"data.folder={data_folder.absolute()}", *overrides])

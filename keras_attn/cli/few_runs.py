@@ -7,14 +7,14 @@ _OPTION = "disable_meta_optimizer"
 
 @contextmanager
 def graphs_as_they_are():
-    """While the block runs, graphs are run without being optimised first.
+    """Runs graphs without optimising them first while the block runs.
 
-    The decoding loop has some 5,000 nodes: to optimise it takes longer than to translate a page, and that
-    becomes no faster by it.
+    The decoding loop has some 5,000 nodes: optimising it takes longer than translating a page, which it does
+    not speed up.
     """
-    import tensorflow as tf
+    from keras_attn.quiet import import_tensorflow
 
-    optimizer = tf.config.optimizer
+    optimizer = import_tensorflow().config.optimizer
     before = optimizer.get_experimental_options().get(_OPTION, False)
     optimizer.set_experimental_options({_OPTION: True})
     try:

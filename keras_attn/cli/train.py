@@ -1,6 +1,7 @@
 """`keras-attn train`."""
 
 import shlex
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -28,68 +29,36 @@ def command(recipe, overrides, run_path):
     KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID. Give all of them the same recipe, with
     training.devices = "all". The first writes the run folder.
     """
-    from keras_attn.quiet import import_tensorflow
-    from keras_attn.training.recipe.toml import load_recipe
+    from keras_attn.training import RunFolder, load_recipe, train_recipe
+    from keras_attn.training.distribution.processes import declared_processes
 
     recipe_path = Path(recipe)
     recipe = load_recipe(recipe_path, overrides)
     run_path = Path(run_path or Path("runs") / recipe_path.stem)
     check_folder(run_path, "--run")
-    from keras_attn.training.data.corpus import load_corpus
-    from keras_attn.training.distribution.processes import is_alone, join_processes
-    from keras_attn.training.run.run_folder import RunFolder
-
-    run = RunFolder(run_path)
-    if is_alone():  # of several, the first one alone has the folder
-        run.check(recipe)
-    lines = []
-    corpus = load_corpus(recipe, lines.append)
-    import_tensorflow()
-    processes = join_processes()
-    report = click.echo if processes.index == 0 else _silent
-    for line in lines:
-        report(line)
-    history = _train(recipe, corpus, run, report, processes)
-    if processes.index == 0:
-        click.echo(_summary(history, recipe.training.monitor))
+    run, is_first = RunFolder(run_path), declared_processes().index == 0
+    with _stop_reported(run) if is_first else nullcontext():
+        train_recipe(recipe, run, click.echo)
+    if is_first:
+        click.echo(_summary(run.history(), recipe.training.monitor))
         click.echo(f"Next: keras-attn evaluate {shlex.quote(str(run.path))}")
 
 
-def _train(recipe, corpus, run, report, processes):
-    from keras_attn.training.data.pair_digests import hold_pairs
-    from keras_attn.training.distribution.processes import check_agreement
-    from keras_attn.training.fit import train
-    from keras_attn.training.run.shared_run import shared_run
-    from keras_attn.training.run.tokenizers import tokenizers_of_run
-
-    def prepare():
-        run.begin(recipe)
-        hold_pairs(run, corpus)
-        report(f"Run folder: {run.path}")
-        tokenizers_of_run(recipe, run, corpus.train)
-
-    check_agreement(processes, recipe, corpus)
-    if processes.index:
-        with shared_run(processes, run, prepare) as own:
-            return train(recipe, corpus, own, report, processes)
+@contextmanager
+def _stop_reported(run):
+    """Ends soon after an interrupt and says where: all files of a run are written whole or not at all."""
     try:
-        # All files of a run are written whole or not at all, so that its process may end at any moment.
-        ending = prompt_end(lambda: _tell_of_stop(run))
-        with ending, run.being_trained(), shared_run(processes, run, prepare) as own:
-            return train(recipe, corpus, own, report, processes)
+        with prompt_end(lambda: _report_stop(run)):
+            yield
     except KeyboardInterrupt:
-        _tell_of_stop(run)
+        _report_stop(run)
         raise
 
 
-def _tell_of_stop(run):
+def _report_stop(run):
     done = run.checkpoint()
     inside = f" and {done.step} batches" if done.step else ""
     click.echo(f"\nStopped after epoch {done.epoch}{inside}. The same command resumes.", err=True)
-
-
-def _silent(line):
-    """The first process reports for all."""
 
 
 def _summary(history, monitor):

@@ -8,8 +8,6 @@ import click
 
 from keras_attn.cli.few_runs import graphs_as_they_are
 
-_TEXTS_A_BATCH = 64  # those that are aligned at once, as memory grows with them
-
 
 @click.command("translate")
 @click.argument("run")
@@ -21,22 +19,18 @@ _TEXTS_A_BATCH = 64  # those that are aligned at once, as memory grows with them
 @click.option("--html", "html_path", metavar="FILE", help="Write the attention as a picture, one HTML file.")
 def command(run, texts, checkpoint, alignment, html_path):
     """Translate TEXTS, or the lines of standard input, with RUN, a run folder."""
-    from keras_attn.quiet import import_tensorflow
-    from keras_attn.training.evaluation.translation import translate_all
-    from keras_attn.training.run.run_folder import RunFolder
+    from keras_attn.training import RunFolder
 
     run = RunFolder(run)
     run.model_path(checkpoint)
     if html_path and not Path(html_path).absolute().parent.is_dir():
         raise click.ClickException(f"There is no folder for {html_path}. Make it, or give another --html.")
     texts = list(texts) or _lines_of_input()
-    import_tensorflow()
     with graphs_as_they_are():
-        text_to_text = run.text_to_text(checkpoint)
-        for translation in translate_all(text_to_text, texts):
-            click.echo(translation)
         if alignment or html_path:
-            _show_alignments(text_to_text, texts, alignment, html_path)
+            _align(run.text_to_text(checkpoint), texts, alignment, html_path)
+        else:
+            _translate(run.text_to_text(checkpoint), texts)
 
 
 def _lines_of_input():
@@ -49,18 +43,22 @@ def _lines_of_input():
     return [line.rstrip("\n") for line in lines]
 
 
-def _show_alignments(text_to_text, texts, in_terminal, html_path):
+def _translate(text_to_text, texts):
+    from keras_attn.training.evaluation.translation import translate_all
+
+    for translation in translate_all(text_to_text, texts):
+        click.echo(translation)
+
+
+def _align(text_to_text, texts, in_terminal, html_path):
     from rich.console import Console
 
+    from keras_attn.training.evaluation.translation import align_all
     from keras_attn.visualize import alignment_html, alignment_table
-    from keras_attn.visualize.alignment import from_arrays
 
-    examples = []
-    for begin in range(0, len(texts), _TEXTS_A_BATCH):
-        batch = texts[begin : begin + _TEXTS_A_BATCH]
-        translated, aligned = text_to_text.translate(batch), text_to_text.align(batch)
-        arrays = {name: tensor.numpy() for name, tensor in {**aligned, "score": translated["score"]}.items()}
-        examples += from_arrays(batch, translated["text"].numpy(), arrays)
+    examples = align_all(text_to_text, texts)
+    for example in examples:
+        click.echo(example.target_text)
     if in_terminal:
         for example in examples:
             Console().print(alignment_table(example))

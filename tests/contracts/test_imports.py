@@ -57,6 +57,8 @@ ROOMS = (
     "training.run",
     "training.callbacks",
     "training.fit",
+    "training.run_training",
+    "training.run_evaluation",
     "serving.errors",
     "serving.sockets",
     "serving.file_system",

@@ -43,14 +43,11 @@ def make_recipe(folder, **changes):
 
 
 def run_training(recipe, path, report=lambda line: None):
-    """The command's own order: begin, load, train. Returns the run and its history."""
-    from keras_attn.training.data.corpus import load_corpus
-    from keras_attn.training.fit import train
-    from keras_attn.training.run.run_folder import RunFolder
+    """Trains a recipe. Returns the run and its history."""
+    from keras_attn.training import train_recipe
 
-    run = RunFolder(path)
-    run.begin(recipe)
-    return run, train(recipe, load_corpus(recipe), run, report)
+    run = train_recipe(recipe, path, report)
+    return run, run.history()
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,7 @@ def test_what_a_finished_run_holds(finished):
         "history.json",
         "history.svg",
         "vocabulary.json",
+        "pairs.json",
         "best.keras",
         "checkpoints",
         "checkpoints/epoch-0003.keras",
@@ -99,13 +100,16 @@ def test_history(finished):
 
 
 def test_what_is_reported(finished):
-    assert finished.lines[0] == "49 train pairs, 7 validation pairs, 5 test pairs"
+    read, folder, *lines = finished.lines
+    assert read == "Training data: 61 pairs read: 0 empty, 12 held out; 49 kept"
+    assert folder == f"Run folder: {finished.run.path}"
+    assert lines[0] == "49 train pairs, 7 validation pairs, 5 test pairs"
     vocabulary = [tokenizer.vocabulary_size for tokenizer in finished.run.tokenizers()]
-    assert finished.lines[1] == f"{vocabulary[0]} source ids, {vocabulary[1]} target ids"
+    assert lines[1] == f"{vocabulary[0]} source ids, {vocabulary[1]} target ids"
     parameters = sum(weight.size for weight in weights(finished.run.best_path))
-    assert [line.split(":")[0] for line in finished.lines[2:4]] == ["source", "target"]
-    assert finished.lines[4] == f"{parameters:,} parameters"
-    (waiting,) = finished.lines[5:]
+    assert [line.split(":")[0] for line in lines[2:4]] == ["source", "target"]
+    assert lines[4] == f"{parameters:,} parameters"
+    (waiting,) = lines[5:]
     assert waiting.startswith("The first step is traced and compiled")
 
 

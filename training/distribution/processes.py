@@ -29,32 +29,35 @@ class Processes(NamedTuple):
 ALONE = Processes()
 
 
-def is_alone():
-    """Whether the environment speaks of no other processes; see `join_processes`."""
-    return not any(os.environ.get(name) for name in _VARIABLES)
-
-
-def join_processes():
-    """Joins the processes that the environment speaks of, before anything else is computed.
+def declared_processes() -> Processes:
+    """The processes that the environment names, of which none is joined yet; `ALONE` where it names none.
 
     `KERAS_DISTRIBUTION_JOB_ADDRESSES` is host and port of the first process, which the others must reach;
-    `KERAS_DISTRIBUTION_NUM_PROCESSES` their number, `KERAS_DISTRIBUTION_PROCESS_ID` that of this one. It
-    waits until all are there.
-
-    Returns:
-        `Processes`; one, where the environment says nothing.
+    `KERAS_DISTRIBUTION_NUM_PROCESSES` their number, `KERAS_DISTRIBUTION_PROCESS_ID` that of this one.
 
     Raises:
-        RunError: on another backend than JAX, or if the variables do not fit together.
+        RunError: if the variables do not fit together.
     """
     address, count, index = (os.environ.get(name, "") for name in _VARIABLES)
-    if is_alone():
+    if not (address or count or index):
         return ALONE
     if not (address and count.isdigit() and index.isdigit() and int(index) < int(count)):
         raise RunError(
             f"Several processes need {', '.join(_VARIABLES)}. Expected host:port of the first process, their "
             f"number, and the number of this one, from 0. Received: {address!r}, {count!r}, {index!r}."
         )
+    return Processes(int(index), int(count))
+
+
+def join_processes() -> Processes:
+    """Joins the `declared_processes` before anything else is computed, and waits until all are there.
+
+    Raises:
+        RunError: on another backend than JAX, or if the variables do not fit together.
+    """
+    processes = declared_processes()
+    if processes.count == 1:
+        return processes
     import keras
 
     if keras.backend.backend() != "jax":
@@ -62,8 +65,8 @@ def join_processes():
             f"Several processes train on JAX alone. Expected KERAS_BACKEND=jax. Received: "
             f"{keras.backend.backend()}. Set it, and export the run on TensorFlow afterwards."
         )
-    keras.distribution.initialize(address, int(count), int(index))
-    return Processes(int(index), int(count))
+    keras.distribution.initialize(os.environ[_VARIABLES[0]], processes.count, processes.index)
+    return processes
 
 
 def check_agreement(processes, recipe, corpus):

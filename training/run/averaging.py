@@ -1,13 +1,18 @@
 """The mean of the weights of several epochs, which is often better than any of them."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from keras_attn.files import written_whole
 from keras_attn.training.errors import RunError
 from keras_attn.training.run.best_epoch import ranked
+from keras_attn.training.run.run_folder import RunFolder
 
 
-def average_epochs(run, last=None, best=None):
+def average_epochs(run: RunFolder, *, last: int | None = None, best: int | None = None) -> list[int]:
     """Writes `averaged.keras`: the mean of the weights of several epochs of a run.
 
     ```
@@ -26,21 +31,22 @@ def average_epochs(run, last=None, best=None):
         The epochs, in order.
 
     Raises:
-        RunError: if the run has kept fewer.
+        RunError: if this is not a run folder, or the run has kept fewer.
 
     Reference: Vaswani et al. 2017, section 6.1.
     """
     kept = run.checkpoints.weights()
     epochs = chosen_epochs(run, last, best)
-    model = run.last_model()
+    model = run.last_model()  # checks before it imports TensorFlow
     average_weights(model, [kept[epoch] for epoch in epochs])
     with written_whole(run.averaged_path) as temporary:
         model.save(temporary)
     return epochs
 
 
-def chosen_epochs(run, last=None, best=None):
+def chosen_epochs(run: RunFolder, last: int | None = None, best: int | None = None) -> list[int]:
     """The epochs whose weights are averaged, in order; arguments and errors are those of `average_epochs`."""
+    recipe = run.recipe()
     wanted, kept = last or best, run.checkpoints.weights()
     if len(kept) < wanted:
         raise RunError(
@@ -48,16 +54,16 @@ def chosen_epochs(run, last=None, best=None):
             f"with training.average_last={wanted} (or average_best), or ask for fewer."
         )
     history = [entry for entry in run.history() if entry["epoch"] in kept]
-    entries = history[-last:] if last else ranked(history, run.recipe().training.monitor)[:best]
+    entries = history[-last:] if last else ranked(history, recipe.training.monitor)[:best]
     if len(entries) < wanted:
         raise RunError(
-            f"{run.path}: {run.recipe().training.monitor} was measured in {len(entries)} of the epochs whose "
+            f"{run.path}: {recipe.training.monitor} was measured in {len(entries)} of the epochs whose "
             f"weights are kept. Expected at least {wanted}. Ask for fewer, or for the last ones."
         )
     return sorted(entry["epoch"] for entry in entries)
 
 
-def average_weights(model, paths):
+def average_weights(model: Any, paths: Sequence[Path]) -> None:
     """Gives a model the mean of the weights in `.weights.h5` files; see `average_epochs`."""
     import keras  # here, so that `chosen_epochs` can be asked before the import
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_attn.files import written_whole
+from keras_attn.quiet import import_tensorflow
 from keras_attn.training.errors import RunError
 from keras_attn.training.recipe.toml import differences, dump_recipe, load_recipe
 from keras_attn.training.run.best_epoch import ranked
@@ -192,9 +193,11 @@ class RunFolder:
         Raises:
             RunError: if there is no checkpoint yet.
         """
+        path = self.model_path("last")
+        import_tensorflow()
         from keras_attn.training.run.models import load_last
 
-        return load_last(self.model_path("last"))
+        return load_last(path)
 
     def model(self, checkpoint="auto"):
         """One of the models of the run, in float32.
@@ -206,6 +209,7 @@ class RunFolder:
             RunError: if it is not there.
         """
         path = self.model_path(checkpoint)
+        import_tensorflow()
         from keras_attn.training.run.models import load_last, load_to_decode
 
         return load_last(path, is_to_decode=True) if self._is_last(checkpoint) else load_to_decode(path)
