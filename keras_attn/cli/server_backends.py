@@ -7,8 +7,8 @@ from pathlib import Path
 _MODEL = "verified"
 
 
-class ServerWay:
-    """A client as a way to an answer.
+class ServerBackend:
+    """A client of a server as a backend.
 
     Args:
         name: what to call it.
@@ -44,14 +44,14 @@ class ServerWay:
 
 
 @contextmanager
-def server_ways(folder):
+def served_backends(folder):
     """Serves one version while the block runs.
 
     Args:
         folder: of the version.
 
     Yields:
-        A list of a way over REST and one over gRPC.
+        A list of a backend over REST and one over gRPC.
 
     Raises:
         VerificationError: if the version does not load, or a warm-up request of its own fails.
@@ -70,4 +70,4 @@ def server_ways(folder):
         grpc = stack.enter_context(GrpcClient(f"localhost:{server.grpc_port}", _MODEL))
         rest = connect(f"http://localhost:{server.rest_port}", _MODEL)
         stack.callback(rest.close)
-        yield [ServerWay("REST", rest), ServerWay("gRPC", grpc)]
+        yield [ServerBackend("REST", rest), ServerBackend("gRPC", grpc)]

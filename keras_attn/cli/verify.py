@@ -55,7 +55,7 @@ def command(export, run, checkpoint, inputs, tolerance, as_json):
 
 
 def _verified(folder, run, checkpoint, texts, tolerance):
-    from keras_attn.cli.server_backends import server_ways
+    from keras_attn.cli.server_backends import served_backends
     from keras_attn.export import verify
     from keras_attn.serving.models.session import disable_xla
 
@@ -63,7 +63,7 @@ def _verified(folder, run, checkpoint, texts, tolerance):
     text_to_text = run and run.text_to_text(checkpoint)
     with Progress() as progress:
         report = verify(
-            folder, text_to_text, texts=texts, tolerance=tolerance, servers=server_ways, progress=progress
+            folder, text_to_text, texts=texts, tolerance=tolerance, servers=served_backends, progress=progress
         )
     if xla_is_off:
         return report

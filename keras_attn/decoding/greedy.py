@@ -30,7 +30,7 @@ class Greedy(InPlace):
     """
 
     def choose(
-        self, choices: Choices, position: Tensor | None = None, task: Task | None = None
+        self, choices: Choices, position: Tensor = None, task: Task | None = None
     ) -> tuple[Tensor, Tensor]:
         """The next tokens.
 

@@ -21,8 +21,7 @@ class Hypotheses(NamedTuple):
 class InPlace:
     """Base of the strategies that neither drop nor copy a hypothesis.
 
-    Derived classes have `num_hypotheses` and `choose(choices, position, task)`, which returns the next
-    tokens, int32 `[B, N]`, and their log-probabilities, float32 `[B, N]`.
+    Derived classes have `num_hypotheses` and `choose`.
     """
 
     num_hypotheses = 1
@@ -32,6 +31,10 @@ class InPlace:
     def num_live(self) -> int:
         """K, how many hypotheses of a row the decoder is fed."""
         return self.num_hypotheses
+
+    def choose(self, choices: Choices, position: Tensor, task: Task) -> tuple[Tensor, Tensor]:
+        """The next tokens, int32 `[B, N]`, and their log-probabilities, float32 `[B, N]`."""
+        raise NotImplementedError
 
     def begin(self, task: Task, source_length: Tensor, keep_slots: bool = False) -> Hypotheses:
         """`Hypotheses` of no token."""

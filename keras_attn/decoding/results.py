@@ -25,7 +25,7 @@ class Selected(NamedTuple):
     log_probs: Tensor
     scores: Tensor
     finished: Tensor
-    slots: Tensor | None
+    slots: Tensor
 
 
 def count_to_end(tokens: Tensor, end_id: int | Tensor) -> Tensor:
@@ -62,4 +62,4 @@ class Decoded(NamedTuple):
     log_probs: Tensor
     scores: Tensor
     finished: Tensor
-    alignments: Tensor | None
+    alignments: Tensor

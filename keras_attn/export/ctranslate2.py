@@ -1,6 +1,7 @@
 """A Transformer of ours as a CTranslate2 model."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -242,10 +243,12 @@ def export_ctranslate2(text_to_text: TextToText, base_path: StrPath, *, version:
     """
     check_format(base_path, "model.bin")
     version = next_version(base_path) if version is None else version
-    sides = {"source": text_to_text.source_tokenizer, "target": text_to_text.target_tokenizer}
+    model: Any = text_to_text.model
+    sides: dict[str, Any] = {"source": text_to_text.source_tokenizer, "target": text_to_text.target_tokenizer}
     longest = 1 + max(text_to_text.max_length, text_to_text.max_source_length)
     with published(base_path, version) as (temporary, final):
-        to_ctranslate2(text_to_text.model, *map(vocabulary, sides.values()), temporary, max_length=longest)
+        source, target = map(vocabulary, sides.values())
+        to_ctranslate2(model, source, target, temporary, max_length=longest)
         for side, tokenizer in sides.items():
             tokenizer.save(temporary / side)
     return final

@@ -10,11 +10,11 @@ from keras_attn.export.packed.transformer import packed_text_to_text
 from keras_attn.export.service.in_graph_batching import InGraphBatching
 from keras_attn.export.service.service import Service
 from keras_attn.export.service.signatures import signature_functions
-from keras_attn.export.verification.backends import EagerWay, SessionWay
+from keras_attn.export.verification.backends import EagerBackend, SessionBackend
 from keras_attn.export.verification.checks import (
     VerificationError,
+    check_backends,
     check_graph,
-    check_ways,
     signature_definitions,
 )
 from keras_attn.export.verification.requests import example_texts, questions
@@ -117,14 +117,14 @@ def _check_answers(folder, service, unpacked, rough):
     texts = example_texts(inner.source_tokenizer, inner.max_source_length, lengths=(5,))
     tokenizers = inner.source_tokenizer, inner.target_tokenizer
     asked = questions(texts, texts[::-1], tokenizers, min(inner.max_length, _MOST_CHECKED_TOKENS))
-    session = SessionWay(folder, inner.max_length, optimizes=False)
+    session = SessionBackend(folder, optimizes=False)
     try:
-        ways, batches = [EagerWay(service), session], [list(range(len(texts)))]
+        backends, batches = [EagerBackend(service), session], [list(range(len(texts)))]
         names = ROUGHLY_CHECKED if rough else _QUICKLY_CHECKED
         tolerance = ROUGH_TOLERANCE if rough else tolerance_of(unpacked, texts)
         definitions = signature_definitions(folder)
         requests = {name: asked[name] for name in names if name in definitions}
-        checks = [*check_graph(folder), *check_ways(ways, requests, batches, tolerance)[1:]]
+        checks = [*check_graph(folder), *check_backends(backends, requests, batches, tolerance)[1:]]
         if "stream" in definitions:
             checks.append(check_streams(session, texts[-1:], tolerance, rough))
     finally:

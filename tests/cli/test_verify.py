@@ -1,4 +1,4 @@
-"""`keras-attn verify` and the ways to export: one report, and an exit code that tells."""
+"""`keras-attn verify` and formats of exports: one report, and an exit code that tells."""
 
 import json
 import shutil
@@ -113,7 +113,7 @@ def test_an_export_of_other_weights_than_the_runs_is_found(
     keras_attn, tiny_run, exported_run, tmp_path, monkeypatch
 ):
     # What differs is found without a server as well.
-    monkeypatch.setattr("keras_attn.cli.server_backends.server_ways", lambda *arguments: nullcontext([]))
+    monkeypatch.setattr("keras_attn.cli.server_backends.served_backends", lambda *arguments: nullcontext([]))
     lines = tmp_path / "line.txt"
     lines.write_text("house water\n", encoding="utf-8")
     other = shutil.copytree(tiny_run, tmp_path / "other")
@@ -182,9 +182,9 @@ def test_a_platform_where_xla_stays_on_is_a_line_of_the_report(
 
 
 def test_a_folder_that_no_server_takes(tmp_path):
-    from keras_attn.cli.server_backends import server_ways
+    from keras_attn.cli.server_backends import served_backends
     from keras_attn.export import VerificationError
 
     message = "The server does not take the version: .*Could not find SavedModel"
-    with pytest.raises(VerificationError, match=message), server_ways(tmp_path):
+    with pytest.raises(VerificationError, match=message), served_backends(tmp_path):
         raise AssertionError("it was served")

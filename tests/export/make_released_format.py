@@ -12,7 +12,7 @@ import numpy as np
 import keras_attn
 from keras_attn.export import export_saved_model
 from keras_attn.export.manifest import FORMAT
-from keras_attn.export.verification.backends import LoadedWay
+from keras_attn.export.verification.backends import LoadedBackend
 from keras_attn.export.verification.requests import questions
 from keras_attn.models import RecurrentSeq2Seq
 from keras_attn.tokenizers import CharacterTokenizer
@@ -35,7 +35,7 @@ def main(folder):
     with tempfile.TemporaryDirectory() as base_path:
         path = export_saved_model(text_to_text, Path(base_path) / "model", beam_size=2)
         asked = questions(encoded(TEXTS), encoded(TARGETS), (tokenizer, tokenizer), 7)
-        way = LoadedWay(path)
+        way = LoadedBackend(path)
         entries = [
             {"signature": key, "inputs": described(inputs), "answer": described(way.ask(key, inputs))}
             for key, inputs in asked.items()

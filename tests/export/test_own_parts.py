@@ -12,7 +12,7 @@ from keras_attn import TextToText
 from keras_attn.decoding import BeamSearch, decode
 from keras_attn.decoding.results import Selected, count_to_end
 from keras_attn.export import export_saved_model, verify
-from keras_attn.export.verification.backends import SessionWay
+from keras_attn.export.verification.backends import SessionBackend
 from keras_attn.layers import StepAttention
 from keras_attn.models import RecurrentSeq2Seq
 
@@ -128,10 +128,9 @@ def test_a_length_penalty_of_ones_own(make, few_signatures, tmp_path):
     own = make(strategy=BeamSearch(3, length_penalty=LinearLengthPenalty(0.5)))
     with few_signatures("n_best"):
         path = export_saved_model(own, tmp_path / "own", num_hypotheses=2)
-    session = SessionWay(path)
+    session = SessionBackend(path)
     strengths = np.array([0.0, 0.25, 2.0, 0.5], np.float32)
-    options = {"max_length": np.full(4, MAX_LENGTH, np.int32), "target_prefix": [""] * 4}
-    answer = session.ask("n_best", {"text": TEXTS, "length_penalty": strengths, **options})
+    answer = session.ask("n_best", {"text": TEXTS, "length_penalty": strengths})
     session.close()
     assert (answer["length"][:3] > 0).all()
     divisor = 1 + strengths[:, None] * answer["length"]

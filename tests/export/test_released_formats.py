@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_attn.export.manifest import FORMAT
-from keras_attn.export.verification.backends import LoadedWay, SessionWay
+from keras_attn.export.verification.backends import LoadedBackend, SessionBackend
 from keras_attn.export.verification.comparison import as_arrays, differences
 from keras_attn.export.verification.requests import load_tokenizer
 from keras_attn.export.version_files import read_manifest
@@ -47,7 +47,7 @@ def test_the_format_of_today_is_among_them():
     assert f"format-{FORMAT}" in FORMATS
 
 
-@pytest.mark.parametrize("way", [pytest.param(LoadedWay, marks=pytest.mark.exhaustive), SessionWay])
+@pytest.mark.parametrize("way", [pytest.param(LoadedBackend, marks=pytest.mark.exhaustive), SessionBackend])
 def test_the_answers_are_those_of_the_day_it_was_made(released, way):
     folder, requests = released
     assert len(requests) >= 7

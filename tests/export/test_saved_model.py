@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_attn import TextToText
 from keras_attn.export import UnservableOpError, VerificationError, export_saved_model
-from keras_attn.export.verification.backends import SessionWay
+from keras_attn.export.verification.backends import SessionBackend
 from keras_attn.export.verification.comparison import as_arrays, differences
 from keras_attn.export.verification.tolerance import tolerance_of
 from keras_attn.protocols import Step
@@ -165,14 +165,14 @@ def test_an_export_that_answers_otherwise_than_the_model_leaves_nothing(
     """As where variables are not found again: the session answers from other numbers."""
     tokenizer = tokenizers.characters
     text_to_text = TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, max_length=3)
-    honest = SessionWay.ask
+    honest = SessionBackend.ask
 
     def wrong(self, signature, inputs):
         answer = honest(self, signature, inputs)
         key = "log_prob" if signature == "score" else "score"
         return answer | {key: answer[key] - 1e-2}
 
-    monkeypatch.setattr(SessionWay, "ask", wrong)
+    monkeypatch.setattr(SessionBackend, "ask", wrong)
     with pytest.raises(VerificationError, match=r"not what it should be. Session: score, rows .*log_prob"):
         export_saved_model(text_to_text, tmp_path / "tiny")
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,6 @@
 """Tokens and sequences of tokens that are never written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -75,18 +75,18 @@ class BadWords:
     All sequences are compared at once, so that a hundred cost little more than one.
     """
 
-    def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
-        sequences = [list(sequence) for sequence in sequences]
-        if not sequences or not all(sequences):
+    def __init__(self, sequences: Iterable[Iterable[int]]) -> None:
+        lists = [list(sequence) for sequence in sequences]
+        if not lists or not all(lists):
             raise ValueError(
                 "`sequences` must hold the ids of words. Expected at least one list, none of them empty. "
-                f"Received: {sequences}."
+                f"Received: {lists}."
             )
-        check_ids("sequences", np.concatenate([np.ravel(words) for words in sequences]), None)
-        self.longest = max(map(len, sequences)) - 1
-        firsts = [[_ANY] * (self.longest + 1 - len(words)) + words[:-1] for words in sequences]
-        self.firsts = np.array(firsts, np.int32).reshape(len(sequences), self.longest)  # [W, n]
-        self.lasts = np.array([words[-1] for words in sequences], np.int32)  # [W]
+        check_ids("sequences", np.concatenate([np.ravel(words) for words in lists]), None)
+        self.longest = max(map(len, lists)) - 1
+        firsts = [[_ANY] * (self.longest + 1 - len(words)) + words[:-1] for words in lists]
+        self.firsts = np.array(firsts, np.int32).reshape(len(lists), self.longest)  # [W, n]
+        self.lasts = np.array([words[-1] for words in lists], np.int32)  # [W]
 
     def forbid(self, partial: Partial) -> Tensor:
         """Boolean `[B, K, V]`."""

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -201,7 +202,8 @@ class PackedTransformer:
 def packed_text_to_text(text_to_text: TextToText, dtype: str) -> TextToText:
     """The same `TextToText` with its model packed; see `PackedTransformer`."""
     packed = copy.copy(text_to_text)
-    packed.model = PackedTransformer(text_to_text.model, dtype)
+    model: Any = text_to_text.model
+    packed.model = PackedTransformer(model, dtype)
     return packed
 
 

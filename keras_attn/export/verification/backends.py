@@ -1,4 +1,4 @@
-"""The ways to an answer: the model itself, TensorFlow's own loader, and a Session as servers use it."""
+"""Backends that answer requests: the model itself, TensorFlow's loader, and a Session as servers use it."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ from keras_attn.export.verification.comparison import as_arrays
 from keras_attn.export.verification.streams import follow_session
 
 
-class EagerWay:
+class EagerBackend:
     """The model in this process, without any graph.
 
     It is asked once for all rows: a step of its loop costs a hundred times that of a graph, and what is to be
@@ -31,7 +31,7 @@ class EagerWay:
         return as_arrays(self._service.answer(signature, tensors))
 
 
-class LoadedWay:
+class LoadedBackend:
     """`tf.saved_model.load`.
 
     Args:
@@ -51,20 +51,18 @@ class LoadedWay:
         return as_arrays(run(**tensors))
 
 
-class SessionWay:
+class SessionBackend:
     """A Session on the graph, as TensorFlow Serving runs it.
 
     Args:
         folder: of the version.
-        max_length: the largest length that the model decodes; needed to follow streams.
         optimizes: whether the graph is optimised at the first run of a signature, as TensorFlow Serving does;
             an export has been already.
     """
 
     name = "Session"
 
-    def __init__(self, folder, max_length=None, optimizes=True):
-        self._max_length = max_length
+    def __init__(self, folder, optimizes=True):
         graph = tf.Graph()
         settings = tf.compat.v1.ConfigProto()
         settings.graph_options.rewrite_options.disable_meta_optimizer = not optimizes
@@ -75,15 +73,16 @@ class SessionWay:
         self._signatures = loaded.signature_def
 
     def ask(self, signature, inputs):
-        """Arrays by input name to arrays by output name."""
+        """Arrays by input name to arrays by output name; omitted inputs take their defaults."""
         definition = self._signatures[signature]
+        inputs = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()} | inputs
         feeds = {definition.inputs[name].name: np.asarray(value) for name, value in inputs.items()}
         fetches = {name: info.name for name, info in definition.outputs.items()}
         return as_arrays(self._session.run(fetches, feeds))
 
     def follow(self, text):
         """The texts so far, and the answer, of one text as bytes; see `check_streams`."""
-        return follow_session(self, text, self._max_length)
+        return follow_session(self, text)
 
     def close(self):
         """Gives the Session's memory back."""

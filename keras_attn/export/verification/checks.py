@@ -1,7 +1,7 @@
-"""The proof that an export answers as it should, whichever way it is asked."""
+"""Checks that an export gives the same answers on every backend."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +20,8 @@ class VerificationError(UserError, ValueError):
     """An export that answers otherwise than it should, or cannot be served."""
 
 
-class Check(NamedTuple):
+@dataclass(frozen=True)
+class Check:
     """Result of one check.
 
     Attributes:
@@ -64,26 +65,29 @@ def check_graph(folder):
     ]
 
 
-def check_ways(ways, requests, batches, tolerance, progress=lambda step: None):
-    """Compares every way with the first one, row by row, however the rows are put together.
+def check_backends(backends, requests, batches, tolerance, progress=lambda step: None):
+    """Compares every backend with the first one, row by row, however the rows are put together.
 
     Args:
-        ways: objects with a `name` and `ask(signature, inputs)`; the first one is asked for all rows at once
-            and is what the others, and itself in other batches, have to agree with. One that has
-            `asks_once` is asked for no other batches.
+        backends: objects with a `name` and `ask(signature, inputs)`; the first one is asked for all rows at
+            once, and the others, and itself in other batches, have to agree with it. One that has `asks_once`
+            is asked for no other batches.
         requests: a dictionary of signature name to inputs, arrays with the rows first.
         batches: lists of row numbers.
         tolerance: a `RoundingTolerance` or `FixedTolerance`, see `differences`.
-        progress: called with the way and the signature that come next.
+        progress: called with the backend and the signature that come next.
 
     Returns:
-        A `Check` for each way.
+        A `Check` for each backend.
     """
     expected = {}
     for name, inputs in requests.items():
-        progress(f"{ways[0].name}: {name}")
-        expected[name] = ways[0].ask(name, inputs)
-    return [_check_way(way, requests, batches, expected, tolerance, ways[0], progress) for way in ways]
+        progress(f"{backends[0].name}: {name}")
+        expected[name] = backends[0].ask(name, inputs)
+    return [
+        _check_backend(backend, requests, batches, expected, tolerance, backends[0], progress)
+        for backend in backends
+    ]
 
 
 def batches_of(count):
@@ -101,28 +105,28 @@ def signature_definitions(folder):
     return {name: definitions[name] for name in sorted(definitions) if not name.startswith("__")}
 
 
-def _check_way(way, requests, batches, expected, tolerance, first, progress):
+def _check_backend(backend, requests, batches, expected, tolerance, first, progress):
     problems, count, num_ties = [], 0, 0
-    if asks_once := getattr(way, "asks_once", False):
+    if asks_once := getattr(backend, "asks_once", False):
         batches = batches[:1]
     for name, inputs in requests.items():
-        if way is not first:
-            progress(f"{way.name}: {name}")
+        if backend is not first:
+            progress(f"{backend.name}: {name}")
         for rows in batches:
             count += 1
-            if way is first and rows == list(range(len(next(iter(inputs.values()))))):
+            if backend is first and rows == list(range(len(next(iter(inputs.values()))))):
                 continue  # what is expected is its answer to this
             asked = {key: np.asarray(value)[rows] for key, value in inputs.items()}
-            found, tied = _compare(way, first, name, asked, rows_of(expected[name], rows), tolerance)
+            found, tied = _compare(backend, first, name, asked, rows_of(expected[name], rows), tolerance)
             problems += [f"{name}, rows {rows}: {sentence}" for sentence in found]
             num_ties += tied
-    return Check(way.name, tuple(problems), count, num_ties, way is first and asks_once)
+    return Check(backend.name, tuple(problems), count, num_ties, backend is first and asks_once)
 
 
-def _compare(way, first, name, inputs, expected, tolerance):
+def _compare(backend, first, name, inputs, expected, tolerance):
     """Sentences on the differences, and the number of rows that are tied."""
     try:
-        answer = way.ask(name, inputs)
+        answer = backend.ask(name, inputs)
         found = differences(expected, answer, tolerance)
         if not found:
             return [], 0

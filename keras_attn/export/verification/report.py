@@ -1,5 +1,6 @@
 """Result of a verification, to print and as JSON."""
 
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from keras_attn.export.verification.checks import Check
@@ -41,7 +42,7 @@ class Report(NamedTuple):
             "export": self.export,
             "passed": self.passed,
             "checks": [
-                {"name": check.name, "passed": check.passed, **check._asdict()} for check in self.checks
+                {"name": check.name, "passed": check.passed, **asdict(check)} for check in self.checks
             ],
             "skipped": list(self.skipped),
             "tolerance": tolerance,

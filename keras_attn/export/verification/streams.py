@@ -9,12 +9,12 @@ from keras_attn.export.verification.checks import Check
 from keras_attn.export.verification.comparison import as_arrays, differences
 
 
-def check_streams(way, texts, tolerance, is_rough=False):
+def check_streams(backend, texts, tolerance, is_rough=False):
     """Follows every text by itself, and compares with the answer of `serving_default`.
 
     Args:
-        way: an object with a `name`, `ask(signature, inputs)` and `follow(text)`, which returns the texts so
-            far in the order in which they came, as bytes, and the answer, arrays by output name.
+        backend: an object with a `name`, `ask(signature, inputs)` and `follow(text)`, which returns the texts
+            so far in the order in which they came, as bytes, and the answer, arrays by output name.
         texts: strings as bytes.
         tolerance: of the score, see `differences`.
         is_rough: whether the two signatures may round, and so decode, otherwise: then the events alone are
@@ -26,30 +26,24 @@ def check_streams(way, texts, tolerance, is_rough=False):
     problems = []
     for row, text in enumerate(texts):
         try:
-            parts, answer = way.follow(text)
+            parts, answer = backend.follow(text)
             answer = as_arrays(answer)
-            expected = answer if is_rough else way.ask("serving_default", {"text": _array(text)})
+            expected = answer if is_rough else backend.ask("serving_default", {"text": _array(text)})
             found = [*differences(expected, answer, tolerance), *_broken(parts, expected["text"][0])]
         except (tf.errors.OpError, ValueError, KeyError) as error:
             found = [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
         problems += [f"stream, row {row}: {sentence}" for sentence in found]
-    return Check(f"{way.name}, streamed", tuple(problems), len(texts))
+    return Check(f"{backend.name}, streamed", tuple(problems), len(texts))
 
 
-def follow_session(session, text, max_length):
+def follow_session(session, text):
     """The texts so far of a run of `stream` that is over, and its answer; see `check_streams`.
 
     Args:
-        session: a `SessionWay` that nobody else uses.
+        session: a `SessionBackend` that nobody else uses.
         text: as bytes.
-        max_length: the largest length that the model decodes.
     """
-    inputs = {
-        "text": _array(text),
-        "stream": np.array([7], np.int64),
-        "max_length": np.array([max_length], np.int32),
-        "target_prefix": _array(b""),
-    }
+    inputs = {"text": _array(text), "stream": np.array([7], np.int64)}
     answer, parts = session.ask("stream", inputs), []
     while True:
         events = session.ask("stream_events", {"wait": np.zeros(256, bool)})

@@ -9,7 +9,7 @@ from keras_attn.export.verification.comparison import differences, rows_of
 _SIGNATURES = ("serving_default", "stream")
 
 
-def tied_rows(way, signature, texts, expected, received, tolerance):
+def tied_rows(backend, signature, texts, expected, received, tolerance):
     """Rows in which the received text is another one, and none that the model likes less.
 
     Two texts are tied where the first tokens in which they differ, or both as a whole, are equally probable
@@ -18,7 +18,7 @@ def tied_rows(way, signature, texts, expected, received, tolerance):
     cannot be seen in the answer. So are ties between hypotheses that a beam dropped on the way.
 
     Args:
-        way: an object with `ask(signature, inputs)`, whose model says what it likes.
+        backend: an object with `ask(signature, inputs)`, whose model says what it likes.
         signature: that was asked.
         texts: the sources, strings as bytes.
         expected: an answer, arrays by output name.
@@ -33,14 +33,14 @@ def tied_rows(way, signature, texts, expected, received, tolerance):
     return [
         int(row)
         for row in np.flatnonzero(expected["text"] != received["text"])
-        if _is_tie(way, texts[row], rows_of(expected, [row]), rows_of(received, [row]), tolerance)
+        if _is_tie(backend, texts[row], rows_of(expected, [row]), rows_of(received, [row]), tolerance)
     ]
 
 
-def _is_tie(way, text, expected, received, tolerance):
+def _is_tie(backend, text, expected, received, tolerance):
     both = {"text": _strings([text, text]), "target": np.concatenate([expected["text"], received["text"]])}
     try:
-        scored = way.ask("score", both)
+        scored = backend.ask("score", both)
     except (tf.errors.OpError, ValueError, KeyError):  # longer than what can be scored, or no such signature
         return False
     known = {"score": scored["log_prob"][1:], "length": scored["length"][1:]}

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from keras_attn.export.packed.transformer import packed_text_to_text
 from keras_attn.export.service.service import Service
-from keras_attn.export.verification.backends import EagerWay, LoadedWay, SessionWay
-from keras_attn.export.verification.checks import Check, batches_of, check_graph, check_ways
+from keras_attn.export.verification.backends import EagerBackend, LoadedBackend, SessionBackend
+from keras_attn.export.verification.checks import Check, batches_of, check_backends, check_graph
 from keras_attn.export.verification.report import Report
 from keras_attn.export.verification.requests import example_texts, load_tokenizer, questions
 from keras_attn.export.verification.streams import check_streams
@@ -79,9 +79,9 @@ def verify(
             bound = bound or read_tolerance(folder, manifest, asked)
             checks += _compared(eager, written, requests, bound, is_rough, progress)
             if "stream" in manifest["signatures"]:
-                for way in written[1:3]:  # the Session and the first server
-                    progress(f"{way.name}: streams")
-                    checks.append(check_streams(way, asked, bound, is_rough))
+                for backend in written[1:3]:  # the Session and the first server
+                    progress(f"{backend.name}: streams")
+                    checks.append(check_streams(backend, asked, bound, is_rough))
         except (tf.errors.OpError, OSError, ValueError) as error:
             checks.append(Check("loads and answers", (str(error),)))
     return Report(
@@ -99,7 +99,7 @@ def _eager(text_to_text, manifest):
     if manifest["packed"]:
         text_to_text = packed_text_to_text(text_to_text, manifest["packed"])
     decoding = manifest["decoding"]
-    return EagerWay(
+    return EagerBackend(
         Service(
             text_to_text, beam_size=decoding["n_best_beam_size"], num_hypotheses=decoding["num_hypotheses"]
         )
@@ -109,9 +109,9 @@ def _eager(text_to_text, manifest):
 def _written(stack, folder, manifest, servers, progress):
     """Backends that read the files of the version."""
     progress(f"loading {folder}: tf.saved_model.load")
-    loaded = LoadedWay(folder)
+    loaded = LoadedBackend(folder)
     progress(f"loading {folder}: Session")
-    session = SessionWay(folder, manifest["decoding"]["max_length"])
+    session = SessionBackend(folder)
     stack.callback(session.close)
     if servers is None:
         return [loaded, session]
@@ -119,13 +119,13 @@ def _written(stack, folder, manifest, servers, progress):
     return [loaded, session, *stack.enter_context(servers(folder))]
 
 
-def _requests(folder, manifest, way, texts):
+def _requests(folder, manifest, backend, texts):
     tokenizers = [load_tokenizer(folder, manifest, side) for side in ("source", "target")]
     decoding = manifest["decoding"]
     texts = texts or example_texts(tokenizers[0], decoding["max_source_length"])
     texts = [tf.compat.as_bytes(text) for text in texts]
     questioned = questions(texts, texts[::-1], tokenizers, decoding["max_length"])
-    answers = way.ask("serving_default", questioned["serving_default"])["text"]
+    answers = backend.ask("serving_default", questioned["serving_default"])["text"]
     questioned = questions(texts, list(answers[::-1]), tokenizers, decoding["max_length"])
     # What `stream_events` answers depends on what was asked before; `check_streams` asks it.
     names = set(manifest["signatures"]) - {"stream_events"}
@@ -135,10 +135,10 @@ def _requests(folder, manifest, way, texts):
 def _compared(eager, written, requests, bound, is_rough, progress):
     """A `Check` for each backend."""
     batches = batches_of(len(requests["serving_default"]["text"]))
-    checks = check_ways(written if is_rough else eager + written, requests, batches, bound, progress)
+    checks = check_backends(written if is_rough else eager + written, requests, batches, bound, progress)
     if eager and is_rough:
         scored = {name: requests[name] for name in ROUGHLY_CHECKED}
-        checks += check_ways([written[0], *eager], scored, batches, ROUGH_TOLERANCE, progress)[1:]
+        checks += check_backends([written[0], *eager], scored, batches, ROUGH_TOLERANCE, progress)[1:]
     return checks
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_attn import TextToText
 from keras_attn.export import export_saved_model
 from keras_attn.export.service.signatures import INPUTS
-from keras_attn.export.verification.backends import EagerWay, SessionWay
+from keras_attn.export.verification.backends import EagerBackend, SessionBackend
 from keras_attn.export.verification.comparison import as_arrays, differences
 from keras_attn.export.verification.tolerance import tolerance_of
 from keras_attn.export.version_files import read_manifest
@@ -65,8 +65,8 @@ def test_a_packed_export_answers_as_its_model(text_to_text, request_of, packed_p
     assert set(manifest["signatures"]) == set(SIGNATURES[dtype])
     outputs = manifest["signatures"]["encode"]["outputs"] | manifest["signatures"]["score"]["outputs"]
     assert {outputs[key]["dtype"] for key in ("states", "log_prob", "token_log_probs")} == {"float32"}
-    session, packed = SessionWay(path), EagerWay(Service(packed_text_to_text(text_to_text, dtype)))
-    plain = EagerWay(Service(text_to_text))
+    session, packed = SessionBackend(path), EagerBackend(Service(packed_text_to_text(text_to_text, dtype)))
+    plain = EagerBackend(Service(text_to_text))
     exactly = tolerance_of(text_to_text, [text.encode() for text in TEXTS])
     tolerance = exactly if dtype == "float32" else 0.2
     for name in ("serving_default", "score", "encode"):

@@ -12,7 +12,7 @@ from keras_attn.export import export_saved_model
 from keras_attn.export.service.in_graph_batching import InGraphBatching, batched
 from keras_attn.export.service.service import Service
 from keras_attn.export.service.signatures import signature_functions
-from keras_attn.export.verification.backends import SessionWay
+from keras_attn.export.verification.backends import SessionBackend
 from keras_attn.export.verification.comparison import as_arrays, differences, rows_of
 from keras_attn.export.verification.tolerance import tolerance_of
 from keras_attn.export.version_files import read_manifest
@@ -73,7 +73,7 @@ def test_an_export_with_batching_answers_concurrent_requests_in_a_session(
     path = export_saved_model(service.text_to_text, tmp_path / "tiny", batching=SETTINGS)
     assert read_manifest(path)["in_graph_batching"] == SETTINGS._asdict()
     expected = as_arrays(service.answer("serving_default", {"text": tf.constant(TEXTS)}))
-    session = SessionWay(path)
+    session = SessionBackend(path)
     requests = [[0], [1, 2], [3], [4, 5], [6], list(range(7))]
     with ThreadPoolExecutor(len(requests)) as pool:
         answers = list(pool.map(lambda rows: session.ask("serving_default", {"text": TEXTS[rows]}), requests))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_attn import TextToText
 from keras_attn.export.service.service import Service
 from keras_attn.export.service.stream_events import Event, EventQueue, text_events
-from keras_attn.export.verification.backends import SessionWay
+from keras_attn.export.verification.backends import SessionBackend
 from keras_attn.export.verification.streams import check_streams
 from keras_attn.export.verification.tolerance import FixedTolerance
 from keras_attn.tokenizers import ByteTokenizer, SentencePieceTokenizer
@@ -22,7 +22,7 @@ ROOM = np.zeros(256, bool)
 
 @pytest.fixture(scope="module")
 def session(family):
-    session = SessionWay(family.path, family.text_to_text.max_length)
+    session = SessionBackend(family.path)
     yield session
     session.close()
 

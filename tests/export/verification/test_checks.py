@@ -5,7 +5,12 @@ import pytest
 import tensorflow as tf
 
 from keras_attn.export.service.signatures import INPUTS
-from keras_attn.export.verification.checks import batches_of, check_graph, check_ways, signature_definitions
+from keras_attn.export.verification.checks import (
+    batches_of,
+    check_backends,
+    check_graph,
+    signature_definitions,
+)
 from keras_attn.export.verification.requests import example_texts, questions
 from keras_attn.export.verification.tolerance import FixedTolerance
 from keras_attn.tokenizers import CharacterTokenizer
@@ -37,7 +42,7 @@ def test_a_way_that_is_slow_is_asked_once():
     slow, told = Way("a"), []
     slow.asks_once, asked, ask = True, [], slow.ask
     slow.ask = lambda signature, inputs: asked.append(signature) or ask(signature, inputs)
-    reference, other = check_ways([slow, Way("b")], REQUESTS, batches_of(3), 1e-5, told.append)
+    reference, other = check_backends([slow, Way("b")], REQUESTS, batches_of(3), 1e-5, told.append)
     assert sorted(asked) == sorted(REQUESTS)
     assert (reference.is_reference, reference.count) == (True, len(REQUESTS))
     assert (other.is_reference, other.count, other.passed) == (False, 14, True)
@@ -45,7 +50,7 @@ def test_a_way_that_is_slow_is_asked_once():
 
 
 def test_ways_that_agree():
-    checks = check_ways([Way("a"), Way("b")], REQUESTS, batches_of(3), TOLERANCE)
+    checks = check_backends([Way("a"), Way("b")], REQUESTS, batches_of(3), TOLERANCE)
     assert [(check.name, check.passed, check.count) for check in checks] == [("a", True, 14), ("b", True, 14)]
 
 
@@ -58,14 +63,14 @@ def test_ways_that_agree():
     ],
 )
 def test_a_way_that_answers_otherwise_is_named(fault, problem):
-    right, wrong = check_ways([Way("a"), Way("b", fault)], REQUESTS, batches_of(3), TOLERANCE)
+    right, wrong = check_backends([Way("a"), Way("b", fault)], REQUESTS, batches_of(3), TOLERANCE)
     assert right.passed
     assert not wrong.passed
     assert wrong.problems[0].startswith(problem)
 
 
 def test_answers_that_depend_on_their_neighbours_are_found_in_the_first_way_too():
-    (check,) = check_ways([Way("a", "neighbours")], REQUESTS, batches_of(3), TOLERANCE)
+    (check,) = check_backends([Way("a", "neighbours")], REQUESTS, batches_of(3), TOLERANCE)
     assert any(problem.startswith("double, rows [0]:") for problem in check.problems)
 
 

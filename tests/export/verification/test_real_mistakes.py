@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from keras_attn import TextToText
 from keras_attn.export.service.service import Service
-from keras_attn.export.verification.backends import EagerWay
-from keras_attn.export.verification.checks import check_ways
+from keras_attn.export.verification.backends import EagerBackend
+from keras_attn.export.verification.checks import check_backends
 from keras_attn.export.verification.requests import questions
 from keras_attn.export.verification.tolerance import tolerance_of
 from keras_attn.models import (
@@ -76,11 +76,11 @@ def asked(request, tokenizers):
         learn(model, optimizer)
     right = TextToText(model, tokenizer, tokenizer, max_length=MAX_LENGTH)
     requests = {"score": questions(TEXTS, TARGETS, (tokenizer, tokenizer), MAX_LENGTH)["score"]}
-    first, tolerance = EagerWay(Service(right)), tolerance_of(right, TEXTS)
+    first, tolerance = EagerBackend(Service(right)), tolerance_of(right, TEXTS)
 
     def problems(wrong):
-        way = EagerWay(Service(TextToText(wrong, tokenizer, tokenizer, max_length=MAX_LENGTH)))
-        (check,) = check_ways([first, way], requests, [list(range(len(TEXTS)))], tolerance)[1:]
+        way = EagerBackend(Service(TextToText(wrong, tokenizer, tokenizer, max_length=MAX_LENGTH)))
+        (check,) = check_backends([first, way], requests, [list(range(len(TEXTS)))], tolerance)[1:]
         return check.problems
 
     def copy():

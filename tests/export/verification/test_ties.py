@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_attn.export.verification.checks import check_ways
+from keras_attn.export.verification.checks import check_backends
 from keras_attn.export.verification.tolerance import FixedTolerance
 
 TEXTS = np.array([b"x", b"y"], object)
@@ -37,7 +37,7 @@ class Way:
 
 def check_of(other, signature="serving_default"):
     requests = {signature: {"text": TEXTS}}
-    return check_ways([Way(), other], requests, [[0, 1]], FixedTolerance(1e-5))[1]
+    return check_backends([Way(), other], requests, [[0, 1]], FixedTolerance(1e-5))[1]
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "stream"])
@@ -70,5 +70,5 @@ def test_without_a_signature_that_scores_texts_are_compared_strictly(monkeypatch
         return {}[signature] if signature == "score" else honest(self, signature, inputs)
 
     monkeypatch.setattr(Way, "ask", without)
-    (check,) = check_ways([way, other], {"stream": {"text": TEXTS}}, [[0, 1]], FixedTolerance(1e-5))[1:]
+    (check,) = check_backends([way, other], {"stream": {"text": TEXTS}}, [[0, 1]], FixedTolerance(1e-5))[1:]
     assert "`text`" in check.problems[0]
