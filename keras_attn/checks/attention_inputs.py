@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_attn.checks.batches import check_batch
+
 
 def check_attention_inputs(
     query,
@@ -34,13 +36,12 @@ def check_attention_inputs(
     """
     key = value if key is None else key
     check_sequences(query=query.shape, value=value.shape, key=key.shape)
-    for name, other, axis in (("value", query, 0), ("key", value, 0), ("key", value, 1)):
-        shape = {"value": value, "key": key}[name].shape
-        if _differ(shape[axis], other.shape[axis]):
-            raise ValueError(
-                f"`{name}` has another {('batch', 'length')[axis]} than what it goes with. "
-                f"Expected {other.shape[axis]}. Received: shape {tuple(shape)}."
-            )
+    check_batch(("query", query), value=value, key=key)
+    if _differ(key.shape[1], value.shape[1]):
+        raise ValueError(
+            f"`key` has another length than `value`. Expected {value.shape[1]}. "
+            f"Received: shape {tuple(key.shape)}."
+        )
     check_padding_mask("query_mask", query_mask, query)
     check_padding_mask("value_mask", value_mask, key)
     check_padding_mask("key_mask", key_mask, key)

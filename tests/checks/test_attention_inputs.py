@@ -23,7 +23,7 @@ WRONG = {
     "key_mask": ({"key_mask": (B, S - 1)}, f"`key_mask` must have {OF_MASK}"),
     "one_place": ({"value_mask": (B, 1)}, r"`value_mask` must have .* Received: shape \(2, 1\)"),
     "one_axis": ({"value_mask": (S,)}, r"`value_mask` has 1 axes. Expected \[batch, length\]"),
-    "batch": ({"query": (3, T, D)}, r"`value` has another batch .* Expected 3. Received: shape \(2, 5, 4\)"),
+    "batch": ({"query": (3, T, D)}, r"`value` has another batch size than `query`. Expected 3. Received: 2"),
     "batch_of_mask": ({"value_mask": (3, S)}, r"`value_mask` must have .* Received: shape \(3, 5\)"),
     "query_mask": ({"query_mask": (B, S)}, r"`query_mask` must have .* Expected \[2, 3\]. .*\(2, 5\)"),
     "attention_mask": ({"attention_mask": (B, S, T)}, r"`attention_mask` must broadcast .* \[.., 3, 5\]"),

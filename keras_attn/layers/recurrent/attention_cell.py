@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn.checks.attention_inputs import check_memory, check_sequences
+from keras_attn.checks.batches import check_batch
 from keras_attn.layers.recurrent.cell_steps import (
     check_cell,
     check_cell_dropout,
@@ -149,6 +150,7 @@ class AttentionCell(keras.layers.Layer):
     def call(self, inputs, memory, state=None, memory_mask=None, training=None):
         """See the class."""
         prepared = self.prepare_memory(memory, memory_mask)
+        check_batch(("inputs", inputs), memory=memory, state=state)
         if state is None:
             state = self.initial_state(prepared)
             beams = ops.shape(inputs)[1]

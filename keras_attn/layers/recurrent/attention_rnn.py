@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.checks.attention_inputs import check_memory, check_padding_mask, check_sequences
+from keras_attn.checks.batches import check_batch
 from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.recurrent.attention_cell import AttentionCell
@@ -128,6 +129,7 @@ class AttentionRNN(OutputShape, AttentionCell):
         check_padding_mask("sequences_mask", sequences_mask, sequences)
         prepared = self.prepare_memory(memory, memory_mask)
         state = self.initial_state(prepared, initial_state)
+        check_batch(("sequences", sequences), memory=memory, initial_state=initial_state)
         noise = self.attention.draw_noise(sequences, memory, training)
         drawn = {"noise": noise, "masks": self.draw_masks(sequences, training)}
         if sequences_mask is not None:
@@ -163,6 +165,7 @@ class AttentionRNN(OutputShape, AttentionCell):
         check_padding_mask("sequences_mask", sequences_mask, sequences)
         if initial_state is not None:
             check_state(self.cell, initial_state)
+        check_batch(("sequences", sequences), memory=memory, initial_state=initial_state)
         if memory_mask is None:
             require_mask(memory, "memory_mask", self)
         shape = (*sequences.shape[:2], self._output_dim(memory.shape[-1]))
