@@ -22,7 +22,7 @@ peers: $(READY)
 
 # All of the layers, the pure functions below them, and every family of models step by step. Almost all of the time goes into compiling what runs
 # once: XLA finds again here what it has compiled before.
-JAX_TESTS := tests/ops tests/checks tests/layers tests/models/test_steps.py tests/contracts/test_layers.py $(addprefix tests/test_,$(addsuffix .py, \
+JAX_TESTS := tests/ops tests/checks tests/layers tests/models/test_encoded_states.py tests/contracts/test_layers.py tests/contracts/test_models.py $(addprefix tests/test_,$(addsuffix .py, \
   losses coverage_loss r_drop_loss))
 
 test-jax: peers
