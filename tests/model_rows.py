@@ -116,6 +116,7 @@ ROWS = {
     "language_model": {"num_layers": 2, "activation": "gelu"},
     "language_model/post_norm": {"norm_first": False},
     **{f"language_model/{scheme}": settings for scheme, settings in _POSITIONS.items()},
+    "language_model/learned": {"positions": "learned", "position_options": {"max_length": 17}},
     "language_model/rotary": {"positions": "rotary", "num_key_value_heads": 1},
     "language_model/windowed": {"implementation": "windowed", "window": 3},
     "language_model/blockwise": {"implementation": "blockwise"},

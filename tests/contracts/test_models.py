@@ -24,7 +24,9 @@ from ..lazily import Lazily
 from ..model_rows import ROWS, SOURCE, TARGET, TERMS, B, S, T, V, family_of, make, serialized_again
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
-TENSORFLOW_ONLY = pytest.mark.skipif(not ON_TENSORFLOW, reason="decodes in a graph of TensorFlow")
+TENSORFLOW_ONLY = pytest.mark.skipif(
+    not ON_TENSORFLOW, reason="in a graph of TensorFlow, or shown for layers on JAX"
+)
 INPUTS = {"source": SOURCE, "target": TARGET}
 FAMILIES = [name for name in ROWS if "/" not in name]
 # Base classes, wrappers and functions.
@@ -260,6 +262,7 @@ def test_dropout_acts_in_training_alone(name):
     assert not np.allclose(one, other)
 
 
+@TENSORFLOW_ONLY
 @pytest.mark.parametrize("policy", few(["mixed_bfloat16", "mixed_float16"], "mixed_bfloat16"))
 @rows("recurrent/luong_2015", "convolutional/all_widths", "transformer", "language_model")
 def test_mixed_precision(models, logits, name, policy):

@@ -50,7 +50,10 @@ def test_padding_in_front_is_padding_at_the_end(models, kind):
     in_front = np.stack([np.roll(row, pads) for row, pads in zip(SOURCE, count, strict=True)])
     assert in_front[1, -1] == SOURCE[1, 1]
     assert_close(call(model, in_front), call(model))
-    decoded, expected = (decode(model, x, start_id=1, end_id=2, max_length=4, return_alignments=True) for x in (in_front, SOURCE))
+    decoded, expected = (
+        decode(model, x, start_id=1, end_id=2, max_length=4, return_alignments=True)
+        for x in (in_front, SOURCE)
+    )
     np.testing.assert_array_equal(decoded.tokens, expected.tokens)
     assert_close(decoded.alignments[1, ..., 3:], expected.alignments[1, ..., :2])
     hidden, mask = model.encode(in_front)
