@@ -28,32 +28,22 @@ MEASURED = ("seconds", "peak_memory_mb", "val_decoding_seconds")
 
 KILLED = """
 import os, signal, sys
-from dataclasses import replace
-from pathlib import Path
-from keras_attn.training import batches, fit, recipe_batches
-from keras_attn.training.data.corpus import load_corpus
-from keras_attn.training.recipe.toml import load_recipe
-from keras_attn.training.run.run_folder import RunFolder
+from keras_attn.training import Batches, load_recipe, train_recipe
+from keras_attn.training.from_recipe import batches
 
 recipe_path, *paths, epoch, index = sys.argv[1:]
 DEADLY = int(epoch), int(index)
 
-class Deadly(batches.Batches):
-    epoch = 0
-    def begin_epoch(self, epoch, **first):
-        self.epoch = epoch
-        super().begin_epoch(epoch, **first)
+class Deadly(Batches):
     def __getitem__(self, index):
         if (self.epoch, index) == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(index)
 
-recipe_batches.Batches = Deadly
+batches.Batches = Deadly
 recipe = load_recipe(recipe_path)
 for path in paths:
-    run = RunFolder(path)
-    run.begin(recipe)
-    fit.train(recipe, load_corpus(recipe), run)
+    train_recipe(recipe, path)
 """
 
 

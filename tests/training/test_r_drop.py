@@ -9,7 +9,7 @@ import pytest
 
 from keras_attn.losses import RDropCrossentropy, SequenceCrossentropy
 from keras_attn.training.batches.batches import Batches
-from keras_attn.training.batches.repeated_rows import with_every_row_twice
+from keras_attn.training.batches.repeated_rows import EveryRowTwice
 from keras_attn.training.batches.token_batches import TokenBatches
 from keras_attn.training.distribution.processes import ALONE, Processes
 from keras_attn.training.from_recipe.batches import make_batches
@@ -22,7 +22,8 @@ IDS = [np.arange(4, 7 + index % 3) for index in range(13)]
 
 @pytest.mark.parametrize(("kind", "size"), [(Batches, 5), (TokenBatches, 17)])
 def test_every_pair_comes_twice_in_a_row(kind, size):
-    plain, twice = (made(IDS, IDS, size, seed=7) for made in (kind, with_every_row_twice(kind)))
+    plain = kind(IDS, IDS, size, seed=7)
+    twice = EveryRowTwice(plain)
     assert len(plain) == len(twice)
     for batch in range(len(plain)):
         (inputs, labels), (both, both_labels) = plain[batch], twice[batch]
@@ -32,7 +33,7 @@ def test_every_pair_comes_twice_in_a_row(kind, size):
 
 
 def test_devices_share_whole_pairs():
-    batches = with_every_row_twice(Batches, multiple=3)(IDS, IDS, 5)
+    batches = EveryRowTwice(Batches(IDS, IDS, 5), multiple=3)
     labels = batches[0][1]
     assert labels.shape[0] == 12
     np.testing.assert_array_equal(labels[::2], labels[1::2])
@@ -77,7 +78,7 @@ def test_a_run(recipe_of, training, tmp_path):
 
 def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):
     """Without dropout the loss is the ordinary one, and what `fit` finds too."""
-    batches = with_every_row_twice(Batches)(IDS, IDS, 5)
+    batches = EveryRowTwice(Batches(IDS, IDS, 5))
     losses = {}
     for dropout in (0.0, 0.5):
         keras.utils.set_random_seed(3)

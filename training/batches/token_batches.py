@@ -1,5 +1,7 @@
 """Batches of about equally many tokens, in few different shapes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_attn.training.batches.batches import Batches
@@ -24,7 +26,7 @@ class TokenBatches(Batches):
 
     Args:
         sources: list of int32 id arrays, without start and end.
-        targets: likewise, aligned.
+        targets: a list of the same length.
         batch_tokens: B times the larger of S and T, start, end and pads included, is at most this (as the
             `--max-tokens` of fairseq); a pair that is longer makes a batch of its own.
         seed: None keeps the order of the pairs.
@@ -38,28 +40,20 @@ class TokenBatches(Batches):
     '3 batches an epoch in 2 shapes, 0.0% padding'
     """
 
-    def __init__(self, sources, targets, batch_tokens, seed=None, max_buckets=24):
+    def __init__(
+        self,
+        sources: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        batch_tokens: int,
+        seed: int | None = None,
+        max_buckets: int = 24,
+    ):
         self._plan = (batch_tokens, max_buckets, 1 if seed is None else _LEAST_BATCHES)
         self._buckets = None
         super().__init__(sources, targets, batch_size=None, seed=seed)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._order)
-
-    @property
-    def shapes(self):
-        """The different (B, S, T) of all batches, the same in every epoch: a sorted list."""
-        return sorted({(len(chosen), *widths) for chosen, widths in self._order})
-
-    @property
-    def padding(self):
-        """The share of places that hold nothing, of both sides."""
-        places = sum(len(chosen) * sum(widths) for chosen, widths in self._order)
-        return 1 - float(self.widths.sum()) / places if places else 0.0
-
-    def summary(self):
-        """One line on them, such as `5 batches an epoch in 2 shapes, 7.5% padding`."""
-        return f"{len(self)} batches an epoch in {len(self.shapes)} shapes, {self.padding:.1%} padding"
 
     def _batches_of(self, epoch):
         if self._buckets is None:

@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_attn.training.errors import RunError
@@ -81,35 +80,3 @@ def loss_weight():
 def num_replicas():
     """The number of devices that TensorFlow shares batches out among, in the present scope."""
     return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def with_rows_of_process(kind, index, count, num_devices=None):
-    """A class of batches that gives one of several processes its rows of every batch.
-
-    For `keras.distribution.DataParallel(auto_shard_dataset=False)` on the JAX backend, which makes one array
-    of what the processes give, so that the loss is that of the whole batch. All processes make the same
-    batches, and of each they must give equally many rows for every device: it is filled up with rows of pads,
-    which count nothing in the loss of a batch. (The mean that `fit` shows for an epoch weighs a batch by its
-    rows, these included.)
-
-    Args:
-        kind: `Batches` or a class derived from it.
-        index: number of this process, from 0.
-        count: number of processes.
-        num_devices: of all of them; one a process when None.
-
-    Returns:
-        A class derived from `kind`.
-    """
-
-    class RowsOfProcess(kind):
-        def __getitem__(self, batch):
-            inputs, labels = super().__getitem__(batch)
-            missing = -len(labels) % (num_devices or count)
-
-            def own(rows):
-                return np.pad(rows, ((0, missing), (0, 0)))[index::count]
-
-            return {name: own(rows) for name, rows in inputs.items()}, own(labels)
-
-    return RowsOfProcess

@@ -1,13 +1,13 @@
 """From the pairs and the `[training]` section of a recipe to the batches of its training."""
 
 from keras_attn.training.batches.batches import Batches, FewShapesBatches
-from keras_attn.training.batches.repeated_rows import with_every_row_twice
+from keras_attn.training.batches.repeated_rows import EveryRowTwice
+from keras_attn.training.batches.rows_of_process import RowsOfProcess
 from keras_attn.training.batches.sampled_texts import SampledTexts
-from keras_attn.training.batches.subword_sampling import with_subword_sampling
+from keras_attn.training.batches.subword_sampling import SubwordSampling
 from keras_attn.training.batches.token_batches import TokenBatches
-from keras_attn.training.batches.word_dropout import with_word_dropout
+from keras_attn.training.batches.word_dropout import WordDropout
 from keras_attn.training.distribution.backends import compiles
-from keras_attn.training.distribution.devices import with_rows_of_process
 
 
 def make_batches(recipe, tokenizers, train, validation, processes, num_devices, num_replicas=1):
@@ -27,25 +27,26 @@ def make_batches(recipe, tokenizers, train, validation, processes, num_devices, 
     """
     options = recipe.training
     by_pairs = FewShapesBatches if compiles() else Batches
-    kind, size = (
-        (TokenBatches, options.batch_tokens) if options.batch_tokens else (by_pairs, options.batch_size)
-    )
-    trained, rows = kind, (train.sources, train.targets)
+
+    def batches(sources, targets, seed=None):
+        if options.batch_tokens:
+            return TokenBatches(sources, targets, options.batch_tokens, seed)
+        return by_pairs(sources, targets, options.batch_size, seed)
+
     if options.subword_sampling:
-        sampled = _sampled_texts(recipe, tokenizers, train)
-        trained = with_subword_sampling(kind, *sampled, by_pairs.width_step, options.subword_sampling_epochs)
-        rows = [texts.rows(0) for texts in sampled]
-    rates = options.source_word_dropout, options.target_word_dropout
-    if any(rates):
-        trained = with_word_dropout(trained, *rates)
+        texts = _sampled_texts(recipe, tokenizers, train)
+        trained = batches(*(side.rows(0) for side in texts), options.seed)
+        trained = SubwordSampling(trained, *texts, by_pairs.width_step, options.subword_sampling_epochs)
+    else:
+        trained = batches(train.sources, train.targets, options.seed)
+    if options.source_word_dropout or options.target_word_dropout:
+        trained = WordDropout(trained, options.source_word_dropout, options.target_word_dropout, options.seed)
+    validated = batches(validation.sources, validation.targets)
     if num_devices > 1:
-        trained, kind = (with_rows_of_process(made, *processes, num_devices) for made in (trained, kind))
+        trained, validated = (RowsOfProcess(made, *processes, num_devices) for made in (trained, validated))
     if options.r_drop:
-        trained = with_every_row_twice(trained, num_replicas, options.r_drop_after)
-    return (
-        trained(*rows, size, seed=options.seed),
-        kind(validation.sources, validation.targets, size),
-    )
+        trained = EveryRowTwice(trained, num_replicas, options.r_drop_after)
+    return trained, validated
 
 
 def _sampled_texts(recipe, tokenizers, train):

@@ -14,7 +14,7 @@ from keras_attn.tokenizers import SentencePieceTokenizer
 from keras_attn.training.batches.batches import Batches
 from keras_attn.training.batches.sampled_texts import SampledTexts
 from keras_attn.training.batches.segmentations import WordSegmenter
-from keras_attn.training.batches.subword_sampling import with_subword_sampling
+from keras_attn.training.batches.subword_sampling import SubwordSampling
 from keras_attn.training.batches.token_batches import TokenBatches
 from keras_attn.training.recipe.recipe import RecipeError
 
@@ -162,7 +162,8 @@ def test_another_process_draws_the_same():
 @pytest.mark.parametrize(("kind", "size", "step"), [(Batches, 5, 1), (TokenBatches, 100, 4)])
 def test_batches(kind, size, step):
     sources, targets = sampled()[0], sampled(seed=(0, 1))[0]
-    made = with_subword_sampling(kind, sources, targets, step)(sources.rows(0), targets.rows(0), size, seed=7)
+    first = kind(sources.rows(0), targets.rows(0), size, seed=7)
+    made = SubwordSampling(first, sources, targets, step)
     count = len(made)
     for epoch in (0, 3):
         made.begin_epoch(epoch)
@@ -193,9 +194,9 @@ def test_batches(kind, size, step):
 def test_the_last_epochs_may_have_the_usual_subwords(kind, size):
     """The first ones are those of a training that samples in all, and the number of batches stays."""
     sources, targets = sampled()[0], sampled(seed=(0, 1))[0]
-    first = sources.rows(0), targets.rows(0)
-    always = with_subword_sampling(kind, sources, targets)(*first, size, seed=7)
-    made = with_subword_sampling(kind, sources, targets, epochs=2)(*first, size, seed=7)
+    first, other = (kind(sources.rows(0), targets.rows(0), size, seed=7) for _ in range(2))
+    always = SubwordSampling(first, sources, targets)
+    made = SubwordSampling(other, sources, targets, epochs=2)
     for epoch in (1, 2):
         for batches in (always, made):
             batches.begin_epoch(epoch)

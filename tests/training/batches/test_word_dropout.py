@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attn.training.batches.batches import Batches
-from keras_attn.training.batches.word_dropout import with_word_dropout
+from keras_attn.training.batches.word_dropout import WordDropout
 
 rng = np.random.default_rng(3)
 IDS = [rng.integers(4, 97, 53) for _ in range(71)]
@@ -13,7 +13,7 @@ UNKNOWN = 3
 
 
 def batches(source_rate, target_rate):
-    return with_word_dropout(Batches, source_rate, target_rate)(IDS, TARGETS, 31, seed=5)
+    return WordDropout(Batches(IDS, TARGETS, 31, seed=5), source_rate, target_rate, seed=5)
 
 
 def test_rates():

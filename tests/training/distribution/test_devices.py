@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_attn.training.batches.batches import Batches
-from keras_attn.training.distribution.devices import with_rows_of_process
+from keras_attn.training.batches.rows_of_process import RowsOfProcess
 
 from . import several_devices
 
@@ -56,7 +56,7 @@ def test_two_devices(tmp_path):
 def test_rows_of_processes():
     ids = [np.arange(4, 7 + index % 3) for index in range(13)]
     whole = Batches(ids, ids, 5, seed=7)
-    parts = [with_rows_of_process(Batches, index, 3)(ids, ids, 5, seed=7) for index in range(3)]
+    parts = [RowsOfProcess(whole, index, 3) for index in range(3)]
     for batch in range(len(whole)):
         inputs, labels = whole[batch]
         gathered = [part[batch] for part in parts]
