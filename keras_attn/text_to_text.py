@@ -135,7 +135,7 @@ class TextToText:
         return self._align(_strings(text))
 
     def translate_and_align(self, texts: Iterable[str | bytes] | Tensor) -> dict[str, Tensor]:
-        """What `translate` and `align` return, from decoding once.
+        """Outputs of `translate` and of `align`, from decoding once.
 
         Args:
             texts: a list of strings.

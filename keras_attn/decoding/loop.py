@@ -81,7 +81,6 @@ def decode(
     """
     strategy = Greedy() if strategy is None else strategy
     check_strategy(strategy)
-    check_decoder(decoder)
     processors = checked_processors(processors)
     source = source_ids(source)
     task = make_task(source, end_id, max_length, pad_id)
@@ -111,6 +110,7 @@ def decode(
 
 def _begin(decoder, strategy, task, source, start_id, return_alignments):
     """The loop's first variables, and the decoder's memory."""
+    check_decoder(decoder)
     state, memory = decoder.start(source)
     check_state(decoder, state)
     live, source_length = strategy.num_live, tf.shape(source)[1]

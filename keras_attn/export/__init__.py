@@ -1,6 +1,6 @@
 """From a model to a checked version of a TensorFlow Serving model.
 
-Names load on first use, so that a program that only reads the files of a version needs no TensorFlow.
+Names load on first use: a program that only reads the files of a version does not wait for TensorFlow.
 """
 
 import importlib
