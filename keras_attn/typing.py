@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 # A tensor of the backend, a symbolic `keras.KerasTensor`, or what `keras.ops.convert_to_tensor` takes.
 Tensor: TypeAlias = Any
+# A `keras.Model`: Keras has no types.
+Model: TypeAlias = Any
 # Tensors in a tuple, list, dictionary or named tuple, nested to any depth.
 Nested: TypeAlias = Any
 # A size is None where it is known only at run time.

@@ -22,7 +22,7 @@ _HOMES = {
     "RunError": "errors",
     "RunFolder": "run.run_folder",
     "average_epochs": "run.averaging",
-    "compare_runs": "evaluation.compare",
+    "compare_runs": "run_comparison",
     "encode_pairs": "data.encoded_pairs",
     "evaluate_run": "run_evaluation",
     "load_corpus": "data.corpus",

@@ -1,6 +1,7 @@
 """Trains the model of a recipe with `model.fit`, resuming where an earlier run of it stopped."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import keras
@@ -15,6 +16,7 @@ from keras_attn.training.callbacks.tensorboard_log import TensorBoardLog
 from keras_attn.training.callbacks.validation import Validation
 from keras_attn.training.data.encoded_pairs import check_lengths, encode_pairs
 from keras_attn.training.data.pairs import line_numbers
+from keras_attn.training.data.split import PairsSplit
 from keras_attn.training.data.vocabulary import report_vocabularies
 from keras_attn.training.distribution.backends import compiles
 from keras_attn.training.distribution.devices import (
@@ -24,17 +26,25 @@ from keras_attn.training.distribution.devices import (
     num_replicas,
     scope_of,
 )
-from keras_attn.training.distribution.processes import ALONE
+from keras_attn.training.distribution.processes import ALONE, Processes
 from keras_attn.training.from_recipe.batches import make_batches
 from keras_attn.training.from_recipe.model import build_model
 from keras_attn.training.from_recipe.optimizer import make_optimizer
+from keras_attn.training.recipe.recipe import Recipe
 from keras_attn.training.recipe.section import RecipeError
 from keras_attn.training.run.averaging import average_epochs
-from keras_attn.training.run.best_epoch import is_exhausted
+from keras_attn.training.run.best_epoch import History, is_exhausted
+from keras_attn.training.run.run_folder import RunFolder
 from keras_attn.training.run.tokenizers import tokenizers_of_run
 
 
-def train(recipe, corpus, run, report=print, processes=ALONE):
+def train(
+    recipe: Recipe,
+    corpus: PairsSplit,
+    run: RunFolder,
+    report: Callable[[str], object] = print,
+    processes: Processes = ALONE,
+) -> History:
     """Trains until `training.epochs` epochs are done, or `training.patience` is at its end.
 
     What a checkpoint holds is not repeated. Where the recipe asks for an average, it is written at the end.

@@ -1,12 +1,12 @@
 """Evaluation of a run on its held-out pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_attn.training.data.corpus import load_part
-from keras_attn.training.data.pair_digests import has_changed
 from keras_attn.training.data.pairs import Pair
 from keras_attn.training.errors import RunError
+from keras_attn.training.run.pair_digests import has_changed
 from keras_attn.training.run.run_folder import RunFolder
 from keras_attn.typing import StrPath
 
@@ -66,7 +66,7 @@ def evaluate_run(
     return entry
 
 
-def _held_out(run: RunFolder, part: str, report: Callable[[str], object]) -> list[Pair]:
+def _held_out(run: RunFolder, part: str, report: Callable[[str], object]) -> Sequence[Pair]:
     recipe = run.recipe()
     pairs = load_part(recipe, part)
     if not has_changed(run, part, pairs):

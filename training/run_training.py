@@ -5,9 +5,9 @@ from contextlib import nullcontext
 
 from keras_attn.quiet import import_tensorflow
 from keras_attn.training.data.corpus import load_corpus
-from keras_attn.training.data.pair_digests import hold_pairs
 from keras_attn.training.distribution.processes import check_agreement, declared_processes, join_processes
 from keras_attn.training.recipe.recipe import Recipe
+from keras_attn.training.run.pair_digests import hold_pairs
 from keras_attn.training.run.run_folder import RunFolder
 from keras_attn.training.run.shared_run import shared_run
 from keras_attn.training.run.tokenizers import tokenizers_of_run

@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
+from keras_attn.protocols import Tokenizer
 from keras_attn.tokenizers import special_ids
+from keras_attn.typing import Tensor
 
 TOO_LONG = "is too long"
 # No SentencePiece piece and no character needs more bytes than this, so longer text is surely too long and is
@@ -10,7 +12,7 @@ TOO_LONG = "is too long"
 _MAX_BYTES_PER_TOKEN = 64
 
 
-def token_ids(tokenizer, text, max_tokens, name="text"):
+def token_ids(tokenizer: Tokenizer, text: Tensor, max_tokens: int, name: str = "text") -> Tensor:
     """Text to dense ids, each row ended by the end token.
 
     Args:
@@ -29,27 +31,27 @@ def token_ids(tokenizer, text, max_tokens, name="text"):
     return ids.to_tensor(special_ids.PAD, shape=tf.stack([tf.shape(text)[0], longest + 1]))
 
 
-def prefix_ids(tokenizer, text, max_tokens, name):
+def prefix_ids(tokenizer: Tokenizer, text: Tensor, max_tokens: int, name: str) -> Tensor:
     """Text to ragged ids without an end token, `[B, None]`; see `token_ids`."""
     return _ragged_ids(tokenizer, text, max_tokens, name)[0]
 
 
-def without_end(tokens):
+def without_end(tokens: Tensor) -> Tensor:
     """Dense decoded tokens `[B, T]` as ragged ids, the end token and what fills up left out."""
     return tf.ragged.boolean_mask(tokens, tokens > special_ids.END)
 
 
-def named_pieces(tokenizer, ids):
+def named_pieces(tokenizer: Tokenizer, ids: Tensor) -> Tensor:
     """Pieces of dense ids `[B, T]`: the end token as `</s>`, padding as ""."""
     return tf.where(tf.equal(ids, special_ids.END), "</s>", tokenizer.pieces(ids))
 
 
-def at_most(tensor, sizes, limit, message):
+def at_most(tensor: Tensor, sizes: Tensor, limit: Tensor, message: str) -> Tensor:
     """`tensor`, which can be had only if no size is over its limit; else the message and the largest one."""
     return required(tensor, sizes <= limit, message, tf.reduce_max(sizes))
 
 
-def required(tensor, condition, message, received):
+def required(tensor: Tensor, condition: Tensor, message: str, received: Tensor) -> Tensor:
     """`tensor`, which can be had only if all of `condition` holds.
 
     Args:

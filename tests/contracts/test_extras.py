@@ -52,11 +52,11 @@ def test_the_package_itself_needs_keras_and_numpy_only():
 
 def test_a_missing_module_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    monkeypatch.delitem(sys.modules, "keras_attn.training.evaluation.compare", raising=False)
+    monkeypatch.delitem(sys.modules, "keras_attn.training.run_comparison", raising=False)
     with pytest.raises(extras.MissingExtraError, match=r"`sacrebleu` .* pip install 'keras-attn\[train\]'"):
         extras.require("keras", "sacrebleu")
     with pytest.raises(extras.MissingExtraError, match="sacrebleu"), extras.naming_the_extra():
-        import keras_attn.training.evaluation.compare  # noqa: F401
+        import keras_attn.training.run_comparison  # noqa: F401
 
 
 def test_a_module_of_no_extra_is_an_error_as_ever():

@@ -59,6 +59,7 @@ ROOMS = (
     "training.fit",
     "training.run_training",
     "training.run_evaluation",
+    "training.run_comparison",
     "serving.errors",
     "serving.sockets",
     "serving.file_system",

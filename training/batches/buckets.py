@@ -1,6 +1,7 @@
 """Buckets of pairs that are padded to one shape, chosen for little padding."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,12 @@ class Bucket:
     widths: tuple[int, int]
     members: np.ndarray
 
-    def max_rows(self, batch_tokens):
+    def max_rows(self, batch_tokens: int) -> int:
         """Pairs a batch: as many as keep the longer side within `batch_tokens`, and at least one."""
         return max(1, batch_tokens // max(self.widths))
 
 
-def plan_buckets(widths, batch_tokens, max_buckets, least_batches):
+def plan_buckets(widths: Any, batch_tokens: int, max_buckets: int, least_batches: int) -> list[Bucket]:
     """Divides pairs into buckets by their widths.
 
     One bucket of all pairs is cut in two where that saves the most padding, along the source or the target

@@ -1,5 +1,8 @@
 """Lists of ids, kept end to end, of which any choice is padded at once."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_attn.tokenizers import special_ids
@@ -18,7 +21,7 @@ class PaddedRows:
     [[7, 2, 0], [5, 6, 2]]
     """
 
-    def __init__(self, rows):
+    def __init__(self, rows: Sequence[Any]):
         self._lengths = np.array([len(row) for row in rows], np.int64)
         ends = np.cumsum(self._lengths + 2) - 1
         self._begins = ends - self._lengths - 1
@@ -29,7 +32,7 @@ class PaddedRows:
         self._ids[ends] = special_ids.END
         self._ids[~marks] = np.concatenate([np.zeros(0, np.int32), *rows])
 
-    def padded(self, chosen, width, start=False):
+    def padded(self, chosen: Any, width: int, start: bool = False) -> np.ndarray:
         """Some rows with one token more, and then pads.
 
         Args:

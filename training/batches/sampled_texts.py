@@ -1,11 +1,13 @@
 """Texts that are cut into subwords anew whenever asked."""
 
 import random
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 import sentencepiece
 
+from keras_attn.tokenizers import SentencePieceTokenizer
 from keras_attn.training.batches.segmentations import WordSegmenter
 
 # Cuts that are drawn of a word: most words have fewer that come up at all.
@@ -32,7 +34,16 @@ class SampledTexts:
         usual_rows: `rows`.
     """
 
-    def __init__(self, tokenizer, model_type, strength, texts, rows, max_length, seed):
+    def __init__(
+        self,
+        tokenizer: SentencePieceTokenizer,
+        model_type: str,
+        strength: float,
+        texts: Sequence[str],
+        rows: list[np.ndarray],
+        max_length: int,
+        seed: tuple[int, ...],
+    ):
         processor = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model_proto)
         segmenter = WordSegmenter(processor, model_type, strength, random.Random(str(seed)))
         words_of = [_words(processor.normalize(text)) for text in texts]
@@ -48,7 +59,7 @@ class SampledTexts:
         ]
         self.usual_rows, self._max_length, self._seed = rows, max_length, seed
 
-    def rows(self, epoch):
+    def rows(self, epoch: int) -> list[np.ndarray]:
         """The ids of the texts in epoch `epoch`, a list of int32 arrays."""
         generator = np.random.default_rng((*self._seed, epoch))
         words = self._words.items

@@ -3,6 +3,8 @@
 import math
 from functools import cache
 from itertools import pairwise
+from random import Random
+from typing import Any
 
 # As many as Kudo's experiments take of a sentence (section 5.3); of a word fewer have any weight.
 _N_BEST = 64
@@ -26,14 +28,14 @@ class WordSegmenter:
     Regularization", ACL 2018, section 3.3.
     """
 
-    def __init__(self, processor, model_type, strength, random):
+    def __init__(self, processor: Any, model_type: str, strength: float, random: Random):
         self._processor = processor
         self._strength = strength
         self._random = random
         self._draw = {"bpe": self._merge, "unigram": self._choose}[model_type]
         self._ids = {processor.id_to_piece(index): index for index in range(processor.get_piece_size())}
 
-    def draw(self, word, number):
+    def draw(self, word: str, number: int) -> list[list[int]]:
         """Lists of ids, `number` of them.
 
         A word with a character that no piece has is cut as always, which is one list.

@@ -41,11 +41,11 @@ class SubwordSampling(WrappedBatches):
         super().begin_epoch(epoch, first_batch)
         samples = not self._epochs or epoch < self._epochs
         drawn = [texts.rows(epoch) if samples else texts.usual_rows for texts in self._texts]
-        self._sides = [PaddedRows(rows) for rows in drawn]
+        self._sources, self._targets = (PaddedRows(rows) for rows in drawn)
         self.widths = 1 + np.array([[len(row) for row in rows] for rows in drawn]).T  # [N, 2]
 
     def __getitem__(self, index: int) -> Batch:
-        return teacher_forced(*self._sides, self.members(index), self.padded_widths(index))
+        return teacher_forced(self._sources, self._targets, self.members(index), self.padded_widths(index))
 
     def padded_widths(self, index: int) -> tuple[int, int]:
         """Source and target width that the drawn ids need."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_attn.training.batches.batches import Batches
-from keras_attn.training.batches.buckets import plan_buckets
+from keras_attn.training.batches.buckets import Bucket, plan_buckets
 
 # A bucket of fewer batches would bring the same pairs together again and again.
 _LEAST_BATCHES = 4
@@ -49,8 +49,8 @@ class TokenBatches(Batches):
         max_buckets: int = 24,
     ):
         self._plan = (batch_tokens, max_buckets, 1 if seed is None else _LEAST_BATCHES)
-        self._buckets = None
-        super().__init__(sources, targets, batch_size=None, seed=seed)
+        self._buckets: list[Bucket] | None = None
+        super().__init__(sources, targets, batch_tokens, seed)
 
     def __len__(self) -> int:
         return len(self._order)

@@ -3,13 +3,16 @@
 import resource
 import sys
 import time
+from typing import Any
 
 import keras
 
-from keras_attn.training.callbacks.interrupted_epoch import batches_before, captured
+from keras_attn.training.callbacks.interrupted_epoch import InterruptedEpoch, batches_before, captured
 from keras_attn.training.distribution.backends import synchronized
-from keras_attn.training.run.best_epoch import is_exhausted, ranked
+from keras_attn.training.recipe.recipe import Training
+from keras_attn.training.run.best_epoch import History, is_exhausted, ranked
 from keras_attn.training.run.history_plot import history_picture
+from keras_attn.training.run.run_folder import RunFolder
 
 # `ru_maxrss` counts kilobytes on Linux, bytes on macOS.
 _MAXRSS_PER_MB = 1024 * 1024 if sys.platform == "darwin" else 1024
@@ -32,27 +35,30 @@ class CheckpointKeeper(keras.callbacks.Callback):
         history: one dictionary an epoch.
     """
 
-    def __init__(self, run, options, history, begun=None):
+    def __init__(
+        self, run: RunFolder, options: Training, history: History, begun: InterruptedEpoch | None = None
+    ):
         super().__init__()
         self.history = history
         self._run = run
         self._options = options
         self._begun = begun
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the clock."""
         self._epoch = epoch
         self._first_step = batches_before(self._begun, epoch)
-        self._began = time.monotonic() - (self._begun.seconds if self._first_step else 0)
+        earlier = self._begun.seconds if self._begun is not None and self._first_step else 0
+        self._began = time.monotonic() - earlier
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Writes a checkpoint every `checkpoint_steps` batches, but not where the epoch ends."""
         done, every = self._first_step + batch + 1, self._options.checkpoint_steps
         if every and done % every == 0 and batch + 1 != self.params["steps"]:
             state = captured(synchronized(self.model), time.monotonic() - self._began)
             self._run.checkpoints.save(self.model, self._epoch, done, state)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Writes what the epoch came to, and stops if it is time."""
         values = {name: float(value) for name, value in (logs or {}).items()}
         own = {

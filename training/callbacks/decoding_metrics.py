@@ -1,13 +1,18 @@
 """BLEU, chrF and exact match while training, through the decoding that will be served."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_attn.protocols import Tokenizer
+from keras_attn.training.data.pairs import Pair
 from keras_attn.training.evaluation.evaluate import corpus_scores
 from keras_attn.training.evaluation.translation import translate_all
 from keras_attn.training.evaluation.translator import copy_weights, in_float32, make_translator
+from keras_attn.training.recipe.recipe import Recipe, ValidationDecoding
 from keras_attn.training.run.moving_average import averaged_weights
 
 
@@ -26,21 +31,21 @@ class DecodingMetrics(keras.callbacks.Callback):
         pairs: all validation pairs.
     """
 
-    def __init__(self, recipe, tokenizers, pairs):
+    def __init__(self, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], pairs: Sequence[Pair]):
         super().__init__()
-        self._options = recipe.training.validation_decoding
+        self._options = recipe.training.validation_decoding or ValidationDecoding()
         self._epochs = recipe.training.epochs
         self._decoding = recipe.decoding
         self._tokenize = recipe.evaluation.tokenize
         self._tokenizers = tokenizers
         self._pairs = _sample(pairs, self._options.sample_size, recipe.training.seed)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         """Makes what translates; its graph is traced once."""
         self._twin = in_float32(self.model)
         self._translator = make_translator(self._twin, self._tokenizers, self._decoding)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Measures, every `every_epochs` epochs and after the last one."""
         if (epoch + 1) % self._options.every_epochs and epoch + 1 != self._epochs:
             return

@@ -1,8 +1,14 @@
 """The state in the middle of an epoch that no `.keras` file holds."""
 
-import keras
+from collections.abc import Mapping
+from typing import Any
 
+import keras
+import numpy as np
+
+from keras_attn.training.batches.batch_sequence import BatchSequence
 from keras_attn.training.callbacks.random_states import generator_states
+from keras_attn.typing import Model
 
 
 class InterruptedEpoch:
@@ -14,13 +20,13 @@ class InterruptedEpoch:
         arrays: what `captured` gave after them.
     """
 
-    def __init__(self, epoch, step, arrays):
+    def __init__(self, epoch: int, step: int, arrays: Mapping[str, np.ndarray]):
         self.epoch = epoch
         self.step = step
         self.seconds = float(arrays["seconds"])
         self._arrays = arrays
 
-    def restore(self, model, batches):
+    def restore(self, model: Model, batches: BatchSequence) -> None:
         """Goes back to the state after `step` batches: their order, generators, and the loss so far.
 
         It must come after `fit` has reset its metrics. The epoch's loss is then that of all its batches.
@@ -31,7 +37,7 @@ class InterruptedEpoch:
                 variable.assign(self._arrays[f"{name}_{index}"])
 
 
-def batches_before(begun, epoch):
+def batches_before(begun: InterruptedEpoch | None, epoch: int) -> int:
     """How many batches of epoch `epoch` were done before it goes on: 0 unless it is the `begun` one.
 
     Args:
@@ -41,7 +47,7 @@ def batches_before(begun, epoch):
     return begun.step if begun is not None and begun.epoch == epoch else 0
 
 
-def captured(model, seconds):
+def captured(model: Model, seconds: float) -> dict[str, Any]:
     """The arrays of an `InterruptedEpoch`, by name; `seconds` is the time that its batches took."""
     arrays = {"seconds": seconds}
     for name, variables in _variables(model).items():

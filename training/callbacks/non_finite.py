@@ -2,13 +2,18 @@
 
 import json
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
 from keras_attn.errors import UserError
-from keras_attn.training.callbacks.interrupted_epoch import batches_before
+from keras_attn.training.batches.batch_sequence import BatchSequence
+from keras_attn.training.callbacks.interrupted_epoch import InterruptedEpoch, batches_before
+from keras_attn.training.data.pairs import Pair
 from keras_attn.training.data.text_files import DataError
 from keras_attn.training.distribution.backends import synchronized
+from keras_attn.training.run.run_folder import RunFolder
 
 
 class NonFiniteError(UserError, ArithmeticError):
@@ -31,7 +36,14 @@ class NonFiniteStop(keras.callbacks.Callback):
         begun: the `InterruptedEpoch` that goes on, or None.
     """
 
-    def __init__(self, run, batches, pairs, lines_of, begun=None):
+    def __init__(
+        self,
+        run: RunFolder,
+        batches: BatchSequence,
+        pairs: Sequence[Pair],
+        lines_of: Callable[[list[Pair]], list[list[int]]],
+        begun: InterruptedEpoch | None = None,
+    ):
         super().__init__()
         self._run = run
         self._batches = batches
@@ -39,12 +51,12 @@ class NonFiniteStop(keras.callbacks.Callback):
         self._lines_of = lines_of
         self._begun = begun
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Notes where it begins."""
         self._epoch = epoch
         self._first_batch = batches_before(self._begun, epoch)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Looks at the loss and at the norm of the gradient."""
         norm = getattr(synchronized(self.model).optimizer, "gradient_norm", 0.0)
         loss, norm = logs["loss"], float(keras.ops.sum(norm))  # a variable of several devices is no number

@@ -1,11 +1,17 @@
 """What TensorBoard shows of a training: its numbers, and pictures of the attention."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_attn.protocols import Tokenizer
 from keras_attn.training.evaluation.translator import copy_weights, in_float32, make_translator
+from keras_attn.training.recipe.recipe import Recipe
 from keras_attn.training.run.moving_average import averaged_weights
+from keras_attn.typing import StrPath
 
 _PIXELS = 16  # a weight is a square of so many
 
@@ -25,20 +31,22 @@ class TensorBoardLog(keras.callbacks.Callback):
         sources: texts whose alignments are drawn.
     """
 
-    def __init__(self, folder, recipe, tokenizers, sources):
+    def __init__(
+        self, folder: StrPath, recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer], sources: Sequence[str]
+    ):
         super().__init__()
         self._folder = str(folder)
         self._decoding = recipe.decoding
         self._tokenizers = tokenizers
         self._sources = list(sources)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         """Opens the file, and makes what translates."""
         self._writer = tf.summary.create_file_writer(self._folder)
         self._twin = in_float32(self.model)
         self._translator = make_translator(self._twin, self._tokenizers, self._decoding)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Writes numbers and pictures."""
         rate = {"learning_rate": float(self.model.optimizer.learning_rate)}
         with self._writer.as_default(step=epoch + 1):
@@ -52,7 +60,7 @@ class TensorBoardLog(keras.callbacks.Callback):
                 tf.summary.write(f"alignment/{index + 1}", image, metadata=_metadata("images", _BLOBS))
         self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         """Closes the file."""
         self._writer.close()
 

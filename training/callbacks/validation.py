@@ -1,5 +1,8 @@
 """Loss, perplexity and token accuracy on the validation pairs."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from keras_attn.losses import SequenceCrossentropy
@@ -26,12 +29,12 @@ class Validation(keras.callbacks.Callback):
         label_smoothing: of what counts as loss here; training may add to it.
     """
 
-    def __init__(self, batches, label_smoothing):
+    def __init__(self, batches: Callable[[], Any], label_smoothing: float):
         super().__init__()
         self._batches = batches
         self._label_smoothing = label_smoothing
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         """Compiles the second model."""
         model = self.model
         with scope_of(model):
@@ -41,7 +44,7 @@ class Validation(keras.callbacks.Callback):
             options = {"loss_weights": loss_weight(), "jit_compile": compiles()}
             self._evaluated.compile(loss=loss, metrics=metrics, **options)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Evaluates."""
         with averaged_weights(self.model):
             measured = self._evaluated.evaluate(self._batches(), verbose=0, return_dict=True)

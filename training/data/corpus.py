@@ -1,12 +1,15 @@
 """The three sets of pairs that a recipe describes, as text."""
 
+from collections.abc import Callable, Sequence
+
 from keras_attn.training.data.cleaning import clean_pairs, cleaning_account
-from keras_attn.training.data.pairs import read_pairs
-from keras_attn.training.data.split import split_pairs
+from keras_attn.training.data.pairs import Pair, read_pairs
+from keras_attn.training.data.split import PairsSplit, split_pairs
 from keras_attn.training.data.text_files import DataError
+from keras_attn.training.recipe.recipe import Recipe
 
 
-def load_corpus(recipe, report=lambda line: None):
+def load_corpus(recipe: Recipe, report: Callable[[str], object] = lambda line: None) -> PairsSplit:
     """Reads the pairs of a recipe; holds validation and test pairs out of `train` where they are not given.
 
     Only what is left to train on is cleaned (`[data.cleaning]`): scores are of all pairs there are.
@@ -48,7 +51,7 @@ def load_corpus(recipe, report=lambda line: None):
     return corpus
 
 
-def load_part(recipe, part):
+def load_part(recipe: Recipe, part: str) -> Sequence[Pair]:
     """The pairs of one part alone; the training pairs are read only where the part is held out of them.
 
     Args:

@@ -1,10 +1,13 @@
 """Pairs of texts as ids, with those left out or refused that are too long."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from keras_attn.protocols import Tokenizer
+from keras_attn.training.data.pairs import Pair
 from keras_attn.training.data.text_files import DataError, shown
 
 _ENCODE_AT_ONCE = 4096
@@ -27,8 +30,13 @@ class Encoded(NamedTuple):
 
 
 def encode_pairs(
-    pairs, source_tokenizer, target_tokenizer, max_source_length, max_target_length, part="training"
-):
+    pairs: Sequence[Pair],
+    source_tokenizer: Tokenizer,
+    target_tokenizer: Tokenizer,
+    max_source_length: int,
+    max_target_length: int,
+    part: str = "training",
+) -> Encoded:
     """Pairs to ids; those with more tokens than allowed are left out and counted.
 
     Args:
@@ -54,11 +62,15 @@ def encode_pairs(
             f"Every {part} pair is longer than `data.max_source_length` = {max_source_length} or "
             f"`data.max_target_length` = {max_target_length} tokens. Raise them, or give other data."
         )
-    left = ([column[index] for index in kept] for column in (pairs, sources, targets))
-    return Encoded(*left, dropped_long=len(pairs) - len(kept))
+    return Encoded(
+        [pairs[index] for index in kept],
+        [sources[index] for index in kept],
+        [targets[index] for index in kept],
+        dropped_long=len(pairs) - len(kept),
+    )
 
 
-def check_lengths(pairs, tokenizer, limit, part):
+def check_lengths(pairs: Sequence[Pair], tokenizer: Tokenizer, limit: int, part: str) -> None:
     """Raises a `DataError` if a source has more tokens than what decodes takes, before anything is decoded.
 
     Args:

@@ -1,13 +1,19 @@
 """What the vocabularies of a run come to on its data."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from keras_attn.protocols import Tokenizer
 from keras_attn.tokenizers import special_ids
+from keras_attn.training.data.encoded_pairs import Encoded
 
 
-def vocabulary_statistics(tokenizer, texts, rows, held_out):
+def vocabulary_statistics(
+    tokenizer: Any, texts: Sequence[str], rows: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+) -> dict[str, Any]:
     """Counts of one side of the pairs.
 
     Args:
@@ -38,7 +44,13 @@ def vocabulary_statistics(tokenizer, texts, rows, held_out):
     }
 
 
-def report_vocabularies(run, tokenizers, train, validation, report):
+def report_vocabularies(
+    run: Any,
+    tokenizers: tuple[Tokenizer, Tokenizer],
+    train: Encoded,
+    validation: Encoded,
+    report: Callable[[str], object],
+) -> None:
     """Writes `vocabulary.json` to a run folder, and reports a line for each side.
 
     Args:
@@ -61,7 +73,7 @@ def report_vocabularies(run, tokenizers, train, validation, report):
         report(vocabulary_line(side, counts))
 
 
-def vocabulary_line(side, counts):
+def vocabulary_line(side: str, counts: Mapping[str, Any]) -> str:
     """One line on a side: its `vocabulary_statistics` in words."""
     return (
         f"{side}: {counts['ids_used']:,} of {counts['vocabulary_size']:,} ids used ({counts['kind']}), "

@@ -2,8 +2,10 @@
 
 import keras
 
+from keras_attn.typing import Model
 
-def compiles():
+
+def compiles() -> bool:
     """Whether `fit` lets XLA compile the training step, for `jit_compile`.
 
     JAX runs nothing fast without, and compiles anew for every shape of a batch (`training.batch_tokens` makes
@@ -12,7 +14,7 @@ def compiles():
     return keras.backend.backend() == "jax"
 
 
-def synchronized(model):
+def synchronized(model: Model) -> Model:
     """The model with the values that its variables have now.
 
     Between two batches of `fit`, JAX keeps them beside the model. On TensorFlow there is nothing to do.

@@ -1,14 +1,17 @@
 """The devices that a training runs on."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_attn.training.distribution.processes import Processes
 from keras_attn.training.errors import RunError
+from keras_attn.typing import Model
 
 
-def device_scope(devices):
+def device_scope(devices: str) -> AbstractContextManager[Any]:
     """Where the model must be made, to be trained on these devices of one machine.
 
     With `"all"`, a batch is shared out among them by `tf.distribute.MirroredStrategy`, and each has a copy of
@@ -28,13 +31,13 @@ def device_scope(devices):
     return tf.distribute.MirroredStrategy([device.name for device in found]).scope()
 
 
-def scope_of(model):
+def scope_of(model: Model) -> AbstractContextManager[Any]:
     """The scope that a model was made in, where it must be compiled, and a twin of it made."""
     strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
     return strategy.scope() if strategy else nullcontext()
 
 
-def data_parallel(devices, processes):
+def data_parallel(devices: str, processes: Processes) -> tuple[AbstractContextManager[Any], int]:
     """Where a model must be made and trained on the JAX backend, to be trained on several devices.
 
     With `"all"`, `keras.distribution.DataParallel` shares out every batch among the devices of all processes,
@@ -64,7 +67,7 @@ def data_parallel(devices, processes):
     return distribution.scope(), len(found)
 
 
-def loss_weight():
+def loss_weight() -> float | None:
     """What a loss that is a mean by itself counts on each of the devices of the present scope, for `compile`.
 
     TensorFlow adds the gradients of the devices, and Keras divides a loss by their number only where it takes
@@ -77,6 +80,6 @@ def loss_weight():
     return None if count == 1 else 1.0 / count
 
 
-def num_replicas():
+def num_replicas() -> int:
     """The number of devices that TensorFlow shares batches out among, in the present scope."""
     return tf.distribute.get_strategy().num_replicas_in_sync

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_attn.training.data.split import PairsSplit
 from keras_attn.training.errors import RunError
+from keras_attn.training.recipe.recipe import Recipe
 from keras_attn.training.recipe.toml import dump_recipe
 
 _PREFIX = "KERAS_DISTRIBUTION_"
@@ -69,7 +71,7 @@ def join_processes() -> Processes:
     return processes
 
 
-def check_agreement(processes, recipe, corpus):
+def check_agreement(processes: Processes, recipe: Recipe, corpus: PairsSplit) -> None:
     """Refuses processes that would train something else than the first.
 
     Args:

@@ -1,13 +1,21 @@
 """Translates held-out pairs and scores the result with sacreBLEU, in all and by length."""
 
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import sacrebleu
 
+from keras_attn.training.data.pairs import Pair
 from keras_attn.training.evaluation.translation import translate_all
 
 
-def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):
+def evaluate(
+    text_to_text: Callable[[list[str]], list[str]],
+    pairs: Sequence[Pair],
+    tokenize: str = "13a",
+    batch_size: int = 64,
+) -> tuple[dict[str, Any], list[str]]:
     """Translates the sources and compares with the targets.
 
     Args:
@@ -28,7 +36,9 @@ def evaluate(text_to_text, pairs, tokenize="13a", batch_size=64):
     return {**scores, "pairs": len(pairs), "seconds": round(seconds, 2)}, translations
 
 
-def corpus_scores(translations, references, tokenize="13a"):
+def corpus_scores(
+    translations: Sequence[str], references: Sequence[str], tokenize: str = "13a"
+) -> dict[str, Any]:
     """Compares translations with references.
 
     Args:
@@ -51,7 +61,7 @@ def corpus_scores(translations, references, tokenize="13a"):
     }
 
 
-def bleu_metric(tokenize):
+def bleu_metric(tokenize: str) -> sacrebleu.BLEU:
     """sacreBLEU's metric; whoever asks for no tokenizer needs no warning that the text is tokenized."""
     return sacrebleu.BLEU(tokenize=tokenize, force=tokenize == "none")
 
@@ -59,7 +69,9 @@ def bleu_metric(tokenize):
 _CHARACTER_TOKENIZERS = ("char", "zh")
 
 
-def scores_by_length(pairs, translations, tokenize="13a", width=None):
+def scores_by_length(
+    pairs: Sequence[Pair], translations: Sequence[str], tokenize: str = "13a", width: int | None = None
+) -> list[dict[str, Any]]:
     """Scores the translations of sources of similar length apart.
 
     Args:
@@ -80,7 +92,7 @@ def scores_by_length(pairs, translations, tokenize="13a", width=None):
     """
     in_characters = tokenize in _CHARACTER_TOKENIZERS
     width = width or (20 if in_characters else 10)
-    buckets = {}
+    buckets: dict[int, list[int]] = {}
     for index, (source, _) in enumerate(pairs):
         length = len(source if in_characters else source.split())
         buckets.setdefault(max(length - 1, 0) // width, []).append(index)

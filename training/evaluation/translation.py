@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # comparing runs imports this module, and needs no TensorFlow
@@ -10,7 +10,9 @@ if TYPE_CHECKING:  # comparing runs imports this module, and needs no TensorFlow
     from keras_attn.visualize import Alignment
 
 
-def translate_all(text_to_text: TextToText, texts: Sequence[str], batch_size: int = 64) -> list[str]:
+def translate_all(
+    text_to_text: Callable[[list[str]], list[str]], texts: Sequence[str], batch_size: int = 64
+) -> list[str]:
     """Translates any number of texts, those of similar length together.
 
     Returns:

@@ -3,11 +3,14 @@
 import keras
 
 from keras_attn.decoding import BeamSearch, GNMTLengthPenalty
+from keras_attn.protocols import Tokenizer
 from keras_attn.text_to_text import TextToText
 from keras_attn.training.errors import RunError
+from keras_attn.training.recipe.recipe import Decoding
+from keras_attn.typing import Model
 
 
-def make_translator(model, tokenizers, options):
+def make_translator(model: Model, tokenizers: tuple[Tokenizer, Tokenizer], options: Decoding) -> TextToText:
     """The model between its tokenizers, searching as the recipe says.
 
     Args:
@@ -39,7 +42,7 @@ def make_translator(model, tokenizers, options):
     )
 
 
-def in_float32(model):
+def in_float32(model: Model) -> Model:
     """The model itself, or where it computes in lower precision one with the same weights in float32.
 
     Precision is a matter of training: the variables are float32 in either case.
@@ -52,7 +55,7 @@ def in_float32(model):
     return twin
 
 
-def copy_weights(model, twin):
+def copy_weights(model: Model, twin: Model) -> None:
     """Gives `twin` the weights of `model`, of which it is a copy."""
     for weight, other in zip(model.weights, twin.weights, strict=True):
         other.assign(weight)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from keras_attn.files import written_whole
 from keras_attn.training.errors import RunError
 from keras_attn.training.run.best_epoch import ranked
 from keras_attn.training.run.run_folder import RunFolder
+from keras_attn.typing import Model
 
 
 def average_epochs(run: RunFolder, *, last: int | None = None, best: int | None = None) -> list[int]:
@@ -31,6 +31,7 @@ def average_epochs(run: RunFolder, *, last: int | None = None, best: int | None 
         The epochs, in order.
 
     Raises:
+        ValueError: if neither `last` nor `best` is given.
         RunError: if this is not a run folder, or the run has kept fewer.
 
     Reference: Vaswani et al. 2017, section 6.1.
@@ -48,6 +49,8 @@ def chosen_epochs(run: RunFolder, last: int | None = None, best: int | None = No
     """The epochs whose weights are averaged, in order; arguments and errors are those of `average_epochs`."""
     recipe = run.recipe()
     wanted, kept = last or best, run.checkpoints.weights()
+    if not wanted:
+        raise ValueError(f"Expected one of `last` and `best` of at least 1. Received: {last}, {best}.")
     if len(kept) < wanted:
         raise RunError(
             f"{run.path} has kept the weights of {len(kept)} epochs. Expected at least {wanted}. Train "
@@ -63,7 +66,7 @@ def chosen_epochs(run: RunFolder, last: int | None = None, best: int | None = No
     return sorted(entry["epoch"] for entry in entries)
 
 
-def average_weights(model: Any, paths: Sequence[Path]) -> None:
+def average_weights(model: Model, paths: Sequence[Path]) -> None:
     """Gives a model the mean of the weights in `.weights.h5` files; see `average_epochs`."""
     import keras  # here, so that `chosen_epochs` can be asked before the import
 

@@ -1,11 +1,15 @@
 """Which epoch of a history is the best, and when there is no hope of a better one."""
 
 import math
+from typing import Any, TypeAlias
 
 from keras_attn.training.recipe.monitors import DECODED
 
+# One dictionary per epoch, as `history.json` holds it.
+History: TypeAlias = list[dict[str, Any]]
 
-def ranked(history, monitor):
+
+def ranked(history: History, monitor: str) -> History:
     """The entries in which `monitor` was measured, the best first; of equal ones the earlier first.
 
     Args:
@@ -20,7 +24,7 @@ def ranked(history, monitor):
     return sorted(measured, key=lambda entry: (math.isnan(entry[monitor]), sign * entry[monitor]))
 
 
-def is_exhausted(history, monitor, patience):
+def is_exhausted(history: History, monitor: str, patience: int) -> bool:
     """Whether the last `patience` epochs in which `monitor` was measured brought no new best.
 
     It follows from the history alone, so that a resumed run stops where an unbroken one does.

@@ -1,14 +1,15 @@
 """The checkpoints of a run: what a training needs to go on, and the weights of earlier epochs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_attn.files import written_whole
+from keras_attn.typing import Model, StrPath
 
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.keras")
 
@@ -43,22 +44,24 @@ class Checkpoints:
         folder: its path; made by the first `save`.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: StrPath):
         self.folder = Path(folder)
 
-    def latest(self):
+    def latest(self) -> Checkpoint:
         """The last `Checkpoint`."""
         found = [(_NAME.fullmatch(path.name), path) for path in self.folder.glob("epoch-*.keras")]
         states = [Checkpoint(int(name[1]), int(name[2] or 0), path) for name, path in found if name]
         return max(states, default=Checkpoint(0, 0, None))
 
-    def save(self, model, epoch, step=0, state=None):
+    def save(self, model: Model, epoch: int, step: int = 0, state: Mapping[str, Any] | None = None) -> None:
         """Makes a model the last checkpoint; arguments are those of `saving`."""
         with self.saving(model, epoch, step, state):
             pass
 
     @contextmanager
-    def saving(self, model, epoch, step=0, state=None) -> Iterator[Path]:
+    def saving(
+        self, model: Model, epoch: int, step: int = 0, state: Mapping[str, Any] | None = None
+    ) -> Iterator[Path]:
         """Writes model and optimizer, and makes them the last checkpoint when the block succeeds.
 
         Args:
@@ -83,12 +86,13 @@ class Checkpoints:
             if path not in (final, beside):
                 path.unlink()
 
-    def state(self, checkpoint):
+    def state(self, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         """The arrays that were saved with a checkpoint inside an epoch."""
+        assert checkpoint.path is not None  # inside an epoch there is a file
         with np.load(checkpoint.path.with_suffix(".state.npz")) as arrays:
             return dict(arrays)
 
-    def keep_weights(self, model, epoch, epochs):
+    def keep_weights(self, model: Model, epoch: int, epochs: Iterable[int]) -> None:
         """Writes the weights after `epoch` if it is among `epochs`, and removes those of all others."""
         if epoch in epochs:
             with written_whole(self.folder / f"epoch-{epoch:04d}.weights.h5") as temporary:
@@ -97,7 +101,7 @@ class Checkpoints:
             if kept not in epochs:
                 path.unlink()
 
-    def weights(self):
+    def weights(self) -> dict[int, Path]:
         """The files of weights by their epoch, in order."""
         paths = sorted(self.folder.glob("epoch-*.weights.h5"))
         return {int(path.name.split(".")[0].removeprefix("epoch-")): path for path in paths}

@@ -3,6 +3,8 @@
 import math
 from html import escape
 
+from keras_attn.training.run.best_epoch import History
+
 LEFT, TOP, WIDTH, HEIGHT, GAP = 64, 40, 320, 200, 96
 # A reader may have a light or a dark page; the first line is dashed, so that colour is not needed.
 STYLE = """
@@ -17,7 +19,7 @@ STYLE = """
 """
 
 
-def history_picture(history, monitor="val_loss"):
+def history_picture(history: History, monitor: str = "val_loss") -> str:
     """An SVG of the losses by epoch and, beside them, of what decides which epoch is the best.
 
     Args:

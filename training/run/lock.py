@@ -2,13 +2,15 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from keras_attn.training.errors import RunError
 
 
 @contextmanager
-def locked(path):
+def locked(path: Path) -> Iterator[None]:
     """Keeps other processes of this machine out of a folder that they lock as well, while the block runs.
 
     The lock is the kernel's and of the folder itself: it leaves no file behind, and ends with the process,

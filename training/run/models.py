@@ -8,9 +8,10 @@ import keras
 # A saved model finds its classes only where these have been imported.
 from keras_attn.training.evaluation.translator import in_float32
 from keras_attn.training.from_recipe import optimizer  # noqa: F401
+from keras_attn.typing import Model, StrPath
 
 
-def load_last(path, is_to_decode=False):
+def load_last(path: StrPath, is_to_decode: bool = False) -> Model:
     """The model of a checkpoint, with the moving average of its weights where it has one.
 
     Args:
@@ -23,7 +24,7 @@ def load_last(path, is_to_decode=False):
     return in_float32(model) if is_to_decode else model
 
 
-def load_to_decode(path):
+def load_to_decode(path: StrPath) -> Model:
     """The model of a `.keras` file in float32, not compiled: made once, in that precision."""
     with zipfile.ZipFile(path) as archive:
         described = json.loads(archive.read("config.json"))

@@ -2,16 +2,26 @@
 
 import json
 import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_attn.files import written_whole
+from keras_attn.protocols import Tokenizer
 from keras_attn.quiet import import_tensorflow
+from keras_attn.training.data.pairs import Pair
 from keras_attn.training.errors import RunError
+from keras_attn.training.recipe.recipe import Recipe
 from keras_attn.training.recipe.toml import differences, dump_recipe, load_recipe
-from keras_attn.training.run.best_epoch import ranked
-from keras_attn.training.run.checkpoints import Checkpoints
+from keras_attn.training.run.best_epoch import History, ranked
+from keras_attn.training.run.checkpoints import Checkpoint, Checkpoints
 from keras_attn.training.run.lock import locked
+from keras_attn.typing import Model, StrPath
+
+if TYPE_CHECKING:  # it imports TensorFlow
+    from keras_attn.text_to_text import TextToText
 
 _NAMED = ("best", "last", "averaged")
 
@@ -41,13 +51,13 @@ class RunFolder:
         path: the folder; made by `begin`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath):
         self.path = Path(path)
         self.best_path = self.path / "best.keras"
         self.averaged_path = self.path / "averaged.keras"
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 
-    def begin(self, recipe):
+    def begin(self, recipe: Recipe) -> None:
         """Makes the folder for `recipe`, or checks that it was made for the same one.
 
         Where the pairs lie (`data.folder`) may change: `hold_pairs` knows whether they are the same.
@@ -67,7 +77,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_text("recipe.toml", dump_recipe(recipe))
 
-    def check(self, recipe):
+    def check(self, recipe: Recipe) -> None:
         """Holds that a run of `recipe` may begin or go on here; changes nothing.
 
         Raises:
@@ -103,21 +113,21 @@ class RunFolder:
                 "would begin anew and replace its models. Give another --run folder, or put them back."
             )
 
-    def being_trained(self):
+    def being_trained(self) -> AbstractContextManager[None]:
         """A context in which no other process of this machine trains in the folder; see `locked`."""
         return locked(self.path)
 
-    def has_begun(self):
+    def has_begun(self) -> bool:
         """Whether anything has been trained that another recipe or other pairs would not go on with."""
         return bool(self.history() or self.checkpoint().path)
 
-    def forget(self):
+    def forget(self) -> None:
         """Removes what was made of the recipe and the pairs before anything was trained."""
         shutil.rmtree(self.path / "tokenizer", ignore_errors=True)
         for name in ("vocabulary.json", "pairs.json"):
             (self.path / name).unlink(missing_ok=True)
 
-    def recipe(self):
+    def recipe(self) -> Recipe:
         """The recipe of the run.
 
         Raises:
@@ -130,14 +140,14 @@ class RunFolder:
             )
         return load_recipe(path)
 
-    def save_tokenizers(self, source, target):
+    def save_tokenizers(self, source: Any, target: Any) -> None:
         """Writes both tokenizers, or none."""
         with written_whole(self.path / "tokenizer") as temporary:
             temporary.mkdir()
             source.save(temporary / "source")
             target.save(temporary / "target")
 
-    def tokenizers(self):
+    def tokenizers(self) -> tuple[Tokenizer, Tokenizer] | None:
         """(source, target) tokenizers, or None before `save_tokenizers`."""
         found = [sorted((self.path / "tokenizer").glob(f"{side}.*")) for side in ("source", "target")]
         if not all(found):
@@ -146,11 +156,18 @@ class RunFolder:
 
         return tuple(load_tokenizer(paths[0]) for paths in found)
 
-    def checkpoint(self):
+    def checkpoint(self) -> Checkpoint:
         """The last `Checkpoint`: number of finished epochs, batches done of the next one, path."""
         return self.checkpoints.latest()
 
-    def save_checkpoint(self, model, epoch, history, monitor="val_loss", averaged_epochs=()):
+    def save_checkpoint(
+        self,
+        model: Model,
+        epoch: int,
+        history: History,
+        monitor: str = "val_loss",
+        averaged_epochs: Iterable[int] = (),
+    ) -> None:
         """Keeps the state after `epoch` epochs, so that a kill at any moment loses none but the running one.
 
         The history comes first, the checkpoint's name last: a checkpoint that exists is complete.
@@ -180,14 +197,14 @@ class RunFolder:
             else:
                 shutil.copyfile(saved, copy)
 
-    def history(self, epochs=None):
+    def history(self, epochs: int | None = None) -> History:
         """The first `epochs` entries of the history; all of them when None."""
         path = self.path / "history.json"
         if epochs == 0 or not path.exists():
             return []
         return json.loads(path.read_text(encoding="utf-8"))[:epochs]
 
-    def last_model(self):
+    def last_model(self) -> Model:
         """The model of the last checkpoint, with the moving average of its weights where it has one.
 
         Raises:
@@ -199,7 +216,7 @@ class RunFolder:
 
         return load_last(path)
 
-    def model(self, checkpoint="auto"):
+    def model(self, checkpoint: StrPath = "auto") -> Model:
         """One of the models of the run, in float32.
 
         Args:
@@ -214,7 +231,7 @@ class RunFolder:
 
         return load_last(path, is_to_decode=True) if self._is_last(checkpoint) else load_to_decode(path)
 
-    def model_path(self, checkpoint="auto"):
+    def model_path(self, checkpoint: StrPath = "auto") -> Path:
         """The file that holds one of the models of the run; looks, and loads nothing.
 
         Args:
@@ -245,7 +262,7 @@ class RunFolder:
     def _is_last(self, checkpoint):
         return checkpoint == "last" or self.checkpoint_name(checkpoint) == "last"
 
-    def text_to_text(self, checkpoint="auto", **options):
+    def text_to_text(self, checkpoint: StrPath = "auto", **options: Any) -> "TextToText":
         """A model of the run between its tokenizers.
 
         Args:
@@ -258,12 +275,14 @@ class RunFolder:
         """
         recipe = self.recipe()
         model, tokenizers = self.model(checkpoint), self.tokenizers()
+        if tokenizers is None:
+            raise RunError(self._nothing_yet("tokenizer"))
         from keras_attn.training.evaluation.translator import make_translator
 
         given = {name: value for name, value in options.items() if value is not None}
         return make_translator(model, tokenizers, replace(recipe.decoding, **given))
 
-    def checkpoint_name(self, checkpoint="auto"):
+    def checkpoint_name(self, checkpoint: StrPath = "auto") -> str:
         """What `"auto"` stands for; see `model`."""
         if str(checkpoint) != "auto":
             return str(checkpoint)
@@ -280,11 +299,13 @@ class RunFolder:
             "choose another --checkpoint; keras-attn average writes averaged.keras."
         )
 
-    def translations_path(self, part):
+    def translations_path(self, part: str) -> Path:
         """Where the translations of a part ("test", "validation") are."""
         return self.path / f"translations.{part}.tsv"
 
-    def save_scores(self, part, scores, pairs, translations):
+    def save_scores(
+        self, part: str, scores: Mapping[str, Any], pairs: Sequence[Pair], translations: Sequence[str]
+    ) -> None:
         """Writes what evaluating a part gave; the scores of other parts stay."""
         path = self.path / "scores.json"
         earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -293,7 +314,7 @@ class RunFolder:
         lines = ["\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows]
         self.write_text(self.translations_path(part).name, "".join(lines))
 
-    def translations(self, part):
+    def translations(self, part: str) -> list[tuple[str, ...]]:
         """What evaluating a part has written: (source, reference, translation) of each pair.
 
         Raises:
@@ -307,7 +328,7 @@ class RunFolder:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         return [tuple(line.split("\t")) for line in lines]
 
-    def write_text(self, name, text):
+    def write_text(self, name: str, text: str) -> None:
         """Writes a file of the folder whole or not at all."""
         with written_whole(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

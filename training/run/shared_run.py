@@ -3,11 +3,13 @@
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from keras_attn.training.distribution.processes import Processes
 from keras_attn.training.run.run_folder import RunFolder
 
 _NEEDED_TO_GO_ON = ("recipe.toml", "tokenizer", "checkpoints", "history.json", "averaged.keras")
@@ -15,7 +17,7 @@ _PIECE = 1 << 24  # bytes that are sent at once
 
 
 @contextmanager
-def shared_run(processes, run, prepare):
+def shared_run(processes: Processes, run: RunFolder, prepare: Callable[[], object]) -> Iterator[RunFolder]:
     """A run folder for every process, that all begin with what is in the first one's.
 
     All processes do all that touches the weights, saving them too: a value of all of them has to be asked for

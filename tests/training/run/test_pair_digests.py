@@ -2,9 +2,9 @@
 
 import pytest
 
-from keras_attn.training.data.pair_digests import has_changed, hold_pairs
 from keras_attn.training.data.split import PairsSplit
 from keras_attn.training.errors import RunError
+from keras_attn.training.run.pair_digests import has_changed, hold_pairs
 from keras_attn.training.run.run_folder import RunFolder
 
 PAIRS = PairsSplit([("a", "b"), ("c", "d")], [("e", "f")], [("g", "h")])

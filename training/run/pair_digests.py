@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 
+from keras_attn.training.data.pairs import Pair
+from keras_attn.training.data.split import PairsSplit
 from keras_attn.training.errors import RunError
+from keras_attn.training.run.run_folder import RunFolder
 
 _NAME = "pairs.json"
 
 
-def hold_pairs(run, corpus):
+def hold_pairs(run: RunFolder, corpus: PairsSplit) -> None:
     """Writes down which pairs a run begins with, or checks that it goes on with the same ones.
 
     Args:
@@ -32,7 +36,7 @@ def hold_pairs(run, corpus):
     run.write_text(_NAME, json.dumps(digests, indent=1))
 
 
-def has_changed(run, part, pairs):
+def has_changed(run: RunFolder, part: str, pairs: Sequence[Pair]) -> bool:
     """Whether the pairs of a part are others than the run began with; False where nobody wrote that down."""
     held = _held(run)
     return bool(held) and held[part] != _digest(pairs)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_attn.training.errors import RunError
-from keras_attn.training.evaluation.compare import compare_runs
 from keras_attn.training.run.run_folder import RunFolder
+from keras_attn.training.run_comparison import compare_runs
 
 WORDS = ("rot", "blau", "katze", "hund", "haus", "baum", "zwölf")
 

@@ -1,5 +1,6 @@
 """Whether one run is better than another, or only luckier."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import sacrebleu
@@ -7,6 +8,7 @@ from sacrebleu.significance import PairedTest
 
 from keras_attn.training.errors import RunError
 from keras_attn.training.evaluation.evaluate import bleu_metric
+from keras_attn.training.run.run_folder import RunFolder
 
 
 class Comparison(NamedTuple):
@@ -31,7 +33,9 @@ class Comparison(NamedTuple):
     signature: str
 
 
-def compare_runs(baseline, other, part="test", samples=1000):
+def compare_runs(
+    baseline: RunFolder, other: RunFolder, part: str = "test", samples: int = 1000
+) -> list[Comparison]:
     """Compares two runs by paired bootstrap resampling of what `keras-attn evaluate` has written.
 
     Of the pairs, `samples` times as many are drawn with replacement, the same ones for both systems. This is
@@ -60,10 +64,16 @@ def compare_runs(baseline, other, part="test", samples=1000):
             "Evaluate both on the same data."
         )
     metrics = {"BLEU": bleu_metric(tokenize), "chrF": sacrebleu.CHRF()}
-    systems = [("baseline", [row[2] for row in rows]), ("other", [row[2] for row in other_rows])]
+    systems: list[tuple[str, Sequence[str]]] = [
+        ("baseline", [row[2] for row in rows]),
+        ("other", [row[2] for row in other_rows]),
+    ]
     test = PairedTest(systems, metrics, [[row[1] for row in rows]], test_type="bs", n_samples=samples)
     signatures, results = test()
-    return [_comparison(name, *results[name], str(signatures[name])) for name in signatures]
+    return [
+        _comparison(name, results[name][0], results[name][1], str(signature))
+        for name, signature in signatures.items()
+    ]
 
 
 def _tokenizer(baseline, other):
