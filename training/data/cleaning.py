@@ -1,6 +1,6 @@
 """Training pairs that teach nothing, or the wrong thing, left out and counted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from keras_attn.training.data.pairs import Pair
 from keras_attn.training.recipe.recipe import Cleaning
@@ -26,13 +26,15 @@ def clean_pairs(pairs: Iterable[Pair], options: Cleaning) -> tuple[list[Pair], d
     ([('a', 'b')], {'identical': 1, 'duplicates': 1})
     """
     ratio, longest = options.max_length_ratio, options.max_characters
-    rules = {
-        f"longer than {longest} characters": longest and (lambda pair: _lengths(pair)[1] > longest),
-        f"ratio > {ratio:g}": ratio and (lambda pair: _length_ratio(pair) > ratio),
-        "identical": options.identical and (lambda pair: pair[0].split() == pair[1].split()),
-        "duplicates": options.duplicates and _Repeated(),
-    }
-    rules = {reason: rule for reason, rule in rules.items() if rule}
+    rules: dict[str, Callable[[Pair], bool]] = {}
+    if longest:
+        rules[f"longer than {longest} characters"] = lambda pair: _lengths(pair)[1] > longest
+    if ratio:
+        rules[f"ratio > {ratio:g}"] = lambda pair: _length_ratio(pair) > ratio
+    if options.identical:
+        rules["identical"] = lambda pair: pair[0].split() == pair[1].split()
+    if options.duplicates:
+        rules["duplicates"] = _Repeated()
     kept, counts = [], dict.fromkeys(rules, 0)
     for pair in pairs:
         reason = next((reason for reason, rule in rules.items() if rule(pair)), None)
@@ -72,4 +74,5 @@ def _length_ratio(pair: Pair) -> float:
 
 def _lengths(pair: Pair) -> tuple[int, int]:
     """Characters of the shorter and of the longer side."""
-    return tuple(sorted(len("".join(text.split())) for text in pair))
+    shorter, longer = sorted(len("".join(text.split())) for text in pair)
+    return shorter, longer

@@ -8,6 +8,7 @@ swallows half a table) is refused with a sentence that says where.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from keras_attn.files import written_whole
 from keras_attn.training.data.dataset_libraries import hugging_face_rows, tfds_rows
@@ -29,6 +30,12 @@ class Pairs(Sequence[Pair]):
 
     pairs: list[Pair]
     dropped_empty: int = 0
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
 
     def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
         return self.pairs[index]
@@ -96,9 +103,9 @@ def line_numbers(spec: PairsSpec, pairs: Iterable[Pair], folder: str | Path = ".
     """
     pairs = list(pairs)
     places: dict[Pair, list[int]] = {pair: [] for pair in pairs}
-    for number, *pair in _rows(spec, folder)[0]:
-        if tuple(pair) in places:
-            places[tuple(pair)].append(number)
+    for number, source, target in _rows(spec, folder)[0]:
+        if (source, target) in places:
+            places[source, target].append(number)
     return [places[pair] for pair in pairs]
 
 

@@ -103,7 +103,8 @@ def _groups(pairs: Sequence[Pair]) -> list[list[int]]:
 
 def _take(groups: list[list[int]], room: int) -> tuple[list[int], list[list[int]]]:
     """Indices of the first groups that fit into the room, and the groups that are left."""
-    taken, left = [], []
+    taken: list[int] = []
+    left: list[list[int]] = []
     for group in groups:
         if len(taken) + len(group) <= room:
             taken += group

@@ -29,13 +29,10 @@ def aligned_rows(source: Path, target: Path) -> Iterator[Row]:
 
 def tsv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
     """The two columns of a file whose columns are divided by tabs; blank lines are skipped."""
-    columns = (spec.source_column, spec.target_column)
-    for name, column in zip(("source_column", "target_column"), columns, strict=True):
-        if isinstance(column, str):
-            raise DataError(
-                f"`{name}` must be a number for `{path}`, because a TSV file has no header. "
-                f"Expected 0 for the first column. Received: {column!r}."
-            )
+    columns = [
+        _tsv_column(path, name, column)
+        for name, column in (("source_column", spec.source_column), ("target_column", spec.target_column))
+    ]
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split("\t")
         if len(fields) == 1 and not line.strip():
@@ -46,6 +43,15 @@ def tsv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:
                 f"separated by tabs. Received: {len(fields)}, {shown(line)}."
             )
         yield number, fields[columns[0]], fields[columns[1]]
+
+
+def _tsv_column(path: Path, name: str, column: int | str) -> int:
+    if isinstance(column, str):
+        raise DataError(
+            f"`{name}` must be a number for `{path}`, because a TSV file has no header. "
+            f"Expected 0 for the first column. Received: {column!r}."
+        )
+    return column
 
 
 def csv_rows(path: Path, spec: PairsSpec) -> Iterator[Row]:

@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +15,8 @@ _PREFIX = "KERAS_DISTRIBUTION_"
 _VARIABLES = tuple(_PREFIX + name for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
 
 
-class Processes(NamedTuple):
+@dataclass(frozen=True)
+class Processes:
     """The processes that train one model together.
 
     Attributes:

@@ -38,9 +38,9 @@ class PairsSpec(Section):
                 f"`hugging_face`. Received: {', '.join(given) or 'none of them'}.",
             )
         self._check_sides(given)
-        for name, ways in (("split", ("tfds", "hugging_face")), ("config", ("hugging_face",))):
-            if getattr(self, name) and given[0] not in ways:
-                raise RecipeError(f"belongs to {' and '.join(f'`{way}`' for way in ways)} alone.", name)
+        for name, owners in (("split", ["tfds", "hugging_face"]), ("config", ["hugging_face"])):
+            if getattr(self, name) and given[0] not in owners:
+                raise RecipeError(f"belongs only to {' and '.join(f'`{owner}`' for owner in owners)}.", name)
         for name in ("source_column", "target_column"):
             if given[0] in ("tfds", "hugging_face") and not isinstance(getattr(self, name), str):
                 raise RecipeError(

@@ -120,8 +120,8 @@ def test_a_data_set_that_cannot_be_loaded(asked, monkeypatch, way, function):
         ({"tfds": "x", "path": "a", **COLUMNS}, "must say where the pairs are.* Received: path, tfds"),
         ({"tfds": "x", "target_column": "en"}, "`source_column` must name a column .* Received: 0"),
         ({"hugging_face": "x", "source_column": "de"}, "`target_column` must name a column .* Received: 1"),
-        ({"path": "a", "split": "test"}, "`split` belongs to `tfds` and `hugging_face` alone"),
-        ({"tfds": "x", "config": "de-en", **COLUMNS}, "`config` belongs to `hugging_face` alone"),
+        ({"path": "a", "split": "test"}, "`split` belongs only to `tfds` and `hugging_face`"),
+        ({"tfds": "x", "config": "de-en", **COLUMNS}, "`config` belongs only to `hugging_face`"),
     ],
 )
 def test_specifications_that_are_refused(options, message):

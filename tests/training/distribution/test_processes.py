@@ -120,7 +120,7 @@ def test_an_environment_that_is_refused(monkeypatch, values, message):
 def test_alone(monkeypatch, tmp_path):
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert join_processes() == ALONE == (0, 1)
+    assert join_processes() == ALONE == Processes(0, 1)
     run, prepared = RunFolder(tmp_path), []
     with shared_run(ALONE, run, lambda: prepared.append(1)) as own:
         assert own is run
