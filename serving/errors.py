@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import enum
 
+from keras_attn.errors import UserError
+
 
 class Code(enum.IntEnum):
     """TensorFlow's status codes (`absl::StatusCode`)."""
@@ -30,7 +32,12 @@ class Code(enum.IntEnum):
     UNAUTHENTICATED = 16
 
 
-class ServingError(Exception):
+# Codes of a server that is busy, and the seconds after which its clients should come back.
+BUSY = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
+RETRY_AFTER_S = 1
+
+
+class ServingError(UserError):
     """A request or a load that failed, as TensorFlow would report it.
 
     Args:
@@ -45,6 +52,16 @@ class ServingError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"
+
+
+def unexpected(error: Exception) -> ServingError:
+    """Returns the INTERNAL error for an exception that nobody foresaw."""
+    return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+def shutting_down() -> ServingError:
+    """Returns the UNAVAILABLE error of a server that is being stopped."""
+    return ServingError(Code.UNAVAILABLE, "The server is shutting down.")
 
 
 def invalid(message: str) -> ServingError:

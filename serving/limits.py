@@ -52,6 +52,14 @@ class Limits:
         return min(given, default=0)
 
 
+def too_many(most: int) -> ServingError:
+    """Returns the refusal of a request while enough others run or wait."""
+    return ServingError(
+        Code.RESOURCE_EXHAUSTED,
+        f"Too many requests wait already. Expected at most {most} at once. Try again later.",
+    )
+
+
 def too_large(size: int, most: int) -> ServingError:
     """Returns the refusal of a request whose body is too long."""
     return ServingError(

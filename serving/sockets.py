@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 
+from keras_attn.errors import UserError
 
-class PortInUse(Exception):
+
+class PortInUse(UserError):
     """A port that cannot be had; the text says which and what to do."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from keras_attn.serving.batching.parameters import BatchingParameters
 from keras_attn.serving.batching.tasks import Process, Task, run_tasks
-from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.errors import Code, ServingError, invalid, shutting_down
 
 
 @dataclass
@@ -54,7 +54,7 @@ class BatchQueue:
                 raise invalid(f"Task size {task.size} is larger than maximum input batch size {limit}")
         with self._changed:
             if self._is_closed:
-                raise _shutting_down()
+                raise shutting_down()
             self._check_room(tasks)
             for task in tasks:
                 self._append(task)
@@ -144,7 +144,7 @@ class BatchScheduler:
             waiting = [task for queue in self._queues for task in queue.close()]
             self._changed.notify_all()
         for task in waiting:
-            task.end(_shutting_down())
+            task.end(shutting_down())
 
     def _start_threads(self) -> None:
         for number in range(self._num_threads):
@@ -187,7 +187,3 @@ class BatchScheduler:
                 self._queues = self._queues[position + 1 :] + self._queues[: position + 1]
                 return queue, tasks
         return None
-
-
-def _shutting_down() -> ServingError:
-    return ServingError(Code.UNAVAILABLE, "The server is shutting down.")

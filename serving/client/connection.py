@@ -112,6 +112,7 @@ class Connection:
         )
         # Not the manager's own `urlopen`, which takes dots out of paths: `..` may be a model's name.
         pool: HTTPConnectionPool = self._pools.connection_from_host(*self._address)
+        policy.num_connections = pool.num_connections
         try:
             return pool.urlopen(method, path, body, headers=headers, retries=policy, redirect=False, **more)
         except errors.HTTPError as error:
@@ -119,12 +120,23 @@ class Connection:
 
 
 class _Retries(Retry):
-    """Retries of urllib3, but not after a time-out, and with a limit of what Retry-After may ask for."""
+    """Retries of urllib3, with exceptions.
 
-    def increment(self, method=None, url=None, response=None, error=None, *rest, **more):
+    A time-out ends them. A kept connection that the server has closed meanwhile costs none. Retry-After is
+    limited.
+    """
+
+    num_connections = 0  # that the pool had made before the attempt
+
+    def increment(self, method=None, url=None, response=None, error=None, _pool=None, _stacktrace=None):
         if isinstance(error, errors.TimeoutError) and not isinstance(error, errors.NewConnectionError):
             raise error
-        return super().increment(method, url, response, error, *rest, **more)
+        was_kept = _pool.num_connections == self.num_connections
+        is_free = was_kept and isinstance(error, errors.ProtocolError)
+        policy = self.new(total=self.total + 1) if is_free else self
+        following = super(_Retries, policy).increment(method, url, response, error, _pool, _stacktrace)
+        following.num_connections = _pool.num_connections
+        return following
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:

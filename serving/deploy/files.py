@@ -10,10 +10,10 @@ from pathlib import Path
 from string import Template
 
 from keras_attn.serving.deploy.target import Target
+from keras_attn.serving.monitoring.metric_definitions import PAGE_PATH
 
 KINDS = ("compose", "kubernetes", "kserve")
-_METRICS_PATH = "/monitoring/prometheus/metrics"
-_MONITORING = f'prometheus_config {{\n  enable: true\n  path: "{_METRICS_PATH}"\n}}\n'
+_MONITORING = f'prometheus_config {{\n  enable: true\n  path: "{PAGE_PATH}"\n}}\n'
 _BATCHING_FILE, _MONITORING_FILE = "batching.pbtxt", "monitoring.pbtxt"
 _CONFIG_FOLDER = "/etc/serving"
 # gRPC and REST ports; those of KServe are what it looks for.
@@ -67,7 +67,7 @@ def _values(kind: str, target: Target) -> dict[str, object]:
         "base_path": json.dumps(target.base_path.replace("$", "$$")),  # Compose fills in $NAME
         "grpc_port": grpc_port,
         "rest_port": rest_port,
-        "metrics_path": _METRICS_PATH,
+        "metrics_path": PAGE_PATH,
         "batching": target.batching_parameters.rstrip(),
         "monitoring": _MONITORING.rstrip(),
         "settings_hash": hashlib.sha256(settings.encode()).hexdigest()[:16],

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import grpc
 
 from keras_attn.serving.grpc.retry_hints import retry_metadata
+from keras_attn.serving.limits import too_many
 from keras_attn.serving.monitoring.metric_definitions import REFUSALS, RUNNING
 from keras_attn.serving.monitoring.metrics import Metrics
 
@@ -61,7 +62,7 @@ class Admission(grpc.ServerInterceptor):
 
 
 def _refusing(most: int, metrics: Metrics) -> Callable:
-    text = f"Too many requests wait already. Expected at most {most} at once. Try again later."
+    text = too_many(most).message
 
     def refuse(request: bytes, context: grpc.ServicerContext) -> None:
         metrics.increase(REFUSALS, "waiting")

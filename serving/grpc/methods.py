@@ -13,10 +13,10 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
 from keras_attn.serving.caller import Caller, working_for
-from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.errors import ServingError, unexpected
 from keras_attn.serving.grpc.retry_hints import retry_metadata
 from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE
-from keras_attn.serving.monitoring.access_log import AccessLog
+from keras_attn.serving.monitoring.access_log import AccessLog, host_of
 
 _log = logging.getLogger("keras_attn.serving")
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
@@ -94,7 +94,7 @@ def unary_handler(
             failure = error
         except Exception as error:
             _log.exception("A gRPC request failed unexpectedly.")
-            failure = ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+            failure = unexpected(error)
         note(failure.code.name)
         status, text = _STATUS[int(failure.code)], cut_message(failure.message)
         context.set_trailing_metadata(retry_metadata(status, text))
@@ -140,7 +140,7 @@ def _host(peer: str) -> str:
     kind, _, address = unquote(peer).partition(":")
     if kind not in ("ipv4", "ipv6"):
         return unquote(peer)  # a unix socket
-    return address.rpartition(":")[0].strip("[]").removeprefix("::ffff:")
+    return host_of(address.rpartition(":")[0].strip("[]"))
 
 
 def _timeout_ms(context: grpc.ServicerContext) -> int:

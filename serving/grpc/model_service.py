@@ -6,7 +6,7 @@ import math
 
 from tensorflow_serving.apis import model_management_pb2
 
-from keras_attn.serving.errors import Code, ServingError, invalid
+from keras_attn.serving.errors import ServingError, invalid, shutting_down
 from keras_attn.serving.models.manager import ModelManager
 from keras_attn.serving.models.model_settings import settings_of
 from keras_attn.serving.monitoring.metrics import Metrics
@@ -45,7 +45,7 @@ class ReloadService:
         timeout_s = timeout_ms / 1e3 if timeout_ms else math.inf
         try:
             if not self._manager.reload(settings_of(request.config), timeout_s=timeout_s):
-                raise ServingError(Code.UNAVAILABLE, "The server is shutting down.")
+                raise shutting_down()
         except ServingError as error:
             message = error.message.replace("servable(s)", "model(s)", 1)
             raise ServingError(error.code, message) from error

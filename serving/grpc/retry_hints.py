@@ -1,4 +1,4 @@
-"""When a refused gRPC call is worth another attempt: what REST says in Retry-After."""
+"""Hints of when to try a refused gRPC call again, as REST gives in Retry-After."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from functools import cache
 import grpc
 from google.protobuf import message
 
+from keras_attn.serving.errors import BUSY, RETRY_AFTER_S
 from keras_attn.serving.protos.built_messages import build_messages
 
-RETRY_AFTER_S = 1
 _NAME, _PUSHBACK, _DETAILS = "retry-after", "grpc-retry-pushback-ms", "grpc-status-details-bin"
-_BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 # google/rpc/status.proto and google/rpc/error_details.proto.
 _LAYOUTS = {
     "Status": {
@@ -34,7 +33,7 @@ def retry_metadata(code: grpc.StatusCode, text: str) -> tuple[tuple[str, str | b
         `retry-after` in seconds; `grpc-retry-pushback-ms`, which gRPC's own retries go by; and
         `google.rpc.RetryInfo` inside the `google.rpc.Status` of `grpc-status-details-bin`.
     """
-    if code not in _BUSY:
+    if code.name not in {busy.name for busy in BUSY}:
         return ()
     status = _messages()["Status"](code=code.value[0], message=text)
     info = _messages()["RetryInfo"]()

@@ -20,7 +20,6 @@ from keras_attn.serving.inference import messages
 from keras_attn.serving.inference.servable import Servable
 from keras_attn.serving.models.model_info import signature_map, spec_message, status_message, to_spec
 from keras_attn.serving.models.registry import ModelSpec, Registry
-from keras_attn.serving.monitoring.metric_definitions import REQUEST_LATENCY, REQUESTS
 from keras_attn.serving.monitoring.metrics import Metrics
 
 
@@ -108,14 +107,12 @@ class Services:
             with self._registry.use(_named_spec(request)) as servable:
                 response = run(servable, request, timeout_ms)
             status = Code.OK
-            microseconds = (time.perf_counter() - begin) * 1e6
-            self._metrics.observe(REQUEST_LATENCY, name, api, "GRPC", value=microseconds)
             return response
         except ServingError as error:
             status = error.code
             raise
         finally:
-            self._metrics.increase(REQUESTS, name, status.name)
+            self._metrics.count_request(name, status.name, api, "GRPC", begin)
 
 
 def _check_spec(request: object) -> None:

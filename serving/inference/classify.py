@@ -11,9 +11,8 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from keras_attn.serving.errors import Code, ServingError, invalid
-from keras_attn.serving.protos.data_types import data_type
+from keras_attn.serving.protos.data_types import data_type, shape_text
 
-METHOD = "tensorflow/serving/classify"
 _LABELS, _SCORES = "classes", "scores"
 
 
@@ -96,8 +95,3 @@ def _check(alias: str, array: np.ndarray, expected_type: int, num_examples: int)
         raise invalid(f"Expected {alias} Tensor of {wanted}. Got: {got}")
     if array.shape[0] != num_examples:
         raise invalid(f"Expected {alias} output batch size of {num_examples}. Got: {array.shape[0]}")
-
-
-def shape_text(array: np.ndarray) -> str:
-    """Spells a shape as TensorFlow does: `[2,3]`."""
-    return "[" + ",".join(str(size) for size in array.shape) + "]"

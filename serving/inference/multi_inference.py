@@ -9,14 +9,13 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import inference_pb2, input_pb2
 
 from keras_attn.serving.errors import Code, ServingError, invalid
-from keras_attn.serving.inference import classify, regress
 from keras_attn.serving.inference.classify import Classification, classification_of, classification_tensors
 from keras_attn.serving.inference.example_inputs import serialized_examples
 from keras_attn.serving.inference.regress import regression_of, regression_tensors
 from keras_attn.serving.inference.servable import Servable
-from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE
+from keras_attn.serving.inference.signatures import CLASSIFY_METHOD, DEFAULT_SIGNATURE, REGRESS_METHOD
 
-_KIND = {classify.METHOD: "classification", regress.METHOD: "regression"}
+_KIND = {CLASSIFY_METHOD: "classification", REGRESS_METHOD: "regression"}
 
 
 def run_classify(
@@ -33,7 +32,7 @@ def run_classify(
     Raises:
         ServingError: no such signature, one that is not for classification, or what the graph reported.
     """
-    definition = _definition(servable, signature_name, classify.METHOD)
+    definition = _definition(servable, signature_name, CLASSIFY_METHOD)
     feed, outputs = classification_tensors(definition)
     examples = serialized_examples(message)
     arrays = servable.run_tensors({feed: examples}, list(outputs.values()), timeout_ms, "Classify")
@@ -48,7 +47,7 @@ def run_regress(
     Returns:
         float32 array `[B]`.
     """
-    feed, output = regression_tensors(_definition(servable, signature_name, regress.METHOD))
+    feed, output = regression_tensors(_definition(servable, signature_name, REGRESS_METHOD))
     examples = serialized_examples(message)
     arrays = servable.run_tensors({feed: examples}, [output], timeout_ms, "Regress")
     return regression_of(len(examples), arrays[output])
@@ -125,7 +124,7 @@ def _plan(servable: Servable, name: str, task: inference_pb2.InferenceTask) -> t
     if task.method_name not in _KIND:
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
     _check_method(servable, definition, task.method_name)
-    if task.method_name == classify.METHOD:
+    if task.method_name == CLASSIFY_METHOD:
         return classification_tensors(definition)
     feed, output = regression_tensors(definition)
     return feed, {"outputs": output}

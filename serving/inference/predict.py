@@ -8,9 +8,7 @@ import numpy as np
 
 from keras_attn.serving.errors import Code, ServingError, invalid
 from keras_attn.serving.inference.servable import Servable
-from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, Signature
-
-_METHODS = tuple(f"tensorflow/serving/{call}" for call in ("predict", "classify", "regress"))
+from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, METHODS, Signature
 
 
 def find_signature(servable: Servable, name: str) -> Signature:
@@ -29,11 +27,10 @@ def find_signature(servable: Servable, name: str) -> Signature:
 
 
 def _check_method_name(method: str) -> None:
-    if method not in _METHODS:
+    if method not in METHODS:
         raise ServingError(
             Code.INTERNAL,
-            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}."
-            f" Was: {method}",
+            f"Expected prediction signature method_name to be one of {{{', '.join(METHODS)}}}. Was: {method}",
         )
 
 

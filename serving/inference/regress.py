@@ -8,10 +8,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from keras_attn.serving.errors import Code, ServingError, invalid
-from keras_attn.serving.inference.classify import shape_text
-from keras_attn.serving.protos.data_types import data_type
-
-METHOD = "tensorflow/serving/regress"
+from keras_attn.serving.protos.data_types import data_type, shape_text
 
 
 def regression_tensors(definition: meta_graph_pb2.SignatureDef) -> tuple[str, str]:

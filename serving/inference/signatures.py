@@ -14,6 +14,8 @@ from keras_attn.serving.protos.tensors import from_proto
 meta_graph_pb2 = generated("tensorflow.core.protobuf.meta_graph_pb2")
 
 DEFAULT_SIGNATURE = "serving_default"
+CLASSIFY_METHOD, REGRESS_METHOD = "tensorflow/serving/classify", "tensorflow/serving/regress"
+METHODS = ("tensorflow/serving/predict", CLASSIFY_METHOD, REGRESS_METHOD)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from keras_attn.serving.errors import ServingError, invalid
 from keras_attn.serving.inference.signatures import TensorInfo
 from keras_attn.serving.json.dump import dump_json
 from keras_attn.serving.json.tensor import is_base64, to_array
+from keras_attn.serving.protos.data_types import shape_text
 
 _Place = tuple[float, int]  # number of a row and of a member in it: compares as the body is read
 _END: _Place = (math.inf, 0)
@@ -102,7 +103,7 @@ def _first_misfit(
             if row.size != first.size:
                 raise invalid(f"Expecting tensor size: {first.size} but got: {row.size}")
             if row.shape != first.shape:
-                raise invalid(f"Expecting shape {_shape(first)} but got: {_shape(row)}")
+                raise invalid(f"Expecting shape {shape_text(first)} but got: {shape_text(row)}")
         except ServingError as error:
             return place, _located(place[0], name, error)
     return None
@@ -111,7 +112,3 @@ def _first_misfit(
 def _located(number: float, name: str, error: ServingError) -> ServingError:
     place = f"{number} key: {name}" if name else f"{number}"
     return invalid(f"Failed to process element: {place} of 'instances' list. Error: {error}")
-
-
-def _shape(array: np.ndarray) -> str:
-    return "[" + ",".join(str(size) for size in array.shape) + "]"

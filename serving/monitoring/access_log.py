@@ -13,6 +13,11 @@ from io import FileIO
 _log = logging.getLogger("keras_attn.serving")
 
 
+def host_of(address: str) -> str:
+    """Returns the address of a peer as lines have it: an IPv4 peer of a socket for both is just that."""
+    return address.removeprefix("::ffff:")
+
+
 class AccessLog:
     """Writes requests to a file.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PAGE_PATH = "/monitoring/prometheus/metrics"  # where TensorFlow Serving shows them
 _PREFIX = "/tensorflow/serving/"
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from keras_attn.serving.errors import Code
 from keras_attn.serving.monitoring import metric_definitions as names
 from keras_attn.serving.monitoring.metric_definitions import DEFINITIONS, Definition
 
@@ -44,6 +46,21 @@ class Metrics:
             histogram = self._histograms[key]
             histogram.counts[bucket] += 1
             histogram.total += value
+
+    def count_request(self, model: str, status: str, api: str, entrypoint: str, begin: float) -> None:
+        """Counts a request that has ended, and the time that a successful one took.
+
+        Args:
+            model: name in the request.
+            status: name of the status code.
+            api: name of the call.
+            entrypoint: `REST` or `GRPC`.
+            begin: when the request came, by `time.perf_counter`.
+        """
+        self.increase(names.REQUESTS, model, status)
+        if status == Code.OK.name:
+            microseconds = (time.perf_counter() - begin) * 1e6
+            self.observe(names.REQUEST_LATENCY, model, api, entrypoint, value=microseconds)
 
     def count_examples(self, model: str, count: int) -> None:
         """Counts the examples of a multi-inference request, as the stock server does of no other."""

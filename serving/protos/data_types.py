@@ -35,6 +35,11 @@ def dtype_name(dtype: int) -> str:
     return _BY_NUMBER[dtype].name.removeprefix("DT_").lower()
 
 
+def shape_text(array: np.ndarray) -> str:
+    """Spells a shape as TensorFlow does: `[2,3]`."""
+    return "[" + ",".join(str(size) for size in array.shape) + "]"
+
+
 @cache
 def numpy_type(dtype: int) -> np.dtype:
     """Returns the NumPy type of a `DataType` number; that of strings is `object`.

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_attn.serving.caller import working_for
-from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.errors import Code, ServingError, shutting_down
 from keras_attn.serving.inference.stream_reader import Listener
-from keras_attn.serving.limits import too_large
-from keras_attn.serving.monitoring.access_log import AccessLog
+from keras_attn.serving.limits import too_large, too_many
+from keras_attn.serving.monitoring.access_log import AccessLog, host_of
 from keras_attn.serving.monitoring.metric_definitions import REFUSALS, RUNNING
 from keras_attn.serving.monitoring.metrics import Metrics
 from keras_attn.serving.rest.event_stream import EventStream, Mailbox, relay
 from keras_attn.serving.rest.handler import RestHandler
 from keras_attn.serving.rest.operator_pages import SidePages
-from keras_attn.serving.rest.reply import Reply, error_reply, page_reply
+from keras_attn.serving.rest.reply import HTTP_STATUS, Reply, error_reply, page_reply
 from keras_attn.serving.rest.routes import is_stream_path
 
 Scope = dict[str, Any]
@@ -29,7 +29,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _MAX_INFLATED_BYTES = 100 * 1024 * 1024
-_HUNG_UP = 499
+_TOO_LARGE = 413
 _SILENCE_S = 75.0  # after which a client that stopped in the middle of a body is given up
 # How much of a body that is too long is read all the same: a client that is still writing when the connection
 # is closed would see a reset instead of the answer.
@@ -87,7 +87,7 @@ class RestApp:
         try:
             body = await self._read_body(receive)
         except ServingError as error:
-            reply, body = replace(self._refused(error, "body", 413), close=True), b""
+            reply, body = replace(self._refused(error, "body", _TOO_LARGE), close=True), b""
         else:
             if body is None:
                 await _answer(page_reply(408), send)  # or to nobody: the client went away
@@ -102,7 +102,7 @@ class RestApp:
         self._log(scope, path, begin, reply.status, len(body), len(reply.body))
 
     def _log(self, scope: Scope, path: str, begin: float, status: int, bytes_in: int, bytes_out: int) -> None:
-        peer = (scope.get("client") or ("",))[0].removeprefix("::ffff:")  # IPv4 on a socket for both
+        peer = host_of((scope.get("client") or ("",))[0])
         call = f"{scope['method']} {path}"
         sizes = {"bytes_in": bytes_in, "bytes_out": bytes_out}
         self._access_log.write("REST", call, status, begin, peer=peer, **sizes)
@@ -134,14 +134,12 @@ class RestApp:
             return reply.status, len(reply.body)
         if reply is not None:
             await stream.end(reply.body, b"error")
-        return 200 if stream.has_ended else _HUNG_UP, stream.num_bytes
+        return 200 if stream.has_ended else HTTP_STATUS[Code.CANCELLED], stream.num_bytes
 
     def _refusal(self) -> Reply | None:
         if not self._limits.max_requests or self._num_requests < self._limits.max_requests:
             return None
-        text = f"Too many requests wait already. Expected at most {self._limits.max_requests} at once."
-        error = ServingError(Code.RESOURCE_EXHAUSTED, f"{text} Try again later.")
-        return self._refused(error, "waiting")
+        return self._refused(too_many(self._limits.max_requests), "waiting")
 
     def _refused(self, error: ServingError, limit: str, status: int | None = None) -> Reply:
         """Counts a request that is not taken on; returns its answer."""
@@ -149,7 +147,7 @@ class RestApp:
         return self._error(error, status)
 
     def _shutting_down(self) -> Reply:
-        return self._error(ServingError(Code.UNAVAILABLE, "The server is shutting down."))
+        return self._error(shutting_down())
 
     def _error(self, error: ServingError, status: int | None = None) -> Reply:
         """An answer of the API, of which pages of other origins may read the text, too."""
@@ -175,7 +173,7 @@ class RestApp:
         if "gzip" in headers.get("content-encoding", ""):
             body = _inflate(body)
             if self._limits.max_bytes and len(body) > self._limits.max_bytes:
-                return self._refused(too_large(len(body), self._limits.max_bytes), "body", 413)
+                return self._refused(too_large(len(body), self._limits.max_bytes), "body", _TOO_LARGE)
         with working_for(scope["caller"]):
             if listener is not None:
                 return self._handler.stream(scope["method"], path, body, headers, listener)

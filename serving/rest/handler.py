@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 from keras_attn.serving.caller import current_caller
-from keras_attn.serving.errors import Code, ServingError, invalid
-from keras_attn.serving.inference.multi_inference import run_classify, run_regress
-from keras_attn.serving.inference.predict import find_signature, run_predict
-from keras_attn.serving.inference.servable import Servable
-from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, Signature
+from keras_attn.serving.errors import Code, ServingError, unexpected
 from keras_attn.serving.inference.stream_reader import Listener
-from keras_attn.serving.json.examples import read_examples
-from keras_attn.serving.json.inputs import signature_name
-from keras_attn.serving.json.parser import encode_text, parse_object
-from keras_attn.serving.json.results import write_classifications, write_regressions
-from keras_attn.serving.models.model_info import metadata_json, status_json
-from keras_attn.serving.models.registry import ModelSpec, Registry
-from keras_attn.serving.monitoring.metric_definitions import REQUEST_LATENCY, REQUESTS
+from keras_attn.serving.models.registry import Registry
 from keras_attn.serving.monitoring.metrics import Metrics
-from keras_attn.serving.rest.predict import predict_json
+from keras_attn.serving.rest.calls import Request
 from keras_attn.serving.rest.reply import Reply, error_reply, page_reply
-from keras_attn.serving.rest.routes import Route, VersionTooLarge, find_route, is_api_path
-from keras_attn.serving.rest.stream import run_stream
+from keras_attn.serving.rest.routes import VersionTooLarge, find_route, is_api_path
 
 _log = logging.getLogger("keras_attn.serving")
 _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
@@ -72,12 +60,12 @@ class RestHandler:
             return page_reply(501)
         if not is_api_path(path):
             return page_reply(404)
-        return self._checked(method, path, headers, lambda route: self._answer(route, body))
+        return self._checked(method, path, body, headers)
 
     def stream(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], listener: Listener
     ) -> Reply:
-        """Answers one request for a stream as `handle` does, and tells a listener of texts on the way.
+        """Answers one request for a stream as `handle` does, and reports texts to a listener on the way.
 
         Args:
             method: HTTP method.
@@ -86,13 +74,7 @@ class RestHandler:
             headers: request headers, names in lower case.
             listener: see `run_stream`.
         """
-
-        def answer(route: Route) -> bytes:
-            document = parse_object(body)
-            with self._registry.use(route.spec) as servable:
-                return run_stream(servable, document, listener, self._timeout_ms)
-
-        return self._checked(method, path, headers, answer)
+        return self._checked(method, path, body, headers, listener)
 
     @property
     def cors_headers(self) -> tuple[tuple[str, str], ...]:
@@ -103,73 +85,32 @@ class RestHandler:
         self,
         method: str,
         path: str,
+        body: bytes,
         headers: Mapping[str, str] | None,
-        answer: Callable[[Route], bytes],
+        listener: Listener | None = None,
     ) -> Reply:
         if method == "OPTIONS":
             origin = (headers or {}).get("origin", "")
             is_allowed = "http://" in origin or "https://" in origin
             reply = Reply(200 if is_allowed else 400, b"", "text/html; charset=ISO-8859-1")
         else:
-            reply = self._reply(method, path, answer)
+            reply = self._reply(method, path, body, listener)
         return replace(reply, headers=reply.headers + self.cors_headers)
 
-    def _reply(self, method: str, path: str, answer: Callable[[Route], bytes]) -> Reply:
-        begin, name, call, code = time.perf_counter(), "", "", Code.INTERNAL
+    def _reply(self, method: str, path: str, body: bytes, listener: Listener | None) -> Reply:
+        begin, name, api, code = time.perf_counter(), "", "", Code.INTERNAL
         try:
             route = find_route(method, path)
-            name, call = route.spec.name, route.call
+            name, api = route.spec.name, route.call.api
             current_caller().check()  # it may have waited for this thread
-            reply, code = Reply(200, answer(route)), Code.OK
+            request = Request(self._registry, route.spec, body, self._timeout_ms, listener)
+            reply, code = Reply(200, route.call.answer(request)), Code.OK
         except VersionTooLarge:
             reply, code = Reply(400, b""), Code.INVALID_ARGUMENT
         except ServingError as error:
             reply, code = error_reply(error), error.code
         except Exception as error:
             _log.exception("A request to %s failed unexpectedly.", path)
-            reply = error_reply(ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
-        self._metrics.increase(REQUESTS, name, code.name)
-        if code is Code.OK:
-            api = "" if call in ("status", "metadata") else call
-            microseconds = (time.perf_counter() - begin) * 1e6
-            self._metrics.observe(REQUEST_LATENCY, name, api, "REST", value=microseconds)
+            reply = error_reply(unexpected(error))
+        self._metrics.count_request(name, code.name, api, "REST", begin)
         return reply
-
-    def _answer(self, route: Route, body: bytes) -> bytes:
-        if route.call == "status":
-            # A label in the path of a status request is ignored: all versions are returned.
-            return encode_text(status_json(self._registry.statuses(replace(route.spec, label=""))))
-        if route.call == "metadata":
-            with self._registry.use(route.spec) as servable:
-                return encode_text(metadata_json(servable))
-        if route.call == "predict":
-            return self._predict(route.spec, body)
-        return self._run_examples(route, body)
-
-    def _predict(self, spec: ModelSpec, body: bytes) -> bytes:
-        document = parse_object(body)
-        asked = signature_name(document)
-        with self._registry.use(spec) as servable:
-            signature = _signature(servable, asked)
-            run = partial(run_predict, servable, signature, timeout_ms=self._timeout_ms)
-            return predict_json(document, signature, asked, run)[0]
-
-    def _run_examples(self, route: Route, body: bytes) -> bytes:
-        document = parse_object(body)
-        asked = signature_name(document)
-        examples = read_examples(document)
-        with self._registry.use(route.spec) as servable:
-            if route.call == "classify":
-                return write_classifications(run_classify(servable, asked, examples, self._timeout_ms))
-            return write_regressions(run_regress(servable, asked, examples, self._timeout_ms))
-
-
-def _signature(servable: Servable, asked: str) -> Signature:
-    """Over REST an unknown signature is an invalid argument, over gRPC a failed precondition."""
-    try:
-        return find_signature(servable, asked)
-    except ServingError as error:
-        if error.code is not Code.FAILED_PRECONDITION:
-            raise
-        name = asked or DEFAULT_SIGNATURE
-        raise invalid(f'Serving signature name: "{name}" not found in signature def') from error

@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable
 
 from keras_attn.serving.errors import ServingError, invalid
+from keras_attn.serving.monitoring.metric_definitions import PAGE_PATH
 from keras_attn.serving.monitoring.metrics import Metrics
 from keras_attn.serving.protos.text_format import message_type, read_text_proto
 from keras_attn.serving.rest.reply import Reply, error_reply
-
-_DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 
 class SidePages:
@@ -55,7 +54,7 @@ def metrics_path(config_file: str) -> str:
     if not config_file:
         return ""
     config = read_text_proto(config_file, message_type("MonitoringConfig")).prometheus_config
-    path = config.path or _DEFAULT_PATH
+    path = config.path or PAGE_PATH
     if not path.startswith("/"):
         raise _bad_path(path)
     return path if config.enable else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http
 from dataclasses import dataclass
 
-from keras_attn.serving.errors import Code, ServingError
+from keras_attn.serving.errors import BUSY, RETRY_AFTER_S, Code, ServingError
 from keras_attn.serving.json.text import string_text
 
 
@@ -33,7 +33,7 @@ HTTP_STATUS = {
     Code.UNAVAILABLE: 503,
     Code.DEADLINE_EXCEEDED: 504,
 }
-_BUSY = (429, 503)
+_BUSY = {HTTP_STATUS[code] for code in BUSY}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def error_reply(error: ServingError, status: int | None = None) -> Reply:
     """
     text = f'{{\n    "error": {string_text(error.message)}\n}}'
     status = status or HTTP_STATUS.get(error.code, 500)
-    headers = (("retry-after", "1"),) if status in _BUSY else ()
+    headers = (("retry-after", str(RETRY_AFTER_S)),) if status in _BUSY else ()
     return Reply(status, text.encode("utf-8", "surrogateescape"), headers=headers)
 
 

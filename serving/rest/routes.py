@@ -1,4 +1,4 @@
-"""The REST call that a method and a path name."""
+"""The call and the model that a method and a path name."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from urllib.parse import unquote
 
 from keras_attn.serving.errors import invalid
 from keras_attn.serving.models.registry import ModelSpec
+from keras_attn.serving.rest.calls import CALLS, STREAM_PREFIX, Call
 
 _MAX_DIGITS = 19  # of a 64-bit integer
-_VERSION_OR_LABEL = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _FLAGS = re.IGNORECASE | re.ASCII
 _API = re.compile(r"/v1/.*", _FLAGS)
-_POST = re.compile(rf"/v1/models/([^/:]+){_VERSION_OR_LABEL}:(classify|regress|predict)", _FLAGS)
-_STREAM = re.compile(rf"/stream/v1/models/([^/:]+){_VERSION_OR_LABEL}", _FLAGS)
-_STREAMS = re.compile(r"/stream/v1/.*", _FLAGS)
-_GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_VERSION_OR_LABEL}(?:/(metadata))?", _FLAGS)
+_STREAMS = re.compile(rf"{STREAM_PREFIX}/v1/.*", _FLAGS)
+_VERSION_OR_LABEL = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
+_PATHS = {
+    call: re.compile(
+        rf"{call.prefix}/v1/models(?:/([^/:]+))?{_VERSION_OR_LABEL}({re.escape(call.suffix)})", _FLAGS
+    )
+    for call in CALLS
+}
 
 
 class VersionTooLarge(Exception):
-    """The version is no 64-bit integer; the stock server answers 400 with an empty body."""
+    """The version is not a 64-bit integer; TensorFlow Serving answers 400 with an empty body."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """A call and what it is addressed to.
+    """A call, and the model and version that it is for."""
 
-    The call is `predict`, `classify`, `regress`, `status`, `metadata` or `stream`.
-    """
-
-    call: str
+    call: Call
     spec: ModelSpec
 
 
@@ -40,7 +41,7 @@ def is_api_path(path: str) -> bool:
 
 
 def is_stream_path(path: str) -> bool:
-    """Tells whether a path belongs to the streams, which the stock server has not."""
+    """Tells whether a path belongs to the streams, which TensorFlow Serving does not have."""
     return _STREAMS.fullmatch(path) is not None
 
 
@@ -55,21 +56,17 @@ def find_route(method: str, path: str) -> Route:
         ServingError: nothing matches, or no model is named.
         VersionTooLarge: the version does not fit 64 bits.
     """
-    malformed = invalid(f"Malformed request: {method} {path}")
-    if method == "POST" and (match := _POST.fullmatch(path)):
-        name, version, label, call = match.groups()
-        if call not in ("classify", "regress", "predict"):  # the verb alone is case-sensitive
-            raise malformed
-    elif method == "GET" and (match := _GET.fullmatch(path)):
-        name, version, label, metadata = match.groups()
-        if not name:
+    for call, pattern in _PATHS.items():
+        match = pattern.fullmatch(path) if call.method == method else None
+        if not match:
+            continue
+        name, version, label, suffix = match.groups()
+        if not name and method == "GET":
             raise invalid("Missing model name in request.")
-        call = "metadata" if metadata else "status"
-    elif method == "POST" and (match := _STREAM.fullmatch(path)):
-        (name, version, label), call = match.groups(), "stream"
-    else:
-        raise malformed
-    return Route(call, ModelSpec(unquote(name), _number(version), unquote(label or "")))
+        # The verb after the colon is case-sensitive, unlike the rest of the path.
+        if name and (suffix == call.suffix or not suffix.startswith(":")):
+            return Route(call, ModelSpec(unquote(name), _number(version), unquote(label or "")))
+    raise invalid(f"Malformed request: {method} {path}")
 
 
 def _number(version: str | None) -> int | None:

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from math import inf
 
+from keras_attn.errors import UserError
 from keras_attn.serving.errors import Code, ServingError, invalid
 from keras_attn.serving.server.options import Options
 
 _FIELDS = {option.name: option for option in dataclasses.fields(Options)}
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_NOT_NEGATIVE = (
-    "rest_api_timeout_in_ms",
-    "model_config_file_poll_wait_seconds",
-    "max_num_load_retries",
-    "load_retry_interval_micros",
-    "num_load_threads",
-    "grace_period_seconds",
-    "max_request_bytes",
-    "max_request_rows",
-    "max_string_bytes",
-    "max_waiting_requests",
-    "max_run_time_ms",
-)
 
 
-class FlagError(Exception):
+class FlagError(UserError):
     """A flag that cannot be used; the text is one sentence for the user."""
 
 
@@ -87,17 +76,13 @@ def check_options(options: Options) -> None:
         FlagError: a flag is out of range, or asks for what there is not.
         ServingError: two flags contradict each other, or none names a model.
     """
-    for name in ("port", "rest_api_port"):
-        if not 0 <= getattr(options, name) < 65536:
-            raise FlagError(
-                f"flag --{name} expects a port from 0 to 65535. Received: {getattr(options, name)}."
-            )
-    for name in ("rest_api_num_threads", "grpc_max_threads"):
-        if getattr(options, name) < 1:
-            raise FlagError(f"flag --{name} expects 1 or more. Received: {getattr(options, name)}.")
-    for name in _NOT_NEGATIVE:
-        if getattr(options, name) < 0:
-            raise FlagError(f"flag --{name} expects 0 or more. Received: {getattr(options, name)}.")
+    for name, option in _FIELDS.items():
+        if "range" not in option.metadata:
+            continue
+        (low, high), value = option.metadata["range"], getattr(options, name)
+        if not low <= value <= high:
+            expected = f"{low} or more" if high == inf else f"a port from {low} to {high}"
+            raise FlagError(f"flag --{name} expects {expected}. Received: {value}.")
     if options.mixed_precision not in ("", "bfloat16"):
         raise FlagError(
             f"flag --mixed_precision expects bfloat16. Received: {options.mixed_precision!r}. Leave it out"

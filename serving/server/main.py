@@ -7,14 +7,13 @@ import os
 import sys
 from urllib.parse import quote
 
-from keras_attn.extras import MissingExtraError, naming_the_extra
+from keras_attn.errors import UserError
+from keras_attn.extras import naming_the_extra
 from keras_attn.quiet import import_tensorflow
-from keras_attn.serving.errors import ServingError
 from keras_attn.serving.server.early_checks import check_files_and_ports
 from keras_attn.serving.server.flags import FlagError, check_options, parse_flags, usage
 from keras_attn.serving.server.options import Options, ignored_options
 from keras_attn.serving.server.signals import stop_event
-from keras_attn.serving.sockets import PortInUse
 
 _FAILED = 255
 _log = logging.getLogger("keras_attn.serving")
@@ -55,7 +54,7 @@ def _start(options: Options) -> int:
         check_options(options)
         with naming_the_extra():
             return _serve(options)
-    except (FlagError, MissingExtraError, PortInUse, ServingError) as error:
+    except UserError as error:
         print(f"Failed to start server. Error: {error}", flush=True)
     return _FAILED
 

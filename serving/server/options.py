@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, fields
+from math import inf
 
 NO_EFFECT = "no effect here"
 
 
-def _threads() -> int:
-    return 4 * (os.cpu_count() or 1)
+_PORTS = (0, 65535)
+
+
+def _threads(text: str) -> object:
+    return field(
+        default_factory=lambda: 4 * (os.cpu_count() or 1), metadata={"help": text, "range": (1, inf)}
+    )
 
 
 def _setting(default: object, text: str) -> object:
     return field(default=default, metadata={"help": text})
+
+
+def _number(default: float, text: str, bounds: tuple[float, float] = (0, inf)) -> object:
+    return field(default=default, metadata={"help": text, "range": bounds})
 
 
 def _ignored(default: object, why: str) -> object:
@@ -24,13 +34,11 @@ def _ignored(default: object, why: str) -> object:
 class Options:
     """Settings of a server; each is a flag of the same name."""
 
-    port: int = _setting(8500, "TCP port for gRPC; 0: any free one")
+    port: int = _number(8500, "TCP port for gRPC; 0: any free one", _PORTS)
     grpc_socket_path: str = _setting("", "path of a unix socket on which gRPC is served as well")
-    rest_api_port: int = _setting(0, "TCP port for REST; 0 switches REST off")
-    rest_api_num_threads: int = field(
-        default_factory=_threads, metadata={"help": "REST requests that may run at once"}
-    )
-    rest_api_timeout_in_ms: int = _setting(30000, "limit of a model run over REST in milliseconds; 0: none")
+    rest_api_port: int = _number(0, "TCP port for REST; 0 switches REST off", _PORTS)
+    rest_api_num_threads: int = _threads("REST requests that may run at once")
+    rest_api_timeout_in_ms: int = _number(30000, "limit of a model run over REST in milliseconds; 0: none")
     rest_api_enable_cors_support: bool = _setting(False, "answer requests of pages from other hosts")
     enable_batching: bool = _setting(False, "run requests that wait at the same time together")
     allow_version_labels_for_unavailable_models: bool = _setting(
@@ -41,17 +49,17 @@ class Options:
         False, "read batching_params.pbtxt of each version; a version without it is not batched"
     )
     model_config_file: str = _setting("", "text proto ModelServerConfig, instead of name and base path")
-    model_config_file_poll_wait_seconds: int = _setting(
+    model_config_file_poll_wait_seconds: int = _number(
         0, "seconds between two looks at the model config file; 0: only at the start"
     )
     model_name: str = _setting("default", "name of the model in requests")
     model_base_path: str = _setting(
         "", "absolute path or URL of a directory with a SavedModel in each of 1, 2, ..."
     )
-    num_load_threads: int = _setting(0, "versions that may be loaded at once; 0: one of each model")
+    num_load_threads: int = _number(0, "versions that may be loaded at once; 0: one of each model")
     num_unload_threads: int = _ignored(0, "a version is unloaded by the last request that used it")
-    max_num_load_retries: int = _setting(5, "how often a version that does not load is tried again")
-    load_retry_interval_micros: int = _setting(60000000, "microseconds between two such attempts")
+    max_num_load_retries: int = _number(5, "how often a version that does not load is tried again")
+    load_retry_interval_micros: int = _number(60000000, "microseconds between two such attempts")
     file_system_poll_wait_seconds: int = _setting(
         1, "seconds between two looks for new versions; 0: look once; negative: never"
     )
@@ -68,9 +76,7 @@ class Options:
     per_process_gpu_memory_fraction: float = _setting(0.0, "share of a GPU's memory to take at once")
     saved_model_tags: str = _setting("serve", "tags of the graph to load, separated by commas")
     grpc_channel_arguments: str = _setting("", "settings of the gRPC library: a=1,b=text")
-    grpc_max_threads: int = field(
-        default_factory=_threads, metadata={"help": "gRPC calls that may run at once"}
-    )
+    grpc_max_threads: int = _threads("gRPC calls that may run at once")
     enable_model_warmup: bool = _setting(True, "replay a version's warm-up records before it answers")
     num_request_iterations_for_warmup: int = _setting(0, "how often each record is replayed; 0: once")
     version: bool = _setting(False, "print the versions and end")
@@ -93,14 +99,14 @@ class Options:
         False, "answer gRPC requests with tensor_content, which is faster for large tensors"
     )
     # What the stock server has not.
-    grace_period_seconds: float = _setting(5.0, "what requests in flight get when the server is stopped")
-    max_request_bytes: int = _setting(0, "longest body of a request in bytes; 0: any")
-    max_request_rows: int = _setting(0, "largest first dimension of an input; 0: any")
-    max_string_bytes: int = _setting(0, "longest string in an input in bytes; 0: any")
-    max_waiting_requests: int = _setting(
+    grace_period_seconds: float = _number(5.0, "what requests in flight get when the server is stopped")
+    max_request_bytes: int = _number(0, "longest body of a request in bytes; 0: any")
+    max_request_rows: int = _number(0, "largest first dimension of an input; 0: any")
+    max_string_bytes: int = _number(0, "longest string in an input in bytes; 0: any")
+    max_waiting_requests: int = _number(
         0, "requests that may wait for a thread; further ones are refused at once; 0: any number"
     )
-    max_run_time_ms: int = _setting(
+    max_run_time_ms: int = _number(
         0, "limit of a model run in milliseconds, also where the caller sets a longer one or none; 0: none"
     )
     access_log_file: str = _setting("", "file for one line of JSON on each request; - for standard output")

@@ -13,13 +13,13 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2
 
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.grpc.services import Services
-from keras_attn.serving.inference import classify as classification
-from keras_attn.serving.inference import regress as regression
 from keras_attn.serving.inference.classify import Classification, classification_of, classification_tensors
 from keras_attn.serving.inference.example_inputs import serialized_examples
 from keras_attn.serving.inference.multi_inference import run_classify
 from keras_attn.serving.inference.predict import find_signature
 from keras_attn.serving.inference.regress import regression_of, regression_tensors
+from keras_attn.serving.inference.signatures import CLASSIFY_METHOD as CLASSIFY
+from keras_attn.serving.inference.signatures import REGRESS_METHOD as REGRESS
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_context_is_merged_into_each_example(services):
 
 
 def test_multi_inference(services):
-    tasks = [("", regression.METHOD), ("classify", classification.METHOD), ("wide", regression.METHOD)]
+    tasks = [("", REGRESS), ("classify", CLASSIFY), ("wide", REGRESS)]
     response = services.multi_inference(multi_request(examples(2.0, 4.0), *tasks[:2]))
     regressed, classified = response.results
     assert [entry.value for entry in regressed.regression_result.regressions] == [3.0, 4.0]
@@ -109,9 +109,6 @@ def test_multi_inference(services):
     assert (classified.model_spec.signature_name, classified.model_spec.version.value) == ("classify", 1)
     with pytest.raises(ServingError, match=r"either \[batch_size\] or \[batch_size, 1\] but got \[1,3\]"):
         services.multi_inference(multi_request(examples(2.0), *tasks))
-
-
-REGRESS, CLASSIFY = regression.METHOD, classification.METHOD
 
 
 @pytest.mark.parametrize(

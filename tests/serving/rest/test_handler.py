@@ -169,7 +169,7 @@ def test_odd_paths(rest):
 
 
 def test_an_unexpected_failure_is_an_answer_too(rest, monkeypatch, caplog):
-    monkeypatch.setattr("keras_attn.serving.rest.handler.run_predict", lambda *args, **more: 1 / 0)
+    monkeypatch.setattr("keras_attn.serving.rest.calls.run_predict", lambda *args, **more: 1 / 0)
     assert predict(rest, "half", {"instances": [1]}) == (500, "ZeroDivisionError: division by zero")
     assert "failed unexpectedly" in caplog.text
 

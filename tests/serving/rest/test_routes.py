@@ -4,7 +4,7 @@ import pytest
 
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.models.registry import ModelSpec
-from keras_attn.serving.rest.routes import Route, VersionTooLarge, find_route, is_api_path
+from keras_attn.serving.rest.routes import VersionTooLarge, find_route, is_api_path
 
 LARGEST = 2**63 - 1
 
@@ -12,25 +12,33 @@ LARGEST = 2**63 - 1
 @pytest.mark.parametrize(
     ("method", "path", "route"),
     [
-        ("POST", "/v1/models/m:predict", Route("predict", ModelSpec("m"))),
-        ("POST", "/v1/models/m:classify", Route("classify", ModelSpec("m"))),
-        ("POST", "/V1/MODELS/M/VERSIONS/007:regress", Route("regress", ModelSpec("M", 7))),
+        ("POST", "/v1/models/m:predict", (":predict", ModelSpec("m"))),
+        ("POST", "/v1/models/m:classify", (":classify", ModelSpec("m"))),
+        ("POST", "/V1/MODELS/M/VERSIONS/007:regress", (":regress", ModelSpec("M", 7))),
         (
             "POST",
             "/v1/models/a%20b%2Fc/labels/d%3Ae:predict",
-            Route("predict", ModelSpec("a b/c", None, "d:e")),
+            (":predict", ModelSpec("a b/c", None, "d:e")),
         ),
-        ("POST", f"/v1/models/m/versions/{LARGEST}:predict", Route("predict", ModelSpec("m", LARGEST))),
-        ("GET", "/v1/models/m", Route("status", ModelSpec("m"))),
-        ("GET", "/v1/models/m/versions/3", Route("status", ModelSpec("m", 3))),
-        ("GET", "/v1/models/m/labels/l", Route("status", ModelSpec("m", None, "l"))),
-        ("GET", "/v1/models/m/metadata", Route("metadata", ModelSpec("m"))),
-        ("GET", "/v1/models/m/versions/3/METADATA", Route("metadata", ModelSpec("m", 3))),
-        ("GET", "/v1/models/m?a=b", Route("status", ModelSpec("m?a=b"))),
+        ("POST", f"/v1/models/m/versions/{LARGEST}:predict", (":predict", ModelSpec("m", LARGEST))),
+        ("GET", "/v1/models/m", ("", ModelSpec("m"))),
+        ("GET", "/v1/models/m/versions/3", ("", ModelSpec("m", 3))),
+        ("GET", "/v1/models/m/labels/l", ("", ModelSpec("m", None, "l"))),
+        ("GET", "/v1/models/m/metadata", ("/metadata", ModelSpec("m"))),
+        ("GET", "/v1/models/m/versions/3/METADATA", ("/metadata", ModelSpec("m", 3))),
+        ("GET", "/v1/models/m?a=b", ("", ModelSpec("m?a=b"))),
     ],
 )
 def test_calls(method, path, route):
-    assert find_route(method, path) == route
+    found = find_route(method, path)
+    assert (found.call.method, found.call.suffix, found.spec) == (method, *route)
+
+
+def test_streams_have_a_path_of_their_own():
+    found = find_route("POST", "/STREAM/v1/models/m/labels/l")
+    assert (found.call.api, found.spec) == ("stream", ModelSpec("m", None, "l"))
+    with pytest.raises(ServingError, match="Malformed request"):
+        find_route("GET", "/stream/v1/models/m")
 
 
 @pytest.mark.parametrize(
