@@ -196,7 +196,7 @@ def _around(layer, inputs, outputs):
 
 
 def _predict(parts, hidden):
-    """What the last layer gives `[.., F]` to logits `[.., V]`."""
+    """Outputs of the last layer `[.., F]` to logits `[.., V]`."""
     hidden = parts["dropout"](parts["decoder_output"](hidden))
     if parts["logits"] is None:
         return parts["target_embedding"](hidden, reverse=True)

@@ -169,7 +169,7 @@ class TransformerLanguageModel(Seq2SeqModel):
         return _predict(parts, hidden)
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last block gives for the prompt: there is no encoder, and each state sees those before it.
+        """Outputs of the last block for the prompt. There is no encoder: each state sees those before it.
 
         Args:
             source: int32 ids `[B, S]`, padded with 0 at the end or the front.
@@ -293,14 +293,14 @@ def _embed(parts, ids, positions, training=None):
 
 
 def _seen_places(memory, length):
-    """Which of `length` places are no padding of the prompt: boolean `[B, 1, length]`."""
+    """Mask of `length` positions that hides the padding of the prompt: boolean `[B, 1, length]`."""
     mask = memory["prompt_mask"]
     seen = ops.ones((ops.shape(mask)[0], length - ops.shape(mask)[1]), "bool")
     return ops.expand_dims(ops.concatenate([mask, seen], axis=1), 1)
 
 
 def _predict(parts, hidden):
-    """What the last block gives `[.., D]` to logits `[.., V]`."""
+    """Outputs of the last block `[.., D]` to logits `[.., V]`."""
     hidden = hidden if parts["norm"] is None else parts["norm"](hidden)
     if parts["logits"] is None:
         return parts["embedding"](hidden, reverse=True)

@@ -9,9 +9,10 @@ import keras
 from keras import ops
 
 from keras_attn.layers.embedding.token_embedding import PAD_ID
+from keras_attn.typing import Tensor
 
 
-def align_right(source):
+def align_right(source: Tensor) -> tuple[Tensor, Tensor]:
     """Moves the padding of every row to its front; the tokens keep their order.
 
     Args:
@@ -25,7 +26,7 @@ def align_right(source):
     return ops.take_along_axis(source, order, axis=-1), ops.sum(1 - keep, axis=-1)
 
 
-def align_left(weights, pads, source_mask):
+def align_left(weights: Tensor, pads: Tensor, source_mask: Tensor) -> Tensor:
     """Brings weights on the places of `align_right` back to those of the source as it was.
 
     Args:
@@ -45,8 +46,8 @@ def align_left(weights, pads, source_mask):
     return ops.where(ops.expand_dims(source_mask, 1), moved, ops.zeros_like(moved))
 
 
-def some_places(source):
-    """The source with at least one place, of padding where it has none: no maximum is taken over nothing.
+def some_places(source: Tensor) -> Tensor:
+    """Pads an empty source to one position: a maximum over none is undefined.
 
     Args:
         source: int32 ids `[B, S]`.
@@ -59,8 +60,8 @@ def some_places(source):
     return ops.pad(source, ((0, 0), (0, missing)), constant_values=PAD_ID)
 
 
-def mask_and_positions(sequence, pads):
-    """Which places of `[B, L]` are no padding at the front, and the absolute position of each.
+def mask_and_positions(sequence: Tensor, pads: Tensor) -> tuple[Tensor, Tensor]:
+    """Finds the tokens of `[B, L]` that are not padding at the front, and their absolute positions.
 
     Args:
         sequence: `[B, L]`, for its shape alone.

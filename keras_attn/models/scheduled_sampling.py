@@ -1,11 +1,15 @@
 """Training on predictions of the model itself, on a schedule (Bengio et al. 2015)."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any, Self
 
 import keras
 from keras import ops
 
 from keras_attn.layers.embedding.token_embedding import PAD_ID
+from keras_attn.protocols import Step
+from keras_attn.typing import Config, Nested, Tensor
 
 MODES = ("parallel", "sequential")
 CHOICES = ("random", "argmax")
@@ -67,7 +71,16 @@ class ScheduledSampling(keras.Model):
     ACL 2019 (student research workshop).
     """
 
-    def __init__(self, model, schedule, mode="parallel", choice="random", seed=None, **kwargs):
+    def __init__(
+        self,
+        model: Any,
+        schedule: Callable[[Tensor], Tensor],
+        *,
+        mode: str = "parallel",
+        choice: str = "random",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         for name, value, known in (("mode", mode, MODES), ("choice", choice, CHOICES)):
             if value not in known:
@@ -85,7 +98,7 @@ class ScheduledSampling(keras.Model):
         )
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         """See the class."""
         if not training:
             return self.model(inputs, training=False)
@@ -103,25 +116,25 @@ class ScheduledSampling(keras.Model):
         mixed = ops.where(true, target, fed)
         return self.model({"source": source, "target": mixed}, training=True)
 
-    def encode(self, source):
-        """That of the model."""
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes with the model."""
         return self.model.encode(source)
 
-    def start(self, source):
-        """That of the model."""
+    def start(self, source: Tensor) -> tuple[Nested, Nested]:
+        """Starts decoding with the model."""
         return self.model.start(source)
 
-    def step(self, tokens, position, state, memory):
-        """That of the model."""
+    def step(self, tokens: Tensor, position: Tensor, state: Nested, memory: Nested) -> Step:
+        """Runs a decoding step of the model."""
         return self.model.step(tokens, position, state, memory)
 
-    def fitting_lengths(self, max_source_length, max_target_length):
-        """That of the model; the lengths themselves where it has none."""
+    def fitting_lengths(self, max_source_length: int, max_target_length: int) -> tuple[int, int]:
+        """Limits both lengths as the model does, if it does."""
         lengths = max_source_length, max_target_length
         return self.model.fitting_lengths(*lengths) if hasattr(self.model, "fitting_lengths") else lengths
 
-    def get_config(self):
-        """Everything the constructor takes."""
+    def get_config(self) -> Config:
+        """The arguments of the constructor."""
         return {
             "name": self.name,
             "model": keras.saving.serialize_keras_object(self.model),
@@ -132,7 +145,7 @@ class ScheduledSampling(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Config, custom_objects: dict[str, Any] | None = None) -> Self:
         """Makes the model and the schedule from their own configurations first."""
         config = dict(config)
         for name in ("model", "schedule"):
@@ -219,7 +232,9 @@ class TeacherForcingSchedule:
     Neural Networks", NeurIPS 2015, section 2.4.
     """
 
-    def __init__(self, kind="inverse_sigmoid", k=1000.0, slope=0.0, minimum=0.0):
+    def __init__(
+        self, kind: str = "inverse_sigmoid", *, k: float = 1000.0, slope: float = 0.0, minimum: float = 0.0
+    ):
         if kind not in KINDS:
             raise ValueError(f"`kind` is unknown. Expected one of {KINDS}. Received: kind={kind!r}.")
         right = {"linear": 0 < k <= 1, "exponential": 0 < k < 1, "inverse_sigmoid": k >= 1}[kind]
@@ -240,7 +255,7 @@ class TeacherForcingSchedule:
         self.slope = slope
         self.minimum = minimum
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         """ε after `step` training steps.
 
         Args:
@@ -259,11 +274,11 @@ class TeacherForcingSchedule:
             probability = ops.sigmoid(ops.log(self.k) - step / self.k)
         return ops.maximum(probability, self.minimum)
 
-    def get_config(self):
-        """Everything the constructor takes."""
+    def get_config(self) -> Config:
+        """The arguments of the constructor."""
         return {"kind": self.kind, "k": self.k, "slope": self.slope, "minimum": self.minimum}
 
     @classmethod
-    def from_config(cls, config):
-        """Of what `get_config` returned."""
+    def from_config(cls, config: Config) -> Self:
+        """Makes the schedule of a configuration."""
         return cls(**config)

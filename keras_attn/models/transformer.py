@@ -295,7 +295,7 @@ def _encode(parts, source):
 
 
 def _predict(parts, hidden):
-    """What the last block of the decoder gives `[.., D]` to logits `[.., V]`."""
+    """Outputs of the last decoder block `[.., D]` to logits `[.., V]`."""
     hidden = hidden if parts["decoder_norm"] is None else parts["decoder_norm"](hidden)
     if parts["logits"] is None:
         return parts["target_embedding"](hidden, reverse=True)

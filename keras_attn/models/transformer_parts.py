@@ -1,6 +1,6 @@
-"""What the encoder-decoder and the decoder-only Transformer are made of, from their settings."""
+"""Parts of the encoder-decoder and the decoder-only Transformer, from their settings."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -9,7 +9,9 @@ from keras_attn.layers.embedding.token_embedding import TokenEmbedding
 from keras_attn.layers.transformer.layer_drop import LayerDrop
 from keras_attn.layers.transformer.layer_normalization import LayerNormalization
 from keras_attn.models.position_schemes import absolute_positions, relative_positions
+from keras_attn.typing import Tensor
 
+Settings: TypeAlias = dict[str, Any]
 _OF_A_BLOCK = (
     "num_heads",
     "hidden_dim",
@@ -25,7 +27,7 @@ _OF_A_BLOCK = (
 )
 
 
-def serializable_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def serializable_settings(settings: Settings) -> Settings:
     """Brings the settings into the form that the configuration holds.
 
     Args:
@@ -39,8 +41,10 @@ def serializable_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "activation": activation, "position_options": options}
 
 
-def make_embedding(settings, vocabulary_size, name, with_logits=False):
-    """A table of tokens; `with_logits` where it is read backwards too."""
+def make_embedding(
+    settings: Settings, vocabulary_size: int, name: str, with_logits: bool = False
+) -> TokenEmbedding:
+    """Makes a table of tokens; `with_logits` if it computes the logits too."""
     return TokenEmbedding(
         vocabulary_size,
         settings["embedding_dim"],
@@ -51,8 +55,8 @@ def make_embedding(settings, vocabulary_size, name, with_logits=False):
     )
 
 
-def make_logits(settings, vocabulary_size):
-    """The output of a model that shares no table with it: N(0, 1 / D) at first, as the tables."""
+def make_logits(settings: Settings, vocabulary_size: int) -> keras.layers.Layer:
+    """Makes the output layer of a model without a shared table: N(0, 1 / D) at first, as the tables."""
     return keras.layers.Dense(
         vocabulary_size,
         use_bias=settings["output_bias"],
@@ -62,8 +66,8 @@ def make_logits(settings, vocabulary_size):
     )
 
 
-def make_positions(settings, name):
-    """The layer that adds absolute positions, or None."""
+def make_positions(settings: Settings, name: str) -> keras.layers.Layer | None:
+    """Makes the layer that adds absolute positions, or None."""
     return absolute_positions(
         settings["positions"],
         settings["position_options"],
@@ -73,8 +77,8 @@ def make_positions(settings, name):
     )
 
 
-def make_blocks(block_class, settings, num_layers, name, causal):
-    """The blocks of a stack, `name_0`, `name_1`, ..."""
+def make_blocks(block_class: Any, settings: Settings, num_layers: int, name: str, causal: bool) -> list[Any]:
+    """Makes the blocks of a stack, `name_0`, `name_1`, ..."""
     schemes = relative_positions(
         settings["positions"], settings["position_options"], num_layers, causal, dtype=settings["dtype"]
     )
@@ -85,15 +89,17 @@ def make_blocks(block_class, settings, num_layers, name, causal):
     ]
 
 
-def make_drops(settings, num_layers, name):
-    """What drops the blocks of a stack in training, `name_0`, ...; None for each without `layer_drop`."""
+def make_drops(settings: Settings, num_layers: int, name: str) -> list[LayerDrop | None]:
+    """Makes the `LayerDrop` of each block, `name_0`, ...; None for each without `layer_drop`."""
     rate = settings["layer_drop"]
     if not rate:
         return [None] * num_layers
     return [LayerDrop(rate, dtype=settings["dtype"], name=f"{name}_{layer}") for layer in range(num_layers)]
 
 
-def run_blocks(blocks, drops, hidden, *arguments, **options):
+def run_blocks(
+    blocks: list[Any], drops: list[LayerDrop | None], hidden: Tensor, *arguments: Any, **options: Any
+) -> Tensor:
     """Runs a stack.
 
     Args:
@@ -112,15 +118,15 @@ def run_blocks(blocks, drops, hidden, *arguments, **options):
     return hidden
 
 
-def make_norm(settings, name):
-    """The normalisation after a stack of pre-norm blocks; None after one of post-norm blocks."""
+def make_norm(settings: Settings, name: str) -> LayerNormalization | None:
+    """Makes the normalisation after a stack of pre-norm blocks; None after one of post-norm blocks."""
     if not settings["norm_first"]:
         return None
     return LayerNormalization(epsilon=1e-5, dtype=settings["dtype"], name=name)
 
 
-def check_alignment(settings, num_layers):
-    """Refuses an `alignment_layer` or `alignment_heads` that the model has not."""
+def check_alignment(settings: Settings, num_layers: int) -> None:
+    """Checks that the model has the layer and the heads of the alignment."""
     layer, heads, num_heads = (settings[x] for x in ("alignment_layer", "alignment_heads", "num_heads"))
     if not -num_layers <= layer < num_layers:
         raise ValueError(
@@ -134,8 +140,8 @@ def check_alignment(settings, num_layers):
         )
 
 
-def sized_cache(block, cache):
-    """The cache of a block with the sizes that a loop whose time axis grows may have forgotten.
+def sized_cache(block: Any, cache: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Restores the static sizes that a loop with a growing time axis may have forgotten.
 
     Args:
         block: a built block.
@@ -149,8 +155,8 @@ def sized_cache(block, cache):
     return {name: _sized(leaf, attention.num_key_value_heads, sizes[name]) for name, leaf in cache.items()}
 
 
-def rewound(blocks, extended, count):
-    """The caches after some of the tokens that a model's `extend` was given.
+def rewound(blocks: list[Any], extended: dict[str, Any], count: Tensor) -> list[Any]:
+    """Drops the last of the tokens that a model's `extend` was given from its caches.
 
     Args:
         blocks: the built blocks of the decoder.
@@ -171,8 +177,8 @@ def _sized(leaf, num_heads, width):
     return ops.reshape(leaf, (batch, hypotheses, num_heads, length, width))
 
 
-def alignment_of(settings, weights):
-    """The mean over the chosen heads of the chosen layer.
+def alignment_of(settings: Settings, weights: list[Tensor]) -> Tensor:
+    """Averages the weights over the chosen heads of the chosen layer.
 
     Args:
         settings: of the model.

@@ -1,4 +1,4 @@
-"""What every model keeps to, whatever its family: one row a family, and every test runs over rows of all.
+"""Contract of models, whatever their family: rows of all families run through the same tests.
 
 The rows are in `tests/model_rows.py`; without one, `test_every_family_has_a_row` fails. JAX compiles each row
 anew, and runs only those that `make test` runs.

@@ -66,7 +66,7 @@ def test_against_torch(models, kind):
 
 
 def test_the_encoder_gets_a_smaller_gradient(models):
-    """Of two attentions a quarter: what the encoder learns is 1/4 of what it does without the scaling."""
+    """A quarter with two attentions: what the encoder learns is 1/4 of what it does without the scaling."""
     model = models["small"]
     encoder = [w for layer in model.layers if layer.name.startswith("encoder") for w in layer.weights]
     found = []
