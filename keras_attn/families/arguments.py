@@ -85,7 +85,9 @@ def _arguments(signature: inspect.Signature) -> tuple[Argument, ...]:
 
 
 def _argument(parameter: inspect.Parameter) -> Argument:
-    found, choices, limits = [], [], {}
+    found: list[Any] = []
+    choices: list[str] = []
+    limits: dict[str, float] = {}
     for part in _parts(parameter.annotation):
         if get_origin(part) is Literal:
             choices += get_args(part)

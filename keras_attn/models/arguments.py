@@ -57,8 +57,9 @@ def _check_choice(argument: Argument, value: Any) -> None:
 def _check_limits(argument: Argument, value: Any) -> None:
     minimum, below = (argument.limits.get(name) for name in ("minimum", "below"))
     whole = float not in argument.types
+    kind: Any = numbers.Integral if whole else numbers.Real
     if (
-        isinstance(value, numbers.Integral if whole else numbers.Real)
+        isinstance(value, kind)
         and not isinstance(value, bool)
         and (minimum is None or value >= minimum)
         and (below is None or value < below)

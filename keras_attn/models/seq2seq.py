@@ -113,7 +113,8 @@ class Seq2SeqModel(keras.Model):
                 f"The preset {name!r} is of `{family.__name__}`. Expected one of `{cls.__name__}`: "
                 f"{', '.join(own) or 'there is none'}."
             )
-        return cls(*vocabulary_sizes, **{**settings, **changes})
+        make: Any = cls  # the constructor of a family, not the one above
+        return make(*vocabulary_sizes, **{**settings, **changes})
 
     def fitting_lengths(self, max_source_length: int, max_target_length: int) -> tuple[int, int]:
         """Limits both lengths to the tables of positions, if there are any.

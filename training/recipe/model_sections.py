@@ -56,7 +56,8 @@ class ModelSection(Section):
     def from_dict(cls, table: Mapping[str, Any]) -> Self:
         """Makes the section of the family that the table's `kind` names."""
         if cls is ModelSection:
-            return _section_class(table.get("kind", _DEFAULT_KIND)).from_dict(table)
+            family: Any = _section_class(table.get("kind", _DEFAULT_KIND))
+            return family.from_dict(table)
         return super().from_dict(table)
 
     def check(self) -> None:
@@ -111,8 +112,8 @@ def _section_class(kind: Any) -> type[ModelSection]:
 
 def _derive(kind: str, arguments: tuple[Argument, ...]) -> type[ModelSection]:
     """Makes the class of a section out of a constructor's arguments."""
-    fields_of_recipe = [("kind", str, option(kind, choices=(kind,)))]
-    nullable = set()
+    fields_of_recipe: list[tuple[str, Any, Any]] = [("kind", str, option(kind, choices=(kind,)))]
+    nullable: set[str] = set()
     for argument in arguments:
         types = {} if argument.positional or argument.name == "dtype" else _toml_types(argument)
         if not types:
@@ -130,14 +131,15 @@ def _derive(kind: str, arguments: tuple[Argument, ...]) -> type[ModelSection]:
     positional = [argument.name for argument in arguments if argument.positional]
     namespace = {"one_vocabulary": positional == ["vocabulary_size"], "nullable": frozenset(nullable)}
     name = kind.title().replace("_", "") + "Section"
-    options = {"frozen": True, "kw_only": True, "namespace": namespace}
-    return make_dataclass(name, fields_of_recipe, bases=(ModelSection,), **options)
+    return make_dataclass(
+        name, fields_of_recipe, bases=(ModelSection,), namespace=namespace, frozen=True, kw_only=True
+    )
 
 
 def _toml_types(argument: Argument) -> dict[type, None]:
     """The types that a recipe has for an argument, as ordered keys; of its default without annotation."""
     known = argument.types or (() if argument.default in (None, REQUIRED) else (type(argument.default),))
-    found = {}
+    found: dict[type, None] = {}
     for kind in known:
         for toml, base in _TOML_TYPES.items():
             if isinstance(kind, type) and issubclass(kind, base):
