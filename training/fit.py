@@ -184,7 +184,7 @@ def _compiled(recipe, tokenizers, num_batches):
 
 
 def _check_room(model, recipe):
-    """Holds that a table of positions, where the model has one, has room for pairs and outputs."""
+    """Checks that a model with a table of positions has room for pairs and outputs."""
     data, decoding = recipe.data, recipe.decoding
     lengths = data.max_source_length, data.max_target_length + 1  # the start token
     fitting = _fitting(model, *lengths)
@@ -215,7 +215,7 @@ def _compile(model, optimizer, loss):
 
 
 def _loss(options, epoch):
-    """What is minimized in epoch `epoch`, counted from 0."""
+    """The loss that epoch `epoch`, counted from 0, minimizes."""
     if options.r_drop and epoch >= options.r_drop_after:
         return RDropCrossentropy(options.r_drop, options.label_smoothing)
     return SequenceCrossentropy(options.label_smoothing)

@@ -1,4 +1,4 @@
-"""Whether one run is better than another, or only luckier."""
+"""Significance of the difference between two runs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

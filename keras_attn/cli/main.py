@@ -103,7 +103,7 @@ def _fail(sentence, code):
 
 
 def _disks_words(error):
-    """What a disk that takes no more said, with the file where it is known; None for other errors."""
+    """The system's words for a full disk, with the file where it is known; None for other errors."""
     if isinstance(error, OSError) and error.errno in _DISKS_ERRORS:
         words = os.strerror(error.errno)  # the message itself may be a page long, as h5py's
         return f"{words}: {error.filename}" if error.filename else words

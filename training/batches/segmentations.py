@@ -62,7 +62,7 @@ class WordSegmenter:
             pieces = merged
 
     def _merges(self, pieces):
-        """What the pieces may become by one merge, the one that was learnt first at the front."""
+        """The results of every possible merge of two pieces, the merge that was learnt first at the front."""
         pairs = [(self._ids.get(a + b), place) for place, (a, b) in enumerate(pairwise(pieces))]
         ordered = sorted(pair for pair in pairs if pair[0] is not None)  # ids are in the order of learning
         return [(*pieces[:at], pieces[at] + pieces[at + 1], *pieces[at + 2 :]) for _, at in ordered]

@@ -38,7 +38,7 @@ class InterruptedEpoch:
 
 
 def batches_before(begun: InterruptedEpoch | None, epoch: int) -> int:
-    """How many batches of epoch `epoch` were done before it goes on: 0 unless it is the `begun` one.
+    """Number of batches of epoch `epoch` that were done before it goes on: 0 unless it is the `begun` one.
 
     Args:
         begun: an `InterruptedEpoch`, or None.

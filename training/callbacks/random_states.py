@@ -1,4 +1,4 @@
-"""What is random in a training, made to depend on the seed, the epoch and the batch alone."""
+"""Random states that depend only on the seed, the epoch and the batch."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training: its numbers, and pictures of the attention."""
+"""TensorBoard logs of a training: numbers and pictures of the attention."""
 
 from collections.abc import Sequence
 from typing import Any

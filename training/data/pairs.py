@@ -87,7 +87,7 @@ def read_pairs(spec: PairsSpec, folder: str | Path = ".") -> Pairs:
 
 
 def line_numbers(spec: PairsSpec, pairs: Iterable[Pair], folder: str | Path = ".") -> list[list[int]]:
-    """Where pairs stand, by reading once more: to keep the places of millions for one error would be dear.
+    """Finds the lines of pairs by reading again: keeping those of millions for one error would be dear.
 
     Args:
         spec: where the pairs were read.

@@ -57,7 +57,7 @@ def split_pairs(
 
 
 def _rooms(validation_size: int | float, test_size: int | float, seed: int, total: int) -> dict[str, int]:
-    """How many pairs to hold out, by the name of the argument that says so."""
+    """Number of pairs to hold out, by the name of the argument."""
     if type(seed) is not int:
         raise DataError(f"`seed` must be an integer. Received: {seed!r}.")
     sizes = {"validation_size": validation_size, "test_size": test_size}

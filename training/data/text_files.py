@@ -62,7 +62,7 @@ def read_text(path: Path) -> str:
 
 
 def _wrong_encoding(path: Path, data: bytes, byte: int) -> str:
-    """What to say about bytes that are no UTF-8, with the cure where the encoding can be told."""
+    """Error message for bytes that are not UTF-8, with the cure where the encoding is recognized."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return f"`{path}` is UTF-16. Expected UTF-8. Convert it: `iconv -f UTF-16 -t UTF-8`."
     if data.startswith(b"\x1f\x8b"):
@@ -77,7 +77,7 @@ def _wrong_encoding(path: Path, data: bytes, byte: int) -> str:
 
 
 def _is_korean(data: bytes) -> bool:
-    """Whether the bytes are CP949 that makes sense: other encodings decode too, but not to Hangul."""
+    """Whether the bytes are meaningful CP949: other encodings decode too, but not to Hangul."""
     try:
         text = data.decode("cp949")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What the vocabularies of a run come to on its data."""
+"""Statistics of the vocabularies of a run on its data."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What training does otherwise on TensorFlow and on JAX."""
+"""Differences between training on TensorFlow and on JAX."""
 
 import keras
 

@@ -12,7 +12,7 @@ from keras_attn.typing import Model
 
 
 def device_scope(devices: str) -> AbstractContextManager[Any]:
-    """Where the model must be made, to be trained on these devices of one machine.
+    """The scope to make a model in that is trained on these devices of one machine.
 
     With `"all"`, a batch is shared out among them by `tf.distribute.MirroredStrategy`, and each has a copy of
     the weights. The loss is then the mean over devices of the mean over a device's tokens, which is that of
@@ -38,7 +38,7 @@ def scope_of(model: Model) -> AbstractContextManager[Any]:
 
 
 def data_parallel(devices: str, processes: Processes) -> tuple[AbstractContextManager[Any], int]:
-    """Where a model must be made and trained on the JAX backend, to be trained on several devices.
+    """The scope to make and train a model in on several devices of the JAX backend.
 
     With `"all"`, `keras.distribution.DataParallel` shares out every batch among the devices of all processes,
     and each has a copy of the weights. The loss, the gradient and what `clip_norm` makes of it are those of
@@ -68,7 +68,7 @@ def data_parallel(devices: str, processes: Processes) -> tuple[AbstractContextMa
 
 
 def loss_weight() -> float | None:
-    """What a loss that is a mean by itself counts on each of the devices of the present scope, for `compile`.
+    """The weight of a loss that is a mean, on each device of the present scope, for `compile`.
 
     TensorFlow adds the gradients of the devices, and Keras divides a loss by their number only where it takes
     the mean itself. `SequenceCrossentropy` has taken it already, over tokens.

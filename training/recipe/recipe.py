@@ -16,7 +16,7 @@ from keras_attn.training.recipe.section import RecipeError, Section, option
 
 @dataclass(frozen=True, kw_only=True)
 class PairsSpec(Section):
-    """Where pairs of texts are: a file, two aligned files, or a library's data set. See `read_pairs`."""
+    """Source of text pairs: a file, two aligned files, or a library's data set. See `read_pairs`."""
 
     path: str = option("")  # .csv or .jsonl, also .gz; TSV otherwise
     source: str = option("")  # two aligned files instead of `path`
@@ -29,7 +29,7 @@ class PairsSpec(Section):
     target_column: int | str = option(1, minimum=0)
 
     def check(self) -> None:
-        """Holds that exactly one way to find the pairs is given, and what belongs to it."""
+        """Checks that exactly one source of pairs is given, and the keys that belong to it."""
         ways = ("path", "source", "target", "tfds", "hugging_face")
         given = [name for name in ways if getattr(self, name)]
         if given not in (["path"], ["source", "target"], ["tfds"], ["hugging_face"]):
@@ -50,7 +50,7 @@ class PairsSpec(Section):
                 )
 
     def _check_sides(self, given: list[str]) -> None:
-        """Holds that source and target are two: a model that learns to copy scores well."""
+        """Checks that source and target differ: a model that learns to copy scores well."""
         columns = (self.source_column, self.target_column)
         if given == ["source", "target"]:
             if columns != (0, 1):
@@ -74,7 +74,7 @@ class Cleaning(Section):
     identical: bool = option(False)  # pairs whose target is their source: not translated
 
     def check(self) -> None:
-        """Holds that a ratio is one."""
+        """Checks that the ratio is at least 1, or 0 for none."""
         if 0 < self.max_length_ratio < 1:
             raise RecipeError(
                 f"divides the longer side by the shorter. Expected 0 for no limit, or at least 1. "
@@ -99,7 +99,7 @@ class Data(Section):
     cleaning: Cleaning = field(default_factory=Cleaning)
 
     def check(self) -> None:
-        """Holds that a fraction is one."""
+        """Checks that fractions are below 1."""
         for name in ("validation_size", "test_size"):
             size = getattr(self, name)
             if isinstance(size, float) and size >= 1:
@@ -172,7 +172,7 @@ class Training(Section):
     validation_decoding: ValidationDecoding | None = None
 
     def check(self) -> None:
-        """Holds that what decides is measured, and that one average is asked for."""
+        """Checks that the monitored value is measured, and keys that depend on each other."""
         if self.monitor in DECODED and self.validation_decoding is None:
             raise RecipeError(
                 f'is "{self.monitor}", which is measured by decoding. Expected a section '
@@ -257,7 +257,7 @@ class Recipe(Section):
             raise RecipeError(error.problem, f"model.{error.name}") from None
 
     def check(self) -> None:
-        """Holds that one vocabulary is asked for where one table serves both sides."""
+        """Checks that both sides share a vocabulary where they share a table of embeddings."""
         shares = getattr(self.model, "share_embeddings", "") in ("inputs", "all")
         if (shares or self.model.one_vocabulary) and not self.tokenizer.shared:
             raise RecipeError(

@@ -63,7 +63,7 @@ def option(
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What all sections share: values are checked however the section is made.
+    """Base of all sections: values are checked however the section is made.
 
     Raises:
         RecipeError: if a value has the wrong type or is not allowed.
@@ -76,7 +76,7 @@ class Section:
         self.check()
 
     def check(self) -> None:
-        """Holds fields against each other; a section with such rules overrides it."""
+        """Checks fields against each other; a section with such rules overrides it."""
 
     @classmethod
     def expanded(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Which epoch of a history is the best, and when there is no hope of a better one."""
+"""The best epoch of a history, and early stopping."""
 
 import math
 from typing import Any, TypeAlias

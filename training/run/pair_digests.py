@@ -1,4 +1,4 @@
-"""Whether the pairs are still those that a run began with."""
+"""Digests of the pairs that a run began with."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ _NAME = "pairs.json"
 
 
 def hold_pairs(run: RunFolder, corpus: PairsSplit) -> None:
-    """Writes down which pairs a run begins with, or checks that it goes on with the same ones.
+    """Writes digests of the pairs that a run begins with, or checks that it continues with the same ones.
 
     Args:
         run: the `RunFolder`.
@@ -37,7 +37,7 @@ def hold_pairs(run: RunFolder, corpus: PairsSplit) -> None:
 
 
 def has_changed(run: RunFolder, part: str, pairs: Sequence[Pair]) -> bool:
-    """Whether the pairs of a part are others than the run began with; False where nobody wrote that down."""
+    """Whether the pairs of a part differ from those that the run began with; False without digests."""
     held = _held(run)
     return bool(held) and held[part] != _digest(pairs)
 

@@ -1,4 +1,4 @@
-"""A run folder: all there is to know of a training run."""
+"""A run folder: the files of one training."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ class RunFolder:
         self.write_text("recipe.toml", dump_recipe(recipe))
 
     def check(self, recipe: Recipe) -> None:
-        """Holds that a run of `recipe` may begin or go on here; changes nothing.
+        """Checks that a run of `recipe` may begin or go on here; changes nothing.
 
         Raises:
             RunError: as `begin`.
@@ -91,7 +91,7 @@ class RunFolder:
             raise RunError(f"{self.path} is not empty and no run folder. Give another --run folder.")
 
     def _check_recipe(self, own, recipe):
-        """Holds that `recipe` may go on where this run, of the recipe `own`, stands."""
+        """Checks that `recipe` may continue this run, whose recipe is `own`."""
         changes = differences(own, recipe)
         if not self.has_begun():
             if (self.path / "recipe.toml").read_text(encoding="utf-8") != dump_recipe(own):
@@ -118,7 +118,7 @@ class RunFolder:
         return locked(self.path)
 
     def has_begun(self) -> bool:
-        """Whether anything has been trained that another recipe or other pairs would not go on with."""
+        """Whether anything has been trained, which another recipe or other pairs could not continue."""
         return bool(self.history() or self.checkpoint().path)
 
     def forget(self) -> None:
@@ -283,7 +283,7 @@ class RunFolder:
         return make_translator(model, tokenizers, replace(recipe.decoding, **given))
 
     def checkpoint_name(self, checkpoint: StrPath = "auto") -> str:
-        """What `"auto"` stands for; see `model`."""
+        """The checkpoint that `"auto"` means; see `model_path`."""
         if str(checkpoint) != "auto":
             return str(checkpoint)
         recipe = self.recipe()
@@ -300,13 +300,13 @@ class RunFolder:
         )
 
     def translations_path(self, part: str) -> Path:
-        """Where the translations of a part ("test", "validation") are."""
+        """The file of a part's translations ("test", "validation")."""
         return self.path / f"translations.{part}.tsv"
 
     def save_scores(
         self, part: str, scores: Mapping[str, Any], pairs: Sequence[Pair], translations: Sequence[str]
     ) -> None:
-        """Writes what evaluating a part gave; the scores of other parts stay."""
+        """Writes scores and translations of a part; the scores of other parts stay."""
         path = self.path / "scores.json"
         earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         self.write_text("scores.json", json.dumps({**earlier, part: scores}, indent=1))
@@ -315,7 +315,7 @@ class RunFolder:
         self.write_text(self.translations_path(part).name, "".join(lines))
 
     def translations(self, part: str) -> list[tuple[str, ...]]:
-        """What evaluating a part has written: (source, reference, translation) of each pair.
+        """Reads the translations of an evaluated part: (source, reference, translation) of each pair.
 
         Raises:
             RunError: if the part was not evaluated.
