@@ -4,17 +4,18 @@ The public names load on first use, so that `from keras_attn.serving import conn
 nor TensorFlow is installed.
 """
 
-import importlib
 from importlib.metadata import version
+
+from keras_attn.lazy import lazy_names
 
 __version__ = version("keras-attn")
 
 _HOMES = {
-    "SequenceCrossentropy": "keras_attn.losses",
-    "TextToText": "keras_attn.text_to_text",
-    "TokenAccuracy": "keras_attn.metrics",
-    "check_padding_invariance": "keras_attn.checks.padding_invariance",
-    "load_model": "keras_attn.saving",
+    "SequenceCrossentropy": "losses",
+    "TextToText": "text_to_text",
+    "TokenAccuracy": "metrics",
+    "check_padding_invariance": "checks.padding_invariance",
+    "load_model": "saving",
 }
 _MODULES = (
     "decoding",
@@ -31,16 +32,4 @@ _MODULES = (
     "training",
     "visualize",
 )
-__all__ = sorted([*_HOMES, *_MODULES])
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        return importlib.import_module(f"keras_attn.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'keras_attn' has no attribute {name!r}. Expected one of {__all__}.")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__():
-    return __all__
+__all__, __getattr__, __dir__ = lazy_names(__name__, _HOMES | {name: name for name in _MODULES})

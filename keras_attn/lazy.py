@@ -12,22 +12,23 @@ def lazy_names(
 
     Args:
         package: the package's `__name__`.
-        homes: the module that defines each name.
+        homes: by name, the module inside the package that defines it; a module is its own home.
 
     Returns:
         `__all__`, `__getattr__` and `__dir__` of the package.
 
     Example:
 
-    >>> names, get, _ = lazy_names("shapes", {"pi": "math", "tau": "math"})
-    >>> names, round(get("tau"), 2)
-    (['pi', 'tau'], 6.28)
+    >>> names, get, _ = lazy_names("email", {"Charset": "charset", "message": "message"})
+    >>> names, get("Charset")("utf-8").input_charset, get("message").__name__
+    (['Charset', 'message'], 'utf-8', 'email.message')
     """
     names = sorted(homes)
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}. Expected one of {names}.")
-        return getattr(importlib.import_module(homes[name]), name)
+        module = importlib.import_module(f"{package}.{homes[name]}")
+        return module if homes[name] == name else getattr(module, name)
 
     return names, get, lambda: names

@@ -29,6 +29,4 @@ _HOMES = {
     "load_recipe": "recipe.toml",
     "train_recipe": "run_training",
 }
-__all__, __getattr__, __dir__ = lazy_names(
-    __name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()}
-)
+__all__, __getattr__, __dir__ = lazy_names(__name__, _HOMES)

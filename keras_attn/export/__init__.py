@@ -3,9 +3,8 @@
 Names load on first use: a program that only reads the files of a version does not wait for TensorFlow.
 """
 
-import importlib
-
 from keras_attn.extras import require
+from keras_attn.lazy import lazy_names
 
 require("tensorflow")
 
@@ -20,14 +19,4 @@ _HOMES = {
     "export_saved_model": "saved_model",
     "verify": "verification.verify",
 }
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. Expected one of {__all__}.")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return __all__
+__all__, __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -10,7 +10,7 @@ from keras_attn.tokenizers.kinds import BUILT_IN
 require("tensorflow")
 
 _HOMES = {name: module for module, name in BUILT_IN.values()} | {
-    "load_tokenizer": "keras_attn.tokenizers.loading",
-    "register_tokenizer": "keras_attn.tokenizers.kinds",
+    "load_tokenizer": "loading",
+    "register_tokenizer": "kinds",
 }
 __all__, __getattr__, __dir__ = lazy_names(__name__, _HOMES)

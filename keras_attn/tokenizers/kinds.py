@@ -3,12 +3,12 @@
 import importlib
 from typing import Any, TypeVar
 
-# Kind: the module and the class.
+# Kind: the module in this folder and the class.
 BUILT_IN = {
-    "sentencepiece": ("keras_attn.tokenizers.sentencepiece", "SentencePieceTokenizer"),
-    "characters": ("keras_attn.tokenizers.characters", "CharacterTokenizer"),
-    "words": ("keras_attn.tokenizers.words", "WordTokenizer"),
-    "bytes": ("keras_attn.tokenizers.bytes", "ByteTokenizer"),
+    "sentencepiece": ("sentencepiece", "SentencePieceTokenizer"),
+    "characters": ("characters", "CharacterTokenizer"),
+    "words": ("words", "WordTokenizer"),
+    "bytes": ("bytes", "ByteTokenizer"),
 }
 _METHODS = ("train", "encode", "decode", "pieces", "save", "load")
 _registered: dict[str, type[Any]] = {}
@@ -80,7 +80,7 @@ def tokenizer_class(kind: str) -> type[Any]:
             "the module that registers it."
         )
     module, name = BUILT_IN[kind]
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(f"keras_attn.tokenizers.{module}"), name)
 
 
 def suffix_of(tokenizer: Any) -> str:

@@ -47,12 +47,12 @@ def named_pieces(tokenizer: Tokenizer, ids: Tensor) -> Tensor:
 
 
 def at_most(tensor: Tensor, sizes: Tensor, limit: Tensor, message: str) -> Tensor:
-    """`tensor`, which can be had only if no size is over its limit; else the message and the largest one."""
+    """`tensor`; raises with the message and the largest size if a size is over its limit."""
     return required(tensor, sizes <= limit, message, tf.reduce_max(sizes))
 
 
 def required(tensor: Tensor, condition: Tensor, message: str, received: Tensor) -> Tensor:
-    """`tensor`, which can be had only if all of `condition` holds.
+    """`tensor`; raises unless all of `condition` is true.
 
     Args:
         tensor: any tensor.
