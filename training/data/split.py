@@ -19,7 +19,7 @@ class PairsSplit(NamedTuple):
 def split_pairs(
     pairs: Sequence[Pair], validation_size: int | float, test_size: int | float, seed: int = 0
 ) -> PairsSplit:
-    """Holds pairs out for validation and test.
+    """Splits pairs into training, validation and test.
 
     Collections repeat themselves: one sentence with three translations, one answer to ten questions. Pairs
     that share a source or a target, directly or through others, form a group, and a group stays in one part:
