@@ -35,6 +35,7 @@ class Code(enum.IntEnum):
 # Codes of a server that is busy, and the seconds after which its clients should come back.
 BUSY = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
 RETRY_AFTER_S = 1
+LONGEST_PAUSE_S = 5.0  # of our clients between two attempts, whatever a server asks for
 
 
 class ServingError(UserError):

@@ -8,6 +8,7 @@ from http.client import HTTPException
 from typing import Any, NamedTuple, NoReturn
 
 from keras_attn.extras import naming_the_extra
+from keras_attn.serving.errors import LONGEST_PAUSE_S
 
 with naming_the_extra():
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Retry
@@ -15,7 +16,6 @@ with naming_the_extra():
 
 _BUSY = (429, 503)
 _BACKOFF_S = 0.1
-_LONGEST_PAUSE_S = 5.0
 _MOST_IDLE = 64  # connections that are kept; any number may be open
 _JSON = {"Content-Type": "application/json"}
 
@@ -107,7 +107,7 @@ class Connection:
             allowed_methods=None,
             status_forcelist=_BUSY,
             backoff_factor=_BACKOFF_S,
-            backoff_max=_LONGEST_PAUSE_S,
+            backoff_max=LONGEST_PAUSE_S,
             raise_on_status=False,
         )
         # Not the manager's own `urlopen`, which takes dots out of paths: `..` may be a model's name.
@@ -143,7 +143,7 @@ class _Retries(Retry):
             wait_s = super().get_retry_after(response)
         except errors.InvalidHeader:
             return None
-        return wait_s and min(wait_s, _LONGEST_PAUSE_S)
+        return wait_s and min(wait_s, LONGEST_PAUSE_S)
 
 
 def _parts(response: BaseHTTPResponse) -> Iterator[bytes]:

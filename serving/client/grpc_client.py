@@ -31,12 +31,11 @@ from keras_attn.serving.client.client import Client, Target
 from keras_attn.serving.client.errors import ServerError
 from keras_attn.serving.client.json_values import check_rows
 from keras_attn.serving.client.stream import StreamEvent
+from keras_attn.serving.errors import LONGEST_PAUSE_S
 from keras_attn.serving.grpc.retry_hints import seconds_to_wait
 from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, meta_graph_pb2
 from keras_attn.serving.json.examples import read_examples
 from keras_attn.serving.protos.tensors import from_proto, to_proto
-
-_LONGEST_PAUSE_S = 5.0
 
 
 class GrpcClient(Client):
@@ -177,7 +176,7 @@ class GrpcClient(Client):
                 wait_s = seconds_to_wait(error) if is_busy and left else None
                 if wait_s is None:
                     raise ServerError(error.code().name, error.details()) from error
-            time.sleep(min(wait_s, _LONGEST_PAUSE_S))
+            time.sleep(min(wait_s, LONGEST_PAUSE_S))
             left -= 1
 
 
