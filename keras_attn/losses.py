@@ -1,7 +1,11 @@
 """Losses on padded id sequences: cross-entropy, R-Drop and coverage."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_attn.typing import Config, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -35,7 +39,14 @@ class SequenceCrossentropy(keras.losses.Loss):
         ValueError: for a `label_smoothing` outside [0, 1), and for another `reduction` than `"sum"`.
     """
 
-    def __init__(self, label_smoothing=0.0, pad_id=0, name="sequence_crossentropy", **kwargs):
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        *,
+        pad_id: int = 0,
+        name: str = "sequence_crossentropy",
+        **kwargs: Any,
+    ) -> None:
         # `call` divides by the number of tokens: the sum is their mean, and no other reduction is.
         reduction = kwargs.pop("reduction", "sum")
         if reduction != "sum":
@@ -51,32 +62,32 @@ class SequenceCrossentropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
         self.pad_id = pad_id
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """See the class. Keras' losses would spread `[B]` over the places, the last axis."""
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
             sample_weight = sample_weight[:, None] if len(sample_weight.shape) == 1 else sample_weight
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Each token's share of the loss, `[B, T]`."""
         keep, labels = kept_labels(y_true, self.pad_id)
         loss = smoothed_nll(labels, ops.cast(y_pred, "float32"), self.label_smoothing)
         keep = ops.cast(keep, "float32")
         return loss * keep / ops.maximum(ops.sum(keep), 1.0)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing, "pad_id": self.pad_id}
 
 
-def kept_labels(y_true, pad_id):
+def kept_labels(y_true: Tensor, pad_id: int) -> tuple[Tensor, Tensor]:
     """Which of the ids `[B, T]` count, boolean, and the ids with 0 for the others: a pad may be no class."""
     keep = ops.not_equal(y_true, pad_id)
     return keep, ops.where(keep, y_true, ops.zeros_like(y_true))
 
 
-def smoothed_nll(labels, logits, smoothing):
+def smoothed_nll(labels: Tensor, logits: Tensor, smoothing: float) -> Tensor:
     """`(1 - ε) nll + ε mean_v(-log p[v])` for labels `[B, T]` and float32 logits `[B, T, V]`, per token.
 
     The same as `nll + ε (logit[label] - mean_v logit[v])`. The gradient is written out, `p - (1 - ε) onehot -
@@ -127,7 +138,7 @@ def _exact_nll(logits, probabilities, logit, probability):
     return ops.cond(ops.min(probability, initial=1.0) > 1e-30, lambda: -ops.log(probability), by_the_largest)
 
 
-def coverage_loss(weights, query_mask=None):
+def coverage_loss(weights: Tensor, query_mask: Tensor = None) -> Tensor:
     """The coverage loss of attention weights: what each query gives to keys that have had attention already.
 
     ```
@@ -204,13 +215,21 @@ class RDropCrossentropy(SequenceCrossentropy):
     Reference: Wu et al., "R-Drop: Regularized Dropout for Neural Networks", NeurIPS 2021, equations 1 to 3.
     """
 
-    def __init__(self, alpha, label_smoothing=0.0, pad_id=0, name="r_drop_crossentropy", **kwargs):
-        super().__init__(label_smoothing, pad_id, name, **kwargs)
+    def __init__(
+        self,
+        alpha: float,
+        label_smoothing: float = 0.0,
+        *,
+        pad_id: int = 0,
+        name: str = "r_drop_crossentropy",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(label_smoothing, pad_id=pad_id, name=name, **kwargs)
         if not alpha >= 0:
             raise ValueError(f"`alpha` must be at least 0. Received: alpha={alpha}.")
         self.alpha = alpha
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Each token's share of the loss, `[2 B, T]`."""
         keep = ops.cast(ops.not_equal(y_true, self.pad_id), "float32")
         # Each of both rows bears half of alpha/2, as it bears half of the cross-entropy.
@@ -218,12 +237,12 @@ class RDropCrossentropy(SequenceCrossentropy):
         apart = apart * keep / ops.maximum(ops.sum(keep), 1.0)
         return super().call(y_true, y_pred) + 0.25 * self.alpha * apart
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "alpha": self.alpha}
 
 
-def symmetric_divergence(logits):
+def symmetric_divergence(logits: Tensor) -> Tensor:
     """`KL(p || q) + KL(q || p)`, `[B, T]`, of rows 2 i and 2 i + 1 of float32 logits `[2 B, T, V]`.
 
     ```

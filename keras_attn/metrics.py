@@ -1,9 +1,12 @@
 """Metrics on padded id sequences."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.losses import kept_labels, smoothed_nll
+from keras_attn.typing import Config, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -19,13 +22,13 @@ class TokenAccuracy(keras.metrics.Metric):
         **kwargs: of `keras.metrics.Metric`.
     """
 
-    def __init__(self, pad_id=0, name="token_accuracy", **kwargs):
+    def __init__(self, *, pad_id: int = 0, name: str = "token_accuracy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.pad_id = pad_id
         self.right = self.add_weight(name="right", initializer="zeros")
         self.total = self.add_weight(name="total", initializer="zeros")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Counts one batch: `y_true` ids `[B, T]`, `y_pred` logits `[B, T, V]`, weights `[B]` or `[B, T]`."""
         keep, labels = _kept(self, y_true, sample_weight)
         labels = ops.cast(labels, "int32")[..., None]
@@ -34,11 +37,11 @@ class TokenAccuracy(keras.metrics.Metric):
         self.right.assign_add(ops.sum(ops.cast(right, self.dtype) * keep))
         self.total.assign_add(ops.sum(keep))
 
-    def result(self):
+    def result(self) -> Tensor:
         """Right tokens over all tokens."""
         return ops.divide_no_nan(self.right, self.total)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "pad_id": self.pad_id}
 
@@ -69,14 +72,21 @@ class TokenCrossentropy(keras.metrics.Metric):
         A float32 scalar, in natural logarithms; 0 before the first token.
     """
 
-    def __init__(self, label_smoothing=0.0, pad_id=0, name="token_crossentropy", **kwargs):
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        *,
+        pad_id: int = 0,
+        name: str = "token_crossentropy",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.label_smoothing = label_smoothing
         self.pad_id = pad_id
         self.nll = self.add_weight(name="nll", initializer="zeros")
         self.total = self.add_weight(name="total", initializer="zeros")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Adds one batch."""
         keep, labels = _kept(self, y_true, sample_weight)
         # By the loss' own operations: in one graph with it, TensorFlow runs them once.
@@ -84,11 +94,11 @@ class TokenCrossentropy(keras.metrics.Metric):
         self.nll.assign_add(ops.sum(ops.cast(nll, self.dtype) * keep))
         self.total.assign_add(ops.sum(keep))
 
-    def result(self):
+    def result(self) -> Tensor:
         """The mean over tokens."""
         return ops.divide_no_nan(self.nll, self.total)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         config = {"label_smoothing": self.label_smoothing, "pad_id": self.pad_id}
         return {**super().get_config(), **config}
@@ -130,14 +140,14 @@ class Perplexity(TokenCrossentropy):
     tasks", 1977.
     """
 
-    def __init__(self, pad_id=0, name="perplexity", **kwargs):
+    def __init__(self, *, pad_id: int = 0, name: str = "perplexity", **kwargs: Any) -> None:
         super().__init__(pad_id=pad_id, name=name, **kwargs)
 
-    def result(self):
+    def result(self) -> Tensor:
         """exp of the mean over tokens; 1 before the first token."""
         return ops.exp(super().result())
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         config = super().get_config()
         del config["label_smoothing"]

@@ -1,11 +1,15 @@
 """Loading a saved model, whichever of this library's classes it is made of."""
 
+from typing import Any
+
 import keras
+
+from keras_attn.typing import StrPath
 
 # Keras finds a class in a file only where its module has been imported.
 
 
-def load_model(path, **options):
+def load_model(path: StrPath, **options: Any) -> keras.Model:
     """`keras.models.load_model` that knows all classes of this library.
 
     Keras alone knows those whose modules have been imported: after a bare `import keras_attn`, none.

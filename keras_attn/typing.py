@@ -14,8 +14,8 @@ Tensor: TypeAlias = Any
 Model: TypeAlias = Any
 # Tensors in a tuple, list, dictionary or named tuple, nested to any depth.
 Nested: TypeAlias = Any
-# A size is None where it is known only at run time.
-Shape: TypeAlias = tuple[int | None, ...]
+# Sizes are integers, or None where they are known only at run time.
+Shape: TypeAlias = tuple[Any, ...]
 # What `get_config` returns and `from_config` takes.
 Config: TypeAlias = dict[str, Any]
 # Of `keras.activations` and `keras.initializers`: a name, a configuration or a function.

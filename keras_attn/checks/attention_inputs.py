@@ -4,18 +4,19 @@ import keras
 import numpy as np
 
 from keras_attn.checks.batches import check_batch
+from keras_attn.typing import Shape, Tensor
 
 
 def check_attention_inputs(
-    query,
-    value,
-    key=None,
-    query_mask=None,
-    value_mask=None,
-    key_mask=None,
-    attention_mask=None,
-    with_heads=False,
-):
+    query: Tensor,
+    value: Tensor,
+    key: Tensor = None,
+    query_mask: Tensor = None,
+    value_mask: Tensor = None,
+    key_mask: Tensor = None,
+    attention_mask: Tensor = None,
+    with_heads: bool = False,
+) -> None:
     """Refuses sequences and masks that do not go together, as far as their shapes are known.
 
     Broadcasting would find a meaning for some of them, and not the same one in every implementation.
@@ -50,7 +51,7 @@ def check_attention_inputs(
         _check_attention_mask(attention_mask, query.shape[1], key.shape[1], axes, 4 if with_heads else 3)
 
 
-def check_memory(memory, memory_mask=None):
+def check_memory(memory: Tensor, memory_mask: Tensor = None) -> None:
     """Refuses a memory and a mask that do not go together, as far as their shapes are known.
 
     Args:
@@ -64,7 +65,7 @@ def check_memory(memory, memory_mask=None):
     check_padding_mask("memory_mask", memory_mask, memory)
 
 
-def check_sequences(**shapes):
+def check_sequences(**shapes: Shape) -> None:
     """Refuses sequences without exactly three axes, for `build`, which comes first.
 
     Args:
@@ -77,7 +78,7 @@ def check_sequences(**shapes):
         _check_axes(name, shape, "[batch, length, width]", (3,))
 
 
-def check_padding_mask(name, mask, sequence):
+def check_padding_mask(name: str, mask: Tensor, sequence: Tensor) -> None:
     """Refuses a mask that does not fit its sequence, as far as their shapes are known.
 
     Args:
@@ -90,9 +91,10 @@ def check_padding_mask(name, mask, sequence):
     """
     if mask is None:
         return
-    shape = np.shape(mask) if isinstance(mask, list | tuple) else mask.shape
+    shape: Shape = np.shape(mask) if isinstance(mask, list | tuple) else mask.shape
     _check_axes(name, shape, "[batch, length]", (2,))
-    (batch, length), rows = shape, sequence.shape[0]
+    batch, length = shape
+    rows = sequence.shape[0]
     if _differ(length, sequence.shape[1]) or (batch != 1 and _differ(batch, rows)):
         raise ValueError(
             f"`{name}` must have a value for each place of its sequence. Expected [{rows}, "

@@ -6,7 +6,11 @@ A tensor with numbers in it has none: in an eager call or inside a `tf.function`
 like one that never was, and nothing here can tell.
 """
 
+from typing import Any
+
 import keras
+
+from keras_attn.typing import Tensor
 
 # Functions of `keras.ops` that keep every place where it is, by the class of their node in the graph.
 # fmt: off
@@ -19,7 +23,7 @@ _PLACEWISE = {
 # fmt: on
 
 
-def require_mask(tensor, argument, layer):
+def require_mask(tensor: Tensor, argument: str, layer: keras.layers.Layer) -> None:
     """Raises where a layer is about to go without a mask that its input once had.
 
     For `compute_output_spec`, where a layer has been given no mask: neither as an argument nor on the tensor.
@@ -40,7 +44,7 @@ def require_mask(tensor, argument, layer):
         )
 
 
-def find_lost_mask(tensor):
+def find_lost_mask(tensor: Tensor) -> Any:
     """The operation that dropped the mask of a symbolic tensor.
 
     Goes back from the tensor through what leaves every place where it is, until a tensor has a mask.
@@ -69,12 +73,12 @@ def _find(tensor, seen):
     return None
 
 
-def has_mask(tensor):
+def has_mask(tensor: Tensor) -> bool:
     """Whether Keras carries a mask along with the tensor."""
     return getattr(tensor, "_keras_mask", None) is not None
 
 
-def node_of(tensor):
+def node_of(tensor: Tensor) -> Any:
     """The call that made a symbolic tensor, or None for a tensor without history."""
     operation, index, _ = getattr(tensor, "_keras_history", (None, 0, 0))
     return None if operation is None else operation._inbound_nodes[index]

@@ -1,6 +1,7 @@
 """Does padding change what a model says? Pads more, runs again, and names the layer where it begins."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
@@ -9,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn.checks.lost_masks import find_lost_mask, node_of
+from keras_attn.typing import Nested
 
 # By how much the first length, the second, ... grow: more than the reach of a usual convolution.
 _GROWTH = (7, 11, 13, 17, 19, 23)
@@ -45,7 +47,14 @@ class PaddingReport:
         return f"More padding changes the outputs by {self.largest_change:.2g} of their size. {where}{lost}"
 
 
-def check_padding_invariance(model, inputs, pad_id=0, tolerance=1e-4, raise_on_change=False):
+def check_padding_invariance(
+    model: Callable[..., Nested],
+    inputs: Nested,
+    *,
+    pad_id: int = 0,
+    tolerance: float = 1e-4,
+    raise_on_change: bool = False,
+) -> PaddingReport:
     """Pads the inputs of a model more and compares what comes out, layer by layer.
 
     Every axis that the model declares of unknown length (`keras.Input((None,))`) grows at its end: ids by

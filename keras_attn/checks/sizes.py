@@ -1,7 +1,9 @@
 """Checks of sizes that constructors share."""
 
+from typing import Any
 
-def check_count(name, value):
+
+def check_count(name: str, value: Any) -> None:
     """Refuses what is not a whole number of at least 1.
 
     Args:

@@ -1,13 +1,20 @@
-"""What Keras' wrappers ask a layer for, such as `TimeDistributed`."""
+"""Output shapes of layers, as wrappers such as `keras.layers.TimeDistributed` ask for them."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
+from keras_attn.typing import Nested, Shape
+
 
 class OutputShape:
-    """Gives a layer that has `compute_output_spec` what Keras asks for where there are no tensors."""
+    """Computes the output shapes of a layer from its `compute_output_spec`, without tensors."""
 
-    def compute_output_shape(self, *shapes, **named_shapes):
-        """Shapes of what the call returns.
+    compute_output_spec: Callable[..., Nested]
+
+    def compute_output_shape(self, *shapes: Shape, **named_shapes: Any) -> Nested:
+        """Computes the shapes of the outputs.
 
         Args:
             *shapes: of the tensors of the call, in its order.

@@ -144,7 +144,7 @@ def _stack(settings, name, padding):
             "convolution": GatedConvolution(
                 filters,
                 kernel_size,
-                padding,
+                padding=padding,
                 dropout=settings["dropout"],
                 weight_normalization=settings["weight_normalization"],
                 dtype=settings["dtype"],
@@ -165,7 +165,9 @@ def _attention(settings, depth):
     if not attending_layers(settings)[depth]:
         return None
     return MultiStepAttention(
-        settings["weight_normalization"], dtype=settings["dtype"], name=f"attention_{depth}"
+        weight_normalization=settings["weight_normalization"],
+        dtype=settings["dtype"],
+        name=f"attention_{depth}",
     )
 
 

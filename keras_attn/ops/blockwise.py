@@ -1,22 +1,26 @@
 """Exact attention in memory that grows with T + S, not with T x S: one tile of weights after the other."""
 
+from collections.abc import Mapping
+
 from keras import ops
 
 from keras_attn.ops.blockwise_blocks import Blocks
 from keras_attn.ops.blockwise_tiles import NO_MAXIMUM, Tiles, after, put
 from keras_attn.ops.heads import four_axes
+from keras_attn.typing import Tensor
 
 
 def blockwise_attention(
-    query,
-    key,
-    value,
-    key_mask=None,
-    use_causal_mask=False,
-    attention_mask=None,
-    tables=None,
-    block_size=512,
-):
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    key_mask: Tensor = None,
+    use_causal_mask: bool = False,
+    attention_mask: Tensor = None,
+    tables: Mapping[str, Tensor] | None = None,
+    block_size: int = 512,
+) -> Tensor:
     """Softmax attention whose weights exist for one tile at a time, forward and backward.
 
     With m the largest logit of a query so far, l the total of its exponentials and c their weighted sum of

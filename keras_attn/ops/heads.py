@@ -39,7 +39,7 @@ def keep_of_heads(query: Tensor, key: Tensor, masks: Masks) -> Tensor:
     return both_masks(four_axes(keep), four_axes(masks.attention))
 
 
-def four_axes(mask):
+def four_axes(mask: Tensor) -> Tensor:
     """A mask that broadcasts to `[B, T, S]`, or with four axes to `[B, H, T, S]`, with four; or None."""
     if mask is None:
         return None
@@ -51,29 +51,29 @@ def four_axes(mask):
     return ops.expand_dims(mask, 1)
 
 
-def both_masks(mask, other):
+def both_masks(mask: Tensor, other: Tensor) -> Tensor:
     """What both masks keep; None keeps all."""
     masks = [ops.cast(x, "bool") for x in (mask, other) if x is not None]
     return ops.logical_and(*masks) if len(masks) == 2 else next(iter(masks), None)
 
 
-def aligned_positions(num_queries, num_keys):
+def aligned_positions(num_queries: Tensor, num_keys: Tensor) -> tuple[Tensor, Tensor]:
     """Where queries and keys stand in their sequence when both end together."""
     return ops.arange(num_queries) + (num_keys - num_queries), ops.arange(num_keys)
 
 
-def split_heads(tensor, num_heads):
+def split_heads(tensor: Tensor, num_heads: int) -> Tensor:
     """`[B, T, H E]` to `[B, H, T, E]`."""
     batch, length, width = ops.shape(tensor)
     return ops.swapaxes(ops.reshape(tensor, (batch, length, num_heads, width // num_heads)), 1, 2)
 
 
-def merge_hypotheses(cache):
+def merge_hypotheses(cache: Tensor) -> Tensor:
     """`[B, K, Hkv, t, E]` to `[B K, Hkv, t, E]`."""
     batch, hypotheses, *rest = ops.shape(cache)
     return ops.reshape(cache, (batch * hypotheses, *rest))
 
 
-def zero_unseen(tensor, seen):
+def zero_unseen(tensor: Tensor, seen: Tensor) -> Tensor:
     """`tensor` with zeros where `seen`, which broadcasts to it, is False; None changes nothing."""
     return tensor if seen is None else ops.where(seen, tensor, ops.zeros((), tensor.dtype))

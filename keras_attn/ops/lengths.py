@@ -1,9 +1,13 @@
 """Tensors of any length for operations that need something."""
 
+from collections.abc import Callable, Mapping
+
 from keras import ops
 
+from keras_attn.typing import Tensor
 
-def at_least(tensor, least):
+
+def at_least(tensor: Tensor, least: Mapping[int, int]) -> Tensor:
     """The tensor, filled up with zeros where an axis is shorter than it has to be.
 
     A tensor of known and sufficient size is returned as it is.
@@ -22,7 +26,7 @@ def at_least(tensor, least):
     return ops.pad(tensor, [(0, missing.get(axis, 0)) for axis in range(len(tensor.shape))])
 
 
-def convolved(convolve, inputs, kernel_size):
+def convolved(convolve: Callable[[Tensor], Tensor], inputs: Tensor, kernel_size: int) -> Tensor:
     """`convolve(inputs)` without padding, also for no rows and for fewer positions than the kernel has.
 
     The kernels of TensorFlow give such inputs back as they are.

@@ -2,16 +2,19 @@
 
 from keras import ops
 
+from keras_attn.typing import Tensor
+
 
 def combine_masks(
-    query,
-    key,
-    query_mask=None,
-    value_mask=None,
-    key_mask=None,
-    attention_mask=None,
-    use_causal_mask=False,
-):
+    query: Tensor,
+    key: Tensor,
+    *,
+    query_mask: Tensor = None,
+    value_mask: Tensor = None,
+    key_mask: Tensor = None,
+    attention_mask: Tensor = None,
+    use_causal_mask: bool = False,
+) -> Tensor:
     """Joins every kind of mask into one that says which key each query may look at.
 
     `keep[b, t, s] = query_mask[b, t] & value_mask[b, s] & key_mask[b, s] & attention_mask[b, t, s]
@@ -46,7 +49,7 @@ def combine_masks(
     return keep
 
 
-def causal_mask(num_queries, num_keys):
+def causal_mask(num_queries: Tensor, num_keys: Tensor) -> Tensor:
     """Which of S keys each of T queries may look at: `s <= t + S - T`, aligned to the end.
 
     Args:
@@ -61,7 +64,7 @@ def causal_mask(num_queries, num_keys):
     return ops.expand_dims(ops.less_equal(key_position, query_position), 0)
 
 
-def seen_queries(keep):
+def seen_queries(keep: Tensor) -> Tensor:
     """Which queries see a key at all.
 
     Args:
@@ -73,7 +76,14 @@ def seen_queries(keep):
     return None if keep is None else ops.any(keep, axis=-1, keepdims=True)
 
 
-def seen_under_padding(num_queries, num_keys, query_mask=None, key_mask=None, use_causal_mask=False):
+def seen_under_padding(
+    num_queries: Tensor,
+    num_keys: Tensor,
+    *,
+    query_mask: Tensor = None,
+    key_mask: Tensor = None,
+    use_causal_mask: bool = False,
+) -> Tensor:
     """`seen_queries` of the masks that need no `[T, S]` tensor: in memory that grows with T + S.
 
     Args:

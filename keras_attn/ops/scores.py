@@ -2,11 +2,13 @@
 
 from keras import ops
 
+from keras_attn.typing import Tensor
+
 # About the lowest float32: below any logit, yet finite, for a fully masked row subtracts it from itself.
 _MASKED_LOGIT = -3.4e38
 
 
-def masked_softmax(logits, keep=None):
+def masked_softmax(logits: Tensor, keep: Tensor = None) -> Tensor:
     """Softmax over the last axis that gives masked places exactly 0 and a fully masked row all zeros.
 
     `weights[s] = keep[s] exp(logits[s] - max) / sum_j keep[j] exp(logits[j] - max)`, in float32 whatever the
@@ -23,7 +25,7 @@ def masked_softmax(logits, keep=None):
     return weights if keep is None else ops.where(keep, weights, 0.0)
 
 
-def softmax_of_kept(logits, keep=None):
+def softmax_of_kept(logits: Tensor, keep: Tensor = None) -> Tensor:
     """`masked_softmax` but for the fully masked rows, whose weights are all 1 / S: one pass over them less.
 
     For who makes what such a row gives zero anyway, behind the sum over S.
@@ -42,7 +44,7 @@ def softmax_of_kept(logits, keep=None):
     return ops.softmax(logits, axis=-1)
 
 
-def additive_logits(query, key, vector, term=None):
+def additive_logits(query: Tensor, key: Tensor, vector: Tensor, term: Tensor = None) -> Tensor:
     """Bahdanau's score: `logits[t, s] = v · tanh(query[t] + key[s] + term[t, s])`.
 
     Args:
@@ -61,7 +63,7 @@ def additive_logits(query, key, vector, term=None):
     return ops.reshape(ops.matmul(rows, ops.expand_dims(vector, -1)), ops.shape(hidden)[:-1])
 
 
-def dot_logits(query, key):
+def dot_logits(query: Tensor, key: Tensor) -> Tensor:
     """Luong's dot score, one head, not scaled: `logits[t, s] = query[t] · key[s]`.
 
     Args:
@@ -74,7 +76,7 @@ def dot_logits(query, key):
     return ops.matmul(query, ops.swapaxes(key, -1, -2))
 
 
-def weighted_sum(weights, value):
+def weighted_sum(weights: Tensor, value: Tensor) -> Tensor:
     """The context of every query: `context[t] = sum_s weights[t, s] value[s]`.
 
     Args:
@@ -87,7 +89,7 @@ def weighted_sum(weights, value):
     return ops.matmul(ops.cast(weights, value.dtype), value)
 
 
-def grouped_dot_logits(query, key):
+def grouped_dot_logits(query: Tensor, key: Tensor) -> Tensor:
     """`logits[h, t, s] = query[h, t] · key[h // G, s]`: G = H / Hkv heads of queries share a head of keys.
 
     The queries of a group stand as further rows before its one head of keys, which is never repeated.
@@ -106,7 +108,7 @@ def grouped_dot_logits(query, key):
     return ops.reshape(logits, (batch, num_heads, num_queries, ops.shape(key)[2]))
 
 
-def grouped_weighted_sum(weights, value):
+def grouped_weighted_sum(weights: Tensor, value: Tensor) -> Tensor:
     """The context of every head and query: `context[h, t] = sum_s weights[h, t, s] value[h // G, s]`.
 
     Args:

@@ -3,10 +3,12 @@
 import numpy as np
 from keras import ops
 
+from keras_attn.typing import Tensor
+
 LAYOUTS = ("interleaved", "halves", "opennmt")
 
 
-def position_range(length, start=0):
+def position_range(length: Tensor, start: Tensor = 0) -> Tensor:
     """The positions `start, start + 1, ...` of a stretch of `length` places.
 
     Args:
@@ -20,7 +22,7 @@ def position_range(length, start=0):
     return ops.arange(length, dtype="int32") + ops.cast(start, "int32")
 
 
-def sinusoids(positions, width, layout="interleaved"):
+def sinusoids(positions: Tensor, width: int, layout: str = "interleaved") -> Tensor:
     """Sines and cosines of positions, one wave length for every pair of columns.
 
     ```

@@ -1,12 +1,20 @@
 """One step after the other: the loop of everything that goes on from the step before."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.ops.lengths import at_least
+from keras_attn.typing import Tensor
 
 
-def run_steps(advance, state, sequences):
+def run_steps(
+    advance: Callable[[list[Tensor], list[Tensor]], tuple[Any, Any]],
+    state: Sequence[Tensor],
+    sequences: Sequence[Tensor],
+) -> list[Tensor]:
     """Goes along sequences, each step with the state that the one before left.
 
     ```
@@ -48,7 +56,7 @@ def run_steps(advance, state, sequences):
     return [output[:, :num_steps] for output in outputs]
 
 
-def rowwise(layer, tensor):
+def rowwise(layer: keras.layers.Layer, tensor: Tensor) -> Tensor:
     """A layer that works on the last axis alone, on all places of a tensor as rows of one matrix.
 
     The same numbers as `layer(tensor)`. Within a loop over tensors of unknown size, XLA cannot compile what

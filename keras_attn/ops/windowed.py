@@ -1,13 +1,24 @@
 """Local attention in memory that grows with T x window: every piece of a sequence sees its neighbours."""
 
+from collections.abc import Callable
+
 from keras import ops
 
 from keras_attn.ops.heads import four_axes
+from keras_attn.typing import Tensor
 
 
 def windowed_attention(
-    attend, query, key, value, window, key_mask=None, use_causal_mask=False, attention_mask=None
-):
+    attend: Callable[..., Tensor],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    window: int,
+    key_mask: Tensor = None,
+    use_causal_mask: bool = False,
+    attention_mask: Tensor = None,
+) -> tuple[Tensor, Tensor]:
     """Attention of each query to the keys at most `window` positions before and after it.
 
     Both sequences, aligned at the end, are cut into C chunks of `window` positions. A chunk's queries and

@@ -159,7 +159,16 @@ def test_gradients_against_finite_differences(heads, key_mask, rng):
 
     def attend(query, key, value, *rows):
         given = dict(zip(tables, rows, strict=True))
-        return blockwise_attention(query, key, value, key_mask, True, mask, given, 3)
+        return blockwise_attention(
+            query,
+            key,
+            value,
+            key_mask=key_mask,
+            use_causal_mask=True,
+            attention_mask=mask,
+            tables=given,
+            block_size=3,
+        )
 
     tensors = [*(tf.constant(x) for x in heads), *tables.values()]
     _, *gradients = value_and_gradients(attend, tensors)
@@ -216,7 +225,7 @@ def test_equals_torch_scaled_dot_product_attention(heads, rng):
     tensors = [tf.constant(x) for x in heads]
 
     def ours(query, key, value):
-        return blockwise_attention(query / np.sqrt(E), key, value, mask, block_size=3)
+        return blockwise_attention(query / np.sqrt(E), key, value, key_mask=mask, block_size=3)
 
     received = value_and_gradients(ours, tensors)
     for one, other in zip(received, (expected.detach(), query.grad, key.grad, value.grad), strict=True):

@@ -1,11 +1,14 @@
 """Additive attention with learned projections (Bahdanau, Cho and Bengio 2015)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.attention.step_attention import StepAttention
 from keras_attn.ops.scores import additive_logits
 from keras_attn.ops.step_loop import rowwise
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -58,7 +61,14 @@ class BahdanauAttention(StepAttention):
     2016, and Raffel et al., ICML 2017, section 2.4.
     """
 
-    def __init__(self, units, kernel_initializer="glorot_uniform", normalize=False, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        *,
+        kernel_initializer: Initializer = "glorot_uniform",
+        normalize: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(units, int) or units < 1:
             raise ValueError(f"`units` must be a whole number of at least 1. Received: units={units!r}.")
@@ -66,7 +76,7 @@ class BahdanauAttention(StepAttention):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.normalize = normalize
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Makes W_q `[Dq, U]`, W_k `[Dk, U]`, v `[U]` and, where normalised, g and b `[U]`."""
         key_shape = key_shape or value_shape
         self.query_projection = self._projection("query")
@@ -83,7 +93,7 @@ class BahdanauAttention(StepAttention):
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
         self.built = True
 
-    def project_memory(self, key):
+    def project_memory(self, key: Tensor) -> Nested:
         """`W_k key`: what does not depend on the query, for a decoder to compute once.
 
         Args:
@@ -94,11 +104,11 @@ class BahdanauAttention(StepAttention):
         """
         return self.key_projection(key)
 
-    def logits(self, query, projected_key, state=()):
+    def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """Scores queries `[B, K, Dq]` against projected keys `[B, S, U]`: `[B, K, S]`."""
         return self._score(query, projected_key)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         own = {"units": self.units, "kernel_initializer": initializer, "normalize": self.normalize}

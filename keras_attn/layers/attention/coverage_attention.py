@@ -1,9 +1,12 @@
 """Additive attention that knows what it has attended to (Tu et al. 2016; See et al. 2017)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.attention.bahdanau_attention import BahdanauAttention
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -61,8 +64,16 @@ class CoverageAttention(BahdanauAttention):
     ACL 2016, section 3.1.1, the linguistic coverage, with the full sum.
     """
 
-    def __init__(self, units, kernel_initializer="glorot_uniform", normalize=False, fertility=None, **kwargs):
-        super().__init__(units, kernel_initializer, normalize, **kwargs)
+    def __init__(
+        self,
+        units: int,
+        *,
+        kernel_initializer: Initializer = "glorot_uniform",
+        normalize: bool = False,
+        fertility: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, kernel_initializer=kernel_initializer, normalize=normalize, **kwargs)
         if fertility is not None and not fertility > 0:
             raise ValueError(
                 "`fertility` is a number of target tokens. Expected a number above 0, or None. "
@@ -70,7 +81,7 @@ class CoverageAttention(BahdanauAttention):
             )
         self.fertility = fertility
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Makes the weights of `BahdanauAttention`, w_c `[1, U]` and, with fertility, u_f `[Dk, 1]`."""
         super().build(query_shape, value_shape, key_shape)
         initializer = self.kernel_initializer
@@ -83,7 +94,7 @@ class CoverageAttention(BahdanauAttention):
                 name="fertility", shape=(width, 1), initializer=initializer.clone()
             )
 
-    def project_memory(self, key):
+    def project_memory(self, key: Tensor) -> Nested:
         """What does not depend on the query, for a decoder to compute once.
 
         Args:
@@ -99,11 +110,11 @@ class CoverageAttention(BahdanauAttention):
             memory["fertility"] = self.fertility * ops.sigmoid(ops.cast(logits, "float32"))
         return memory
 
-    def initial_attention_state(self, projected_key):
+    def initial_attention_state(self, projected_key: Nested) -> tuple[Tensor, ...]:
         """The coverage, nothing yet: zeros `[B, 1, S]`."""
         return (self._no_weights(projected_key),)
 
-    def logits(self, query, projected_key, state):
+    def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """Scores queries `[B, K, Dq]` with the coverage `[B, K, S]` of each: `[B, K, S]`."""
         (coverage,) = state
         if self.fertility is not None:
@@ -113,10 +124,10 @@ class CoverageAttention(BahdanauAttention):
         term = coverage * ops.cast(self.coverage_kernel, self.compute_dtype)  # [B, K, S, U]
         return self._score(query, projected_key["keys"], term)
 
-    def next_state(self, state, weights):
+    def next_state(self, state: Nested, weights: Tensor) -> tuple[Tensor, ...]:
         """The coverage with these weights added."""
         return (state[0] + weights,)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "fertility": self.fertility}

@@ -1,11 +1,14 @@
 """Additive attention that knows where it has just looked (Chorowski et al. 2015)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.attention.bahdanau_attention import BahdanauAttention
 from keras_attn.ops.scores import masked_softmax
 from keras_attn.ops.step_loop import rowwise
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -71,17 +74,18 @@ class LocationSensitiveAttention(BahdanauAttention):
 
     def __init__(
         self,
-        units,
-        filters=32,
-        kernel_size=31,
-        cumulative=False,
-        kernel_initializer="glorot_uniform",
-        normalize=False,
-        sharpening=1.0,
-        smooth=False,
-        **kwargs,
-    ):
-        super().__init__(units, kernel_initializer, normalize, **kwargs)
+        units: int,
+        filters: int = 32,
+        kernel_size: int = 31,
+        *,
+        cumulative: bool = False,
+        kernel_initializer: Initializer = "glorot_uniform",
+        normalize: bool = False,
+        sharpening: float = 1.0,
+        smooth: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, kernel_initializer=kernel_initializer, normalize=normalize, **kwargs)
         if not isinstance(filters, int) or filters < 1:
             raise ValueError(
                 f"`filters` must be a whole number of at least 1. Received: filters={filters!r}."
@@ -102,7 +106,7 @@ class LocationSensitiveAttention(BahdanauAttention):
         self.sharpening = sharpening
         self.smooth = smooth
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Makes the weights of `BahdanauAttention`, F `[kernel_size, 1, filters]`, U `[filters, U]` and b."""
         super().build(query_shape, value_shape, key_shape)
         self.convolution = keras.layers.Conv1D(
@@ -121,11 +125,11 @@ class LocationSensitiveAttention(BahdanauAttention):
         if not self.normalize:  # which has a bias of its own
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 
-    def initial_attention_state(self, projected_key):
+    def initial_attention_state(self, projected_key: Nested) -> tuple[Tensor, ...]:
         """The weights before the first query: zeros `[B, 1, S]`."""
         return (self._no_weights(projected_key),)
 
-    def logits(self, query, projected_key, state):
+    def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """Scores queries `[B, K, Dq]` with the previous weights `[B, K, S]` of each: `[B, K, S]`."""
         batch, beams, places = ops.shape(state[0])
         rows = ops.cast(ops.reshape(state[0], (-1, places, 1)), self.compute_dtype)  # [B K, S, 1]
@@ -135,17 +139,19 @@ class LocationSensitiveAttention(BahdanauAttention):
             term = term + ops.cast(self.bias, self.compute_dtype)
         return self._score(query, projected_key, term)
 
-    def align(self, query, projected_key, keep, state, training=None):
+    def align(
+        self, query: Tensor, projected_key: Nested, keep: Tensor, state: Nested, training: bool | None = None
+    ) -> Tensor:
         """The weights `[B, K, S]`: of the sharpened logits, by the softmax or smoothed."""
         logits = self.sharpening * ops.cast(self.logits(query, projected_key, state), "float32")
         # The softmax of log σ(x) is σ(x) over the sum of them.
         return masked_softmax(ops.log_sigmoid(logits) if self.smooth else logits, keep)
 
-    def next_state(self, state, weights):
+    def next_state(self, state: Nested, weights: Tensor) -> tuple[Tensor, ...]:
         """These weights, or the sum of all so far."""
         return (state[0] + weights,) if self.cumulative else (weights,)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         own = ("filters", "kernel_size", "cumulative", "sharpening", "smooth")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}

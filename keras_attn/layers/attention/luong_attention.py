@@ -1,11 +1,14 @@
 """Multiplicative attention and its relatives (Luong, Pham and Manning 2015)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.attention.step_attention import StepAttention
 from keras_attn.ops.scores import additive_logits, dot_logits
 from keras_attn.ops.step_loop import rowwise
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 SCORES = ("dot", "general", "concat")
 
@@ -66,7 +69,15 @@ class LuongAttention(StepAttention):
     location alone, which this layer does not have).
     """
 
-    def __init__(self, score="dot", units=None, scale=False, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        score: str = "dot",
+        *,
+        units: int | None = None,
+        scale: bool = False,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check(score, units, scale)
         self.score = score
@@ -74,7 +85,7 @@ class LuongAttention(StepAttention):
         self.scale = scale
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Makes what the score needs: W `[Dk, Dq]`; or W_q `[Dq, U]`, W_k `[Dk, U]` and v `[U]`; and g."""
         key_shape = key_shape or value_shape
         if self.score == "dot" and query_shape[-1] != key_shape[-1]:
@@ -97,7 +108,7 @@ class LuongAttention(StepAttention):
             self.gain = self.add_weight(name="gain", shape=(), initializer="ones")
         self.built = True
 
-    def project_memory(self, key):
+    def project_memory(self, key: Tensor) -> Nested:
         """`W key`, `W_k key` or, with `"dot"`, the keys as they are.
 
         Args:
@@ -108,7 +119,7 @@ class LuongAttention(StepAttention):
         """
         return ops.cast(key, self.compute_dtype) if self.score == "dot" else self.key_projection(key)
 
-    def logits(self, query, projected_key, state=()):
+    def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """Scores queries `[B, K, Dq]` against what `project_memory` returned: `[B, K, S]`."""
         if self.score == "concat":
             vector = ops.cast(ops.squeeze(self.vector, -1), self.compute_dtype)
@@ -116,7 +127,7 @@ class LuongAttention(StepAttention):
         logits = dot_logits(ops.cast(query, self.compute_dtype), projected_key)
         return ops.cast(self.gain, self.compute_dtype) * logits if self.scale else logits
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         own = {"score": self.score, "units": self.units, "scale": self.scale}

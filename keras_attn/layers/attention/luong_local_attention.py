@@ -1,11 +1,14 @@
 """Luong's attention within a window around a place that it predicts (Luong, Pham and Manning 2015)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.attention.luong_attention import LuongAttention
 from keras_attn.ops.scores import masked_softmax
 from keras_attn.ops.step_loop import rowwise
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -67,15 +70,16 @@ class LuongLocalAttention(LuongAttention):
 
     def __init__(
         self,
-        window,
-        score="general",
-        units=None,
-        scale=False,
-        alignment="predictive",
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
-        super().__init__(score, units, scale, kernel_initializer, **kwargs)
+        window: int,
+        score: str = "general",
+        *,
+        units: int | None = None,
+        scale: bool = False,
+        alignment: str = "predictive",
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(score, units=units, scale=scale, kernel_initializer=kernel_initializer, **kwargs)
         if not isinstance(window, int) or window < 1:
             raise ValueError(f"`window` must be a whole number of at least 1. Received: window={window!r}.")
         if alignment not in ("predictive", "monotonic"):
@@ -86,7 +90,7 @@ class LuongLocalAttention(LuongAttention):
         self.window = window
         self.alignment = alignment
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Makes the weights of `LuongAttention`; with "predictive" W_p `[Dq, Dq]` and v_p `[Dq, 1]` too."""
         super().build(query_shape, value_shape, key_shape)
         if self.alignment == "predictive":
@@ -98,13 +102,15 @@ class LuongLocalAttention(LuongAttention):
                 initializer=self.kernel_initializer.clone(),
             )
 
-    def initial_attention_state(self, projected_key):
+    def initial_attention_state(self, projected_key: Nested) -> tuple[Tensor, ...]:
         """With "monotonic", the number of queries so far: 0 `[B, 1, 1]`."""
         if self.alignment == "predictive":
             return ()
         return (ops.zeros((ops.shape(projected_key)[0], 1, 1), "float32"),)
 
-    def align(self, query, projected_key, keep, state, training=None):
+    def align(
+        self, query: Tensor, projected_key: Nested, keep: Tensor, state: Nested, training: bool | None = None
+    ) -> Tensor:
         """The weights `[B, K, S]` of the window around p."""
         logits = self.logits(query, projected_key, state)
         keep = ops.ones_like(logits, dtype="bool") if keep is None else keep
@@ -116,11 +122,11 @@ class LuongLocalAttention(LuongAttention):
             return weights
         return weights * ops.exp(-2.0 * ops.square(distance / self.window))
 
-    def next_state(self, state, weights):
+    def next_state(self, state: Nested, weights: Tensor) -> tuple[Tensor, ...]:
         """One query more."""
         return tuple(count + 1.0 for count in state)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "window": self.window, "alignment": self.alignment}
 

@@ -1,10 +1,13 @@
 """Attention that only moves forward (Raffel et al. 2017)."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
 from keras_attn.layers.attention.step_attention import StepAttention
 from keras_attn.ops.monotonic import hard_alignment, parallel_alignment, recursive_alignment
+from keras_attn.typing import Config, Nested, Shape, Tensor
 
 MODES = ("parallel", "recursive", "hard")
 
@@ -74,14 +77,15 @@ class MonotonicAttention(StepAttention):
 
     def __init__(
         self,
-        attention,
-        mode="parallel",
-        inference_mode=None,
-        sigmoid_noise=0.0,
-        score_bias=0.0,
-        seed=None,
-        **kwargs,
-    ):
+        attention: StepAttention,
+        mode: str = "parallel",
+        *,
+        inference_mode: str | None = None,
+        sigmoid_noise: float = 0.0,
+        score_bias: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check(attention, mode, inference_mode, sigmoid_noise)
         self.attention = attention
@@ -93,7 +97,7 @@ class MonotonicAttention(StepAttention):
         # Only where there is noise: a generator is a weight of the layer.
         self.noise_seed = keras.random.SeedGenerator(seed) if sigmoid_noise else None
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Builds the attention within and makes r, a scalar."""
         if not self.attention.built:
             self.attention.build(query_shape, value_shape, key_shape)
@@ -102,29 +106,37 @@ class MonotonicAttention(StepAttention):
         )
         self.built = True
 
-    def project_memory(self, key):
+    def project_memory(self, key: Tensor) -> Nested:
         """What the attention within makes of the keys."""
         return self.attention.project_memory(key)
 
-    def logits(self, query, projected_key, state):
+    def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """The logits `[B, K, S]` of the attention within, with r added, in float32."""
         logits = self.attention.logits(query, projected_key, state[1:])
         return ops.cast(logits, "float32") + ops.cast(self.logit_bias, "float32")
 
-    def initial_attention_state(self, projected_key):
+    def initial_attention_state(self, projected_key: Nested) -> tuple[Tensor, ...]:
         """All weight on the first key `[B, 1, S]`, and the state of the attention within."""
         nothing = self._no_weights(projected_key)
         first = ops.cast(ops.equal(ops.arange(ops.shape(nothing)[-1]), 0), "float32")
         return (nothing + first, *self.attention.initial_attention_state(projected_key))
 
-    def draw_noise(self, query, value, training=None):
+    def draw_noise(self, query: Tensor, value: Tensor, training: bool | None = None) -> Tensor:
         """Normal noise `[B, T, S]` on the logits; in training, where it was asked for, else None."""
         if not (training and self.sigmoid_noise and self.mode != "hard"):
             return None
         shape = (*ops.shape(query)[:2], ops.shape(value)[1])
         return self.sigmoid_noise * keras.random.normal(shape, dtype="float32", seed=self.noise_seed)
 
-    def align(self, query, projected_key, keep, state, training=None, noise=None):
+    def align(
+        self,
+        query: Tensor,
+        projected_key: Nested,
+        keep: Tensor,
+        state: Nested,
+        training: bool | None = None,
+        noise: Tensor = None,
+    ) -> Tensor:
         """The weights `[B, K, S]` that go on from the previous ones."""
         logits = self.logits(query, projected_key, state)
         keep = ops.ones_like(logits, dtype="bool") if keep is None else keep
@@ -137,11 +149,11 @@ class MonotonicAttention(StepAttention):
         alignment = parallel_alignment if mode == "parallel" else recursive_alignment
         return alignment(probability, state[0])
 
-    def next_state(self, state, weights):
+    def next_state(self, state: Nested, weights: Tensor) -> tuple[Tensor, ...]:
         """These weights, and the next state of the attention within."""
         return (weights, *self.attention.next_state(state[1:], weights))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),
@@ -154,7 +166,7 @@ class MonotonicAttention(StepAttention):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Makes the attention within from its own configuration first."""
         config = dict(config)
         attention = keras.saving.deserialize_keras_object(config.pop("attention"))

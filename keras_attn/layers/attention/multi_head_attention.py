@@ -11,6 +11,7 @@ from keras_attn.ops.blockwise import blockwise_attention
 from keras_attn.ops.heads import Masks, aligned_positions, both_masks, four_axes, keep_of_heads, zero_unseen
 from keras_attn.ops.masks import seen_queries, seen_under_padding
 from keras_attn.ops.windowed import windowed_attention
+from keras_attn.typing import Nested, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -93,36 +94,39 @@ class MultiHeadAttention(CachedAttention):
 
     def call(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor = None,
+        query_mask: Tensor = None,
+        value_mask: Tensor = None,
+        key_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """See the class."""
         check_call(self.implementation, return_attention_scores)
         check_attention_inputs(
             query, value, key, query_mask, value_mask, key_mask, attention_mask, with_heads=True
         )
         key = value if key is None else key
-        positions = aligned_positions(ops.shape(query)[1], ops.shape(key)[1])
-        heads = self._project(query, key, value, *positions)
+        query_positions, key_positions = aligned_positions(ops.shape(query)[1], ops.shape(key)[1])
+        heads = self._project(query, key, value, query_positions, key_positions)
         masks = Masks(query_mask, both_masks(value_mask, key_mask), attention_mask, use_causal_mask)
         if self.implementation != "full":
             attend = self._attend_in_blocks if self.implementation == "blockwise" else self._attend_nearby
             return self._join_heads(*attend(heads, masks, training))
         keep = keep_of_heads(query, key, masks)
         seen = _seen(heads, keep, masks)
-        context, weights = self._attend_heads(*heads, keep, *positions, training)
+        queries, keys, values = heads
+        context, weights = self._attend_heads(
+            queries, keys, values, keep, query_positions, key_positions, training
+        )
         output = self._join_heads(context, seen)
         return (output, zero_unseen(weights, seen)) if return_attention_scores else output
 
-    def attend(self, query, memory, keep=None):
+    def attend(self, query: Tensor, memory: Tensor, keep: Tensor = None) -> tuple[Tensor, Tensor]:
         """Attends with a memory that `project_memory` has projected, without dropout.
 
         K hypotheses of a row are K queries to one memory.
@@ -152,17 +156,17 @@ class MultiHeadAttention(CachedAttention):
 
     def compute_output_spec(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor = None,
+        query_mask: Tensor = None,
+        value_mask: Tensor = None,
+        key_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """Shapes of the output and, if asked for, of the weights."""
         check_call(self.implementation, return_attention_scores)
         check_attention_inputs(

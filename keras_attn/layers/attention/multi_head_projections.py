@@ -1,6 +1,7 @@
 """Projections of `MultiHeadAttention` into heads, and its implementations."""
 
 import math
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -10,11 +11,12 @@ from keras_attn.checks.sizes import check_count
 from keras_attn.layers.embedding.relative_positions import RelativePositions, serialized_positions
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.heads import split_heads, zero_unseen
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 IMPLEMENTATIONS = ("full", "blockwise", "windowed")
 
 
-def check_options(implementation, dropout=0.0, window=None):
+def check_options(implementation: str, dropout: float = 0.0, window: int | None = None) -> None:
     """Refuses options of a constructor that do not go together; arguments as of `MultiHeadAttention`."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
@@ -35,7 +37,7 @@ def check_options(implementation, dropout=0.0, window=None):
         )
 
 
-def check_call(implementation, return_attention_scores=False):
+def check_call(implementation: str, return_attention_scores: bool = False) -> None:
     """Refuses a call that would need all weights at once."""
     if implementation == "full":
         return
@@ -52,22 +54,23 @@ class AttentionHeads(OutputShape, keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        value_dim=None,
-        num_key_value_heads=None,
-        dropout=0.0,
-        use_bias=True,
-        output_shape=None,
-        relative_positions=None,
-        implementation="full",
-        block_size=512,
-        window=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        seed=None,
-        **kwargs,
-    ):
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        *,
+        num_key_value_heads: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: int | None = None,
+        relative_positions: RelativePositions | None = None,
+        implementation: str = "full",
+        block_size: int = 512,
+        window: int | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.key_dim = key_dim
@@ -87,7 +90,7 @@ class AttentionHeads(OutputShape, keras.layers.Layer):
         self._check_sizes()
         check_options(implementation, dropout, window)
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Makes the projections, the dropout and the weights of the relative positions."""
         key_shape = key_shape or value_shape
         check_sequences(query=query_shape, value=value_shape, key=key_shape)
@@ -106,7 +109,7 @@ class AttentionHeads(OutputShape, keras.layers.Layer):
             )
         self.built = True
 
-    def project_memory(self, value, key=None):
+    def project_memory(self, value: Tensor, key: Tensor = None) -> Nested:
         """Keys and values of every head: what does not depend on the query, for a decoder to compute once.
 
         Args:
@@ -122,7 +125,7 @@ class AttentionHeads(OutputShape, keras.layers.Layer):
             "values": split_heads(self.value_projection(value), self.num_key_value_heads),
         }
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),
@@ -143,7 +146,7 @@ class AttentionHeads(OutputShape, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Makes the relative positions from their own configuration first."""
         relative_positions = keras.saving.deserialize_keras_object(config["relative_positions"])
         return cls(**{**config, "relative_positions": relative_positions})

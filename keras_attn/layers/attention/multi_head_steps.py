@@ -6,6 +6,7 @@ from keras_attn.layers.attention.multi_head_projections import AttentionHeads
 from keras_attn.ops.heads import both_masks, four_axes, merge_hypotheses, zero_unseen
 from keras_attn.ops.masks import causal_mask, seen_queries
 from keras_attn.ops.scores import grouped_dot_logits, grouped_weighted_sum, softmax_of_kept
+from keras_attn.typing import Tensor
 
 
 class CachedAttention(AttentionHeads):
@@ -16,7 +17,7 @@ class CachedAttention(AttentionHeads):
     ```
     """
 
-    def empty_cache(self, batch_size, num_hypotheses):
+    def empty_cache(self, batch_size: Tensor, num_hypotheses: int) -> dict[str, Tensor]:
         """The cache of `step` before the first step.
 
         Args:
@@ -32,7 +33,9 @@ class CachedAttention(AttentionHeads):
             "values": ops.zeros((*shape, self.value_dim), self.compute_dtype),
         }
 
-    def step(self, inputs, position, cache, keep=None):
+    def step(
+        self, inputs: Tensor, position: Tensor, cache: dict[str, Tensor], keep: Tensor = None
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """One step of causal self-attention of K hypotheses a row, each with a past of its own; no dropout.
 
         Args:
@@ -55,7 +58,9 @@ class CachedAttention(AttentionHeads):
         weights = ops.reshape(weights, (batch, hypotheses, self.num_heads, length))
         return outputs, cache, ops.swapaxes(weights, 1, 2)
 
-    def extend(self, inputs, position, cache, keep=None):
+    def extend(
+        self, inputs: Tensor, position: Tensor, cache: dict[str, Tensor], keep: Tensor = None
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """n steps in one pass: each of the n places sees the cache, those before it, and itself; no dropout.
 
         Args:
@@ -77,7 +82,7 @@ class CachedAttention(AttentionHeads):
         weights = ops.reshape(weights, (batch, hypotheses, self.num_heads, num_new, length))
         return outputs, cache, ops.swapaxes(weights, 1, 2)
 
-    def rewind(self, cache, num_dropped):
+    def rewind(self, cache: dict[str, Tensor], num_dropped: Tensor) -> dict[str, Tensor]:
         """The cache as it was before its last places came.
 
         Args:

@@ -1,5 +1,7 @@
 """What every attention that can run step by step has in common."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,6 +11,7 @@ from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.masks import combine_masks
 from keras_attn.ops.scores import masked_softmax, weighted_sum
 from keras_attn.ops.step_loop import run_steps
+from keras_attn.typing import Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -74,27 +77,27 @@ class StepAttention(OutputShape, keras.layers.Layer):
     content and by the previous weighting.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """A subclass makes its weights here."""
         self.built = True
 
     def call(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor = None,
+        query_mask: Tensor = None,
+        value_mask: Tensor = None,
+        key_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """See the class."""
         check_attention_inputs(query, value, key, query_mask, value_mask, key_mask, attention_mask)
         key = value if key is None else key
@@ -115,7 +118,7 @@ class StepAttention(OutputShape, keras.layers.Layer):
             context, weights, _ = self.attend(query, projected_key, value, keep, state, training)
         return (context, weights) if return_attention_scores else context
 
-    def project_memory(self, key):
+    def project_memory(self, key: Tensor) -> Nested:
         """What does not depend on the query, for a decoder to compute once.
 
         Args:
@@ -126,7 +129,7 @@ class StepAttention(OutputShape, keras.layers.Layer):
         """
         raise NotImplementedError(f"`{type(self).__name__}` must have a method `project_memory(key)`.")
 
-    def logits(self, query, projected_key, state):
+    def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """Scores every query against every key.
 
         Args:
@@ -141,7 +144,7 @@ class StepAttention(OutputShape, keras.layers.Layer):
             f"`{type(self).__name__}` must have a method `logits(query, projected_key, state)`."
         )
 
-    def initial_attention_state(self, projected_key):
+    def initial_attention_state(self, projected_key: Nested) -> tuple[Tensor, ...]:
         """The state before the first query.
 
         Args:
@@ -152,7 +155,7 @@ class StepAttention(OutputShape, keras.layers.Layer):
         """
         return ()
 
-    def draw_noise(self, query, value, training=None):
+    def draw_noise(self, query: Tensor, value: Tensor, training: bool | None = None) -> Tensor:
         """What chance adds to each query, drawn for all of a sequence before the loop over it.
 
         Args:
@@ -165,7 +168,9 @@ class StepAttention(OutputShape, keras.layers.Layer):
             attention that leaves nothing to chance.
         """
 
-    def align(self, query, projected_key, keep, state, training=None):
+    def align(
+        self, query: Tensor, projected_key: Nested, keep: Tensor, state: Nested, training: bool | None = None
+    ) -> Tensor:
         """Weights of every query: the masked softmax of `logits`.
 
         Args:
@@ -180,7 +185,7 @@ class StepAttention(OutputShape, keras.layers.Layer):
         """
         return masked_softmax(self.logits(query, projected_key, state), keep)
 
-    def next_state(self, state, weights):
+    def next_state(self, state: Nested, weights: Tensor) -> tuple[Tensor, ...]:
         """The state that a query leaves to the next one.
 
         Args:
@@ -192,7 +197,16 @@ class StepAttention(OutputShape, keras.layers.Layer):
         """
         return state
 
-    def attend(self, query, projected_key, value, keep=None, state=None, training=None, noise=None):
+    def attend(
+        self,
+        query: Tensor,
+        projected_key: Nested,
+        value: Tensor,
+        keep: Tensor = None,
+        state: Nested = None,
+        training: bool | None = None,
+        noise: Tensor = None,
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Attends with keys that `project_memory` has projected, for K independent queries a row.
 
         Args:
@@ -248,17 +262,17 @@ class StepAttention(OutputShape, keras.layers.Layer):
 
     def compute_output_spec(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        query: Tensor,
+        value: Tensor,
+        key: Tensor = None,
+        query_mask: Tensor = None,
+        value_mask: Tensor = None,
+        key_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """Shapes of the context and, if asked for, of the weights."""
         check_attention_inputs(query, value, key, query_mask, value_mask, key_mask, attention_mask)
         if value_mask is None and key_mask is None and attention_mask is None:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers.attention.step_attention import StepAttention
+from keras_attn.typing import Nested, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -51,7 +52,7 @@ class UniformAttention(StepAttention):
     Translation", EMNLP 2014, section 2.2, for the one context vector.
     """
 
-    def project_memory(self, key):
+    def project_memory(self, key: Tensor) -> Nested:
         """The keys as they are.
 
         Args:
@@ -62,6 +63,6 @@ class UniformAttention(StepAttention):
         """
         return key
 
-    def logits(self, query, projected_key, state=()):
+    def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """Zeros `[B, K, S]` for queries `[B, K, Dq]` and keys `[B, S, Dk]`."""
         return ops.zeros_like(query[:, :, :1]) + ops.zeros_like(projected_key[:, :, 0])[:, None]

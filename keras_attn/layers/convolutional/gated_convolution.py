@@ -1,6 +1,8 @@
 """A convolution with a gated linear unit (Gehring et al. 2017)."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +11,7 @@ from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.convolutional.weight_normalized_convolution import WeightNormalizedConvolution
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.lengths import convolved
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -67,14 +70,15 @@ class GatedConvolution(OutputShape, keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        padding="same",
-        dropout=0.0,
-        kernel_initializer=None,
-        weight_normalization=False,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int,
+        *,
+        padding: str = "same",
+        dropout: float = 0.0,
+        kernel_initializer: Initializer | None = None,
+        weight_normalization: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         for name, size in {"filters": filters, "kernel_size": kernel_size}.items():
             if not isinstance(size, int) or size < 1:
@@ -91,10 +95,10 @@ class GatedConvolution(OutputShape, keras.layers.Layer):
         self.weight_normalization = weight_normalization
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Makes W `[kernel_size, C, 2 F]`, b `[2 F]` and, where W is normalised, g `[2 F]`."""
         self.channels = inputs_shape[-1]
-        convolution = WeightNormalizedConvolution
+        convolution: Callable[..., keras.layers.Layer] = WeightNormalizedConvolution
         if not self.weight_normalization:
             convolution = partial(keras.layers.Conv1D, data_format="channels_last")
         self.convolution = convolution(
@@ -109,7 +113,7 @@ class GatedConvolution(OutputShape, keras.layers.Layer):
         self.input_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")
         self.built = True
 
-    def call(self, inputs, mask=None, training=None):
+    def call(self, inputs: Tensor, mask: Tensor = None, training: bool | None = None) -> Tensor:
         """See the class."""
         if mask is not None:
             keep = ops.expand_dims(ops.cast(mask, "bool"), -1)  # [B, T, 1]
@@ -120,7 +124,7 @@ class GatedConvolution(OutputShape, keras.layers.Layer):
         inputs = ops.pad(inputs, ((0, 0), (left, beyond - left), (0, 0)))  # [B, T + kernel_size - 1, C]
         return _gate(convolved(self.convolution, inputs, self.kernel_size))
 
-    def empty_buffer(self, batch_size, num_hypotheses=1):
+    def empty_buffer(self, batch_size: Tensor, num_hypotheses: int = 1) -> Tensor:
         """The inputs before the first: zeros.
 
         Args:
@@ -133,7 +137,7 @@ class GatedConvolution(OutputShape, keras.layers.Layer):
         shape = (batch_size, num_hypotheses, self.kernel_size - 1, self.channels)
         return ops.zeros(shape, self.compute_dtype)
 
-    def step(self, inputs, buffer):
+    def step(self, inputs: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
         """One decoding step of K hypotheses a row.
 
         Args:
@@ -157,14 +161,16 @@ class GatedConvolution(OutputShape, keras.layers.Layer):
         outputs = ops.reshape(outputs, (-1, beams, 2 * self.filters))  # [B, K, 2 F]
         return _gate(outputs), window[:, :, 1:]
 
-    def compute_output_spec(self, inputs, mask=None, training=None):
+    def compute_output_spec(
+        self, inputs: Tensor, mask: Tensor = None, training: bool | None = None
+    ) -> Nested:
         """The shape of the inputs with F for C."""
         # Padding comes at the end, where causal outputs that are not padding do not see it.
         if mask is None and self.padding == "same":
             require_mask(inputs, "mask", self)
         return keras.KerasTensor((*inputs.shape[:-1], self.filters), dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         initializer = self.kernel_initializer
         return {

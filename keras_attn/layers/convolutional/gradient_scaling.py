@@ -1,9 +1,12 @@
 """The identity, with a gradient of another size (Gehring et al. 2017)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.output_shape import OutputShape
+from keras_attn.typing import Config, Nested, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -36,12 +39,12 @@ class GradientScaling(OutputShape, keras.layers.Layer):
     Reference: Gehring et al., "Convolutional Sequence to Sequence Learning", ICML 2017, section 3.4.
     """
 
-    def __init__(self, factor, **kwargs):
+    def __init__(self, factor: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = factor
         self.supports_masking = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """See the class."""
 
         @ops.custom_gradient
@@ -54,10 +57,10 @@ class GradientScaling(OutputShape, keras.layers.Layer):
 
         return identity(inputs)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> Nested:
         """The shape of the inputs."""
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "factor": self.factor}

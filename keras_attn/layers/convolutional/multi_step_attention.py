@@ -1,5 +1,7 @@
 """The attention of one layer of a convolutional decoder (Gehring et al. 2017)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,6 +11,7 @@ from keras_attn.layers.convolutional.weight_normalized_convolution import Weight
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.masks import combine_masks
 from keras_attn.ops.scores import dot_logits, masked_softmax, weighted_sum
+from keras_attn.typing import Config, Nested, Shape, Tensor
 
 _HALF = 0.5**0.5
 
@@ -64,12 +67,18 @@ class MultiStepAttention(OutputShape, keras.layers.Layer):
     ICML 2017, section 3.3, equations 1 and 2, and section 3.4.
     """
 
-    def __init__(self, weight_normalization=False, **kwargs):
+    def __init__(self, *, weight_normalization: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.weight_normalization = weight_normalization
         self.supports_masking = True
 
-    def build(self, inputs_shape, target_embedding_shape, value_shape, key_shape=None):
+    def build(
+        self,
+        inputs_shape: Shape,
+        target_embedding_shape: Shape,
+        value_shape: Shape,
+        key_shape: Shape | None = None,
+    ) -> None:
         """Makes W_d `[F, D]`, W_o `[M, F]` and their biases."""
         key_shape = key_shape or value_shape
         if key_shape[-1] != target_embedding_shape[-1]:
@@ -85,14 +94,14 @@ class MultiStepAttention(OutputShape, keras.layers.Layer):
 
     def call(
         self,
-        inputs,
-        target_embedding,
-        value,
-        key=None,
-        value_mask=None,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        target_embedding: Tensor,
+        value: Tensor,
+        key: Tensor = None,
+        value_mask: Tensor = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """See the class."""
         check_attention_inputs(inputs, value, key, value_mask=value_mask)
         key = value if key is None else key
@@ -106,14 +115,14 @@ class MultiStepAttention(OutputShape, keras.layers.Layer):
 
     def compute_output_spec(
         self,
-        inputs,
-        target_embedding,
-        value,
-        key=None,
-        value_mask=None,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        target_embedding: Tensor,
+        value: Tensor,
+        key: Tensor = None,
+        value_mask: Tensor = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """Shapes of the outputs and, if asked for, of the weights."""
         check_attention_inputs(inputs, value, key, value_mask=value_mask)
         if value_mask is None:
@@ -123,7 +132,7 @@ class MultiStepAttention(OutputShape, keras.layers.Layer):
             return outputs
         return outputs, keras.KerasTensor((*inputs.shape[:2], value.shape[1]), dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "weight_normalization": self.weight_normalization}
 

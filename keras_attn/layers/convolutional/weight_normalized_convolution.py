@@ -1,6 +1,7 @@
 """A convolution whose weights are lengths times directions (Salimans and Kingma 2016)."""
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,6 +9,7 @@ from keras import ops
 from keras_attn.checks.sizes import check_count
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.lengths import convolved
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -49,7 +51,14 @@ class WeightNormalizedConvolution(OutputShape, keras.layers.Layer):
     Deep Neural Networks", NeurIPS 2016, equation 2.
     """
 
-    def __init__(self, filters, kernel_size=1, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 1,
+        *,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("filters", filters)
         check_count("kernel_size", kernel_size)
@@ -57,7 +66,7 @@ class WeightNormalizedConvolution(OutputShape, keras.layers.Layer):
         self.kernel_size = kernel_size
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Makes v `[kernel_size, C, F]`, b `[F]` and g `[F]`."""
         self.kernel = self.add_weight(
             name="kernel",
@@ -72,20 +81,20 @@ class WeightNormalizedConvolution(OutputShape, keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """See the class."""
         scale = ops.cast(self.gain, "float32") / _length(self.kernel)
         kernel = ops.cast(ops.cast(self.kernel, "float32") * scale, self.compute_dtype)
         convolve = partial(ops.conv, kernel=kernel, padding="valid", data_format="channels_last")
         return convolved(convolve, inputs, self.kernel_size) + ops.cast(self.bias, self.compute_dtype)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> Nested:
         """The shape of the inputs with F for C, `kernel_size - 1` places shorter."""
         batch, length, _ = inputs.shape
         length = None if length is None else length - self.kernel_size + 1
         return keras.KerasTensor((batch, length, self.filters), dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         own = {"filters": self.filters, "kernel_size": self.kernel_size, "kernel_initializer": initializer}

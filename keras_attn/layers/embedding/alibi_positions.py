@@ -1,11 +1,13 @@
 """A penalty that grows with the distance (Press et al. 2022)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_attn.layers.embedding.relative_positions import RelativePositions, distances
+from keras_attn.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -36,23 +38,23 @@ class ALiBiPositions(RelativePositions):
     Extrapolation", ICLR 2022, section 3.
     """
 
-    def build(self, query_shape, value_shape):
+    def build(self, query_shape: Shape, value_shape: Shape) -> None:
         """Nothing to make, but the number of heads to know."""
         self.num_heads = query_shape[1]
         self.built = True
 
-    def logits(self, query, query_positions, key_positions):
+    def logits(self, query: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:
         """`-slope[h] |s - t|`, `[H, T, S]`."""
         bias = self.tables(distances(query_positions, key_positions))["bias"]  # [T, S, H]
         return ops.transpose(bias, (2, 0, 1))
 
-    def tables(self, distance):
+    def tables(self, distance: Tensor) -> dict[str, Tensor]:
         """`-slope |d|` for every head."""
         slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), "float32")
         return {"bias": -slopes * ops.expand_dims(ops.cast(ops.abs(distance), "float32"), -1)}
 
 
-def alibi_slopes(num_heads):
+def alibi_slopes(num_heads: int) -> Any:
     """The slope of every head, as a list."""
     power = 2 ** math.floor(math.log2(num_heads))
     slopes = [2 ** (-8 * (head + 1) / power) for head in range(power)]

@@ -1,10 +1,13 @@
 """A learned vector for every position up to a longest length (Gehring et al. 2017)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.sinusoids import position_range
+from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -52,7 +55,9 @@ class LearnedPositionalEmbedding(OutputShape, keras.layers.Layer):
     ICML 2017, section 3.1.
     """
 
-    def __init__(self, max_length, embeddings_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, max_length: int, *, embeddings_initializer: Initializer = "glorot_uniform", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(max_length, int) or max_length < 1:
             raise ValueError(
@@ -62,7 +67,7 @@ class LearnedPositionalEmbedding(OutputShape, keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Makes the table `[max_length, D]`."""
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -71,14 +76,14 @@ class LearnedPositionalEmbedding(OutputShape, keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs, start_position=0, positions=None):
+    def call(self, inputs: Tensor, start_position: Tensor = 0, positions: Tensor = None) -> Tensor:
         """See the class."""
         if positions is None:
             self._check(inputs.shape[-2], start_position)
             positions = position_range(ops.shape(inputs)[-2], start_position)
         return self._add(inputs, positions)
 
-    def step(self, inputs, position):
+    def step(self, inputs: Tensor, position: Tensor) -> Tensor:
         """One decoding step of K hypotheses a row.
 
         Args:
@@ -92,13 +97,15 @@ class LearnedPositionalEmbedding(OutputShape, keras.layers.Layer):
         self._check(1, position)
         return self._add(inputs, position)
 
-    def compute_output_spec(self, inputs, start_position=0, positions=None):
+    def compute_output_spec(
+        self, inputs: Tensor, start_position: Tensor = 0, positions: Tensor = None
+    ) -> Nested:
         """The shape of the inputs."""
         if positions is None:
             self._check(inputs.shape[-2], start_position)
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),

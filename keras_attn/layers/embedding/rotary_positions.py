@@ -1,9 +1,12 @@
 """Pairs of numbers turned by an angle that grows with the position (Su et al. 2021)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.embedding.relative_positions import RelativePositions
+from keras_attn.typing import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -42,7 +45,7 @@ class RotaryPositions(RelativePositions):
 
     LAYOUTS = ("interleaved", "half")
 
-    def __init__(self, base=10000.0, layout="interleaved", **kwargs):
+    def __init__(self, base: float = 10000.0, *, layout: str = "interleaved", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if layout not in self.LAYOUTS:
             raise ValueError(
@@ -51,7 +54,7 @@ class RotaryPositions(RelativePositions):
         self.base = base
         self.layout = layout
 
-    def build(self, query_shape, value_shape):
+    def build(self, query_shape: Shape, value_shape: Shape) -> None:
         """Nothing to make; pairs need an even width."""
         if query_shape[-1] % 2:
             raise ValueError(
@@ -60,7 +63,7 @@ class RotaryPositions(RelativePositions):
             )
         self.built = True
 
-    def rotate(self, tensor, positions):
+    def rotate(self, tensor: Tensor, positions: Tensor) -> Tensor:
         """Turns `[B, H, T, E]` by the positions `[T]`, in the dtype of `tensor`."""
         width = tensor.shape[-1]
         frequency = [self.base ** (-2 * i / width) for i in range(width // 2)]
@@ -72,7 +75,7 @@ class RotaryPositions(RelativePositions):
         turned = self._join(x * cosine - y * sine, x * sine + y * cosine, ops.shape(tensor))
         return ops.cast(turned, tensor.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "base": self.base, "layout": self.layout}
 

@@ -1,10 +1,13 @@
 """Vectors for clipped distances (Shaw et al. 2018)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.checks.sizes import check_count
 from keras_attn.layers.embedding.relative_positions import RelativePositions, distances
+from keras_attn.typing import Config, Initializer, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -41,26 +44,33 @@ class ShawPositions(RelativePositions):
     equations 3 to 5.
     """
 
-    def __init__(self, max_distance, use_values=True, embeddings_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        max_distance: int,
+        *,
+        use_values: bool = True,
+        embeddings_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("max_distance", max_distance)
         self.max_distance = max_distance
         self.use_values = use_values
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
-    def build(self, query_shape, value_shape):
+    def build(self, query_shape: Shape, value_shape: Shape) -> None:
         """Makes a_K `[2 k + 1, E]` and, with `use_values`, a_V `[2 k + 1, Ev]`."""
         self.key_embeddings = self._add_embeddings("key_embeddings", query_shape[-1])
         if self.use_values:
             self.value_embeddings = self._add_embeddings("value_embeddings", value_shape[-1])
         self.built = True
 
-    def logits(self, query, query_positions, key_positions):
+    def logits(self, query: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:
         """`query[t] · a_K[clip(s - t)]`; the query is scaled already."""
         vectors = self._look_up(self.key_embeddings, query_positions, key_positions, query.dtype)
         return ops.einsum("bhte,tse->bhts", query, vectors)
 
-    def context(self, weights, query_positions, key_positions):
+    def context(self, weights: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:
         """`sum_s weights[t, s] a_V[clip(s - t)]`."""
         if not self.use_values:
             return None
@@ -68,14 +78,14 @@ class ShawPositions(RelativePositions):
         vectors = self._look_up(self.value_embeddings, query_positions, key_positions, dtype)
         return ops.einsum("bhts,tse->bhte", ops.cast(weights, dtype), vectors)
 
-    def tables(self, distance):
+    def tables(self, distance: Tensor) -> dict[str, Tensor]:
         """a_K[clip(d)] and a_V[clip(d)]."""
         tables = {"key_vectors": self._of_distance(self.key_embeddings, distance, self.compute_dtype)}
         if self.use_values:
             tables["value_vectors"] = self._of_distance(self.value_embeddings, distance, self.compute_dtype)
         return tables
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),

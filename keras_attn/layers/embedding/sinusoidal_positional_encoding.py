@@ -1,10 +1,13 @@
 """Fixed sines and cosines that say where in a sequence a place is (Vaswani et al. 2017)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.ops.sinusoids import LAYOUTS, position_range, sinusoids
+from keras_attn.typing import Config, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -53,24 +56,24 @@ class SinusoidalPositionalEncoding(OutputShape, keras.layers.Layer):
     Reference: Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.5.
     """
 
-    def __init__(self, layout="interleaved", **kwargs):
+    def __init__(self, layout: str = "interleaved", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if layout not in LAYOUTS:
             raise ValueError(f"`layout` is unknown. Expected one of {LAYOUTS}. Received: layout={layout!r}.")
         self.layout = layout
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Makes nothing: the encoding is computed."""
         self.built = True
 
-    def call(self, inputs, start_position=0, positions=None):
+    def call(self, inputs: Tensor, start_position: Tensor = 0, positions: Tensor = None) -> Tensor:
         """See the class."""
         if positions is None:
             positions = position_range(ops.shape(inputs)[-2], start_position)
         return inputs + self._encode(positions, inputs)
 
-    def step(self, inputs, position):
+    def step(self, inputs: Tensor, position: Tensor) -> Tensor:
         """One decoding step of K hypotheses a row.
 
         Args:
@@ -83,11 +86,13 @@ class SinusoidalPositionalEncoding(OutputShape, keras.layers.Layer):
         """
         return inputs + self._encode(ops.convert_to_tensor(position, dtype="int32"), inputs)
 
-    def compute_output_spec(self, inputs, start_position=0, positions=None):
+    def compute_output_spec(
+        self, inputs: Tensor, start_position: Tensor = 0, positions: Tensor = None
+    ) -> Nested:
         """The shape of the inputs."""
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "layout": self.layout}
 

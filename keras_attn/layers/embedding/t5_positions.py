@@ -1,10 +1,13 @@
 """Numbers for buckets of distances (Raffel et al. 2020)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.checks.sizes import check_count
 from keras_attn.layers.embedding.relative_positions import RelativePositions, distances
+from keras_attn.typing import Config, Initializer, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -46,12 +49,13 @@ class T5Positions(RelativePositions):
 
     def __init__(
         self,
-        num_buckets=32,
-        max_distance=128,
-        bidirectional=True,
-        embeddings_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        num_buckets: int = 32,
+        max_distance: int = 128,
+        *,
+        bidirectional: bool = True,
+        embeddings_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count("num_buckets", num_buckets)
         check_count("max_distance", max_distance)
@@ -71,7 +75,7 @@ class T5Positions(RelativePositions):
         self.bidirectional = bidirectional
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
 
-    def build(self, query_shape, value_shape):
+    def build(self, query_shape: Shape, value_shape: Shape) -> None:
         """Makes b `[num_buckets, H]`."""
         shape = (self.num_buckets, query_shape[1])
         # Not autocast, so that a step outside of a call reads the same numbers.
@@ -80,16 +84,16 @@ class T5Positions(RelativePositions):
         )
         self.built = True
 
-    def logits(self, query, query_positions, key_positions):
+    def logits(self, query: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:
         """`b[h, bucket(s - t)]`, `[H, T, S]`."""
         bias = self.tables(distances(query_positions, key_positions))["bias"]  # [T, S, H]
         return ops.transpose(bias, (2, 0, 1))
 
-    def tables(self, distance):
+    def tables(self, distance: Tensor) -> dict[str, Tensor]:
         """b[:, bucket(d)]."""
         return {"bias": ops.take(ops.cast(self.bias, "float32"), self.buckets(distance), axis=0)}
 
-    def buckets(self, distance):
+    def buckets(self, distance: Tensor) -> Tensor:
         """The bucket of every distance `s - t`, whole numbers of any shape."""
         sides = 2 if self.bidirectional else 1
         table = bucket_table(self.num_buckets // sides, self.max_distance)
@@ -99,7 +103,7 @@ class T5Positions(RelativePositions):
             bucket = bucket + ops.cast(distance > 0, "int32") * (self.num_buckets // 2)
         return bucket
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),
@@ -110,7 +114,7 @@ class T5Positions(RelativePositions):
         }
 
 
-def bucket_table(num_buckets, max_distance):
+def bucket_table(num_buckets: int, max_distance: int) -> Any:
     """T5's bucket of every distance 0, 1, ..., `max_distance` in one direction, as a list.
 
     `n` below `exact = num_buckets / 2` is its own bucket; the others are in

@@ -1,11 +1,13 @@
 """Ids to vectors, and vectors back to logits where both share a table (Press and Wolf 2017)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_attn.checks.sizes import check_count
+from keras_attn.typing import Config, Nested, Shape, Tensor
 
 PAD_ID = 0
 
@@ -55,7 +57,9 @@ class TokenEmbedding(keras.layers.Layer):
     the Output Embedding to Improve Language Models", EACL 2017.
     """
 
-    def __init__(self, vocabulary_size, width, scale=True, use_bias=False, **kwargs):
+    def __init__(
+        self, vocabulary_size: int, width: int, *, scale: bool = True, use_bias: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_count("vocabulary_size", vocabulary_size)
         check_count("width", width)
@@ -64,7 +68,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.scale = scale
         self.use_bias = use_bias
 
-    def build(self, inputs_shape=None):
+    def build(self, inputs_shape: Shape | None = None) -> None:
         """Makes the table `[V, D]` and the bias `[V]`."""
         # Neither is autocast: a look-up casts the rows that it takes, and the logits are float32.
         self.embeddings = self.add_weight(
@@ -77,14 +81,14 @@ class TokenEmbedding(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, inputs, reverse=False):
+    def call(self, inputs: Tensor, reverse: bool = False) -> Tensor:
         """See the class."""
         if reverse:
             return self._logits(inputs)
         rows = ops.cast(ops.take(self.embeddings, inputs, axis=0), self.compute_dtype)  # [..., D]
         return rows * math.sqrt(self.width) if self.scale else rows
 
-    def compute_output_spec(self, inputs, reverse=False):
+    def compute_output_spec(self, inputs: Tensor, reverse: bool = False) -> Nested:
         """Shapes of the vectors or the logits."""
         if not reverse:
             return keras.KerasTensor((*inputs.shape, self.width), dtype=self.compute_dtype)
@@ -95,7 +99,7 @@ class TokenEmbedding(keras.layers.Layer):
             )
         return keras.KerasTensor((*inputs.shape[:-1], self.vocabulary_size), dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),

@@ -1,12 +1,14 @@
 """One step of a recurrent cell that attends to a memory (Bahdanau et al. 2015; Luong et al. 2015)."""
 
 import functools
+from typing import Any, Self
 
 import keras
 from keras import ops
 
 from keras_attn.checks.attention_inputs import check_memory, check_sequences
 from keras_attn.checks.batches import check_batch
+from keras_attn.layers.attention.step_attention import StepAttention
 from keras_attn.layers.recurrent.cell_steps import (
     check_cell,
     check_cell_dropout,
@@ -17,6 +19,7 @@ from keras_attn.layers.recurrent.cell_steps import (
     zero_state,
 )
 from keras_attn.ops.step_loop import rowwise
+from keras_attn.typing import Activation, Config, Nested, Shape, Tensor
 
 ORDERS = ("bahdanau", "luong")
 OUTPUTS = ("both", "attention", "hidden")
@@ -95,16 +98,17 @@ class AttentionCell(keras.layers.Layer):
 
     def __init__(
         self,
-        cell,
-        attention,
-        order="bahdanau",
-        input_feeding=False,
-        attention_units=None,
-        attention_activation="tanh",
-        output=None,
-        cell_dropout=0.0,
-        **kwargs,
-    ):
+        cell: keras.layers.Layer,
+        attention: StepAttention,
+        *,
+        order: str = "bahdanau",
+        input_feeding: bool = False,
+        attention_units: int | None = None,
+        attention_activation: Activation = "tanh",
+        output: keras.layers.Layer | None = None,
+        cell_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check_attention(attention)
         check_cell(cell)
@@ -134,7 +138,13 @@ class AttentionCell(keras.layers.Layer):
                 name="attention_vector",
             )
 
-    def build(self, inputs_shape, memory_shape, state_shape=None, memory_mask_shape=None):
+    def build(
+        self,
+        inputs_shape: Shape,
+        memory_shape: Shape,
+        state_shape: Nested = None,
+        memory_mask_shape: Shape | None = None,
+    ) -> None:
         """Builds the attention on (state, memory), the cell on all of its input, and the attention vector."""
         check_sequences(inputs=inputs_shape, memory=memory_shape)
         self._build_attention(memory_shape)
@@ -147,7 +157,14 @@ class AttentionCell(keras.layers.Layer):
             self.attention_projection.build((*inputs_shape[:2], memory_dim + hidden_dim(self.cell)))
         self.built = True
 
-    def call(self, inputs, memory, state=None, memory_mask=None, training=None):
+    def call(
+        self,
+        inputs: Tensor,
+        memory: Tensor,
+        state: Nested = None,
+        memory_mask: Tensor = None,
+        training: bool | None = None,
+    ) -> Nested:
         """See the class."""
         prepared = self.prepare_memory(memory, memory_mask)
         check_batch(("inputs", inputs), memory=memory, state=state)
@@ -158,7 +175,7 @@ class AttentionCell(keras.layers.Layer):
         outputs, state, _, weights = self.step(inputs, state, prepared, training)
         return outputs, state, weights
 
-    def prepare_memory(self, memory, memory_mask=None):
+    def prepare_memory(self, memory: Tensor, memory_mask: Tensor = None) -> Nested:
         """What every step needs of the memory, computed once.
 
         Args:
@@ -174,7 +191,7 @@ class AttentionCell(keras.layers.Layer):
             memory_mask = ops.ones_like(memory[:, :, 0], dtype="bool")
         return {"keys": self.attention.project_memory(memory), "values": memory, "mask": memory_mask}
 
-    def initial_state(self, memory, cell_state=None):
+    def initial_state(self, memory: Tensor, cell_state: Nested = None) -> Nested:
         """The state before the first step.
 
         Args:
@@ -196,7 +213,7 @@ class AttentionCell(keras.layers.Layer):
             state.append(ops.zeros(shape, self.compute_dtype))
         return state + list(self.attention.initial_attention_state(memory["keys"]))
 
-    def draw_masks(self, inputs, training=None):
+    def draw_masks(self, inputs: Tensor, training: bool | None = None) -> Nested:
         """The dropout between the cells, drawn for all of a sequence before the loop over it.
 
         Args:
@@ -213,7 +230,15 @@ class AttentionCell(keras.layers.Layer):
         ones = ops.ones((*ops.shape(inputs)[:2], width), self.compute_dtype)
         return self.between_cells(ones, training=True)
 
-    def step(self, inputs, state, memory, training=None, noise=None, masks=None):
+    def step(
+        self,
+        inputs: Tensor,
+        state: Nested,
+        memory: Tensor,
+        training: bool | None = None,
+        noise: Tensor = None,
+        masks: Nested = None,
+    ) -> Nested:
         """One step of K hypotheses a row.
 
         Args:
@@ -243,7 +268,7 @@ class AttentionCell(keras.layers.Layer):
         state = [*cell_state, *([vector] if self.input_feeding else []), *attention_state]
         return self._output(hidden, context, vector), state, context, weights
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),
@@ -258,7 +283,7 @@ class AttentionCell(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Makes the cell and the attention from their own configurations first."""
         config = dict(config)
         cell = keras.saving.deserialize_keras_object(config.pop("cell"))

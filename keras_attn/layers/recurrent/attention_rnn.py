@@ -1,16 +1,20 @@
 """A recurrent decoder that attends to a memory at every step (Bahdanau, Cho and Bengio 2015)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.checks.attention_inputs import check_memory, check_padding_mask, check_sequences
 from keras_attn.checks.batches import check_batch
 from keras_attn.checks.lost_masks import require_mask
+from keras_attn.layers.attention.step_attention import StepAttention
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.recurrent.attention_cell import AttentionCell
 from keras_attn.layers.recurrent.cell_steps import check_state
 from keras_attn.ops.heads import zero_unseen
 from keras_attn.ops.step_loop import run_steps
+from keras_attn.typing import Activation, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -80,51 +84,52 @@ class AttentionRNN(OutputShape, AttentionCell):
 
     def __init__(
         self,
-        cell,
-        attention,
-        order="bahdanau",
-        input_feeding=False,
-        attention_units=None,
-        attention_activation="tanh",
-        output=None,
-        cell_dropout=0.0,
-        **kwargs,
-    ):
+        cell: keras.layers.Layer,
+        attention: StepAttention,
+        *,
+        order: str = "bahdanau",
+        input_feeding: bool = False,
+        attention_units: int | None = None,
+        attention_activation: Activation = "tanh",
+        output: keras.layers.Layer | None = None,
+        cell_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             cell,
             attention,
-            order,
-            input_feeding,
-            attention_units,
-            attention_activation,
-            output,
-            cell_dropout,
+            order=order,
+            input_feeding=input_feeding,
+            attention_units=attention_units,
+            attention_activation=attention_activation,
+            output=output,
+            cell_dropout=cell_dropout,
             **kwargs,
         )
         self.supports_masking = True
 
-    def build(
+    def build(  # type: ignore[override]
         self,
-        sequences_shape,
-        memory_shape,
-        memory_mask_shape=None,
-        initial_state_shape=None,
-        sequences_mask_shape=None,
-    ):
+        sequences_shape: Shape,
+        memory_shape: Shape,
+        memory_mask_shape: Shape | None = None,
+        initial_state_shape: Nested = None,
+        sequences_mask_shape: Shape | None = None,
+    ) -> None:
         """Builds the attention on (state, memory), the cell on all of its input, and the attention vector."""
         check_sequences(sequences=sequences_shape)
         super().build(sequences_shape, memory_shape)
 
-    def call(
+    def call(  # type: ignore[override]
         self,
-        sequences,
-        memory,
-        memory_mask=None,
-        initial_state=None,
-        return_attention_scores=False,
-        training=None,
-        sequences_mask=None,
-    ):
+        sequences: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor = None,
+        initial_state: Nested = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        sequences_mask: Tensor = None,
+    ) -> Nested:
         """See the class."""
         check_padding_mask("sequences_mask", sequences_mask, sequences)
         prepared = self.prepare_memory(memory, memory_mask)
@@ -152,14 +157,14 @@ class AttentionRNN(OutputShape, AttentionCell):
 
     def compute_output_spec(
         self,
-        sequences,
-        memory,
-        memory_mask=None,
-        initial_state=None,
-        return_attention_scores=False,
-        training=None,
-        sequences_mask=None,
-    ):
+        sequences: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor = None,
+        initial_state: Nested = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        sequences_mask: Tensor = None,
+    ) -> Nested:
         """Shapes of the outputs and, if asked for, of the weights."""
         check_memory(memory, memory_mask)
         check_padding_mask("sequences_mask", sequences_mask, sequences)

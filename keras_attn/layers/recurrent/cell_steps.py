@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
+from keras_attn.typing import Nested, Tensor
 
-def check_cell(cell):
+
+def check_cell(cell: keras.layers.Layer) -> None:
     """Refuses a cell that cannot go step by step.
 
     Raises:
@@ -24,7 +26,7 @@ def check_cell(cell):
             )
 
 
-def check_cell_dropout(cell, rate):
+def check_cell_dropout(cell: keras.layers.Layer, rate: float) -> None:
     """Refuses dropout between the cells of what is no stack of cells.
 
     Raises:
@@ -37,24 +39,24 @@ def check_cell_dropout(cell, rate):
         )
 
 
-def state_dims(cell):
+def state_dims(cell: keras.layers.Layer) -> list[int]:
     """Widths of all states of the cell, in the order of its `state_size` flattened."""
     return keras.tree.flatten(cell.state_size)
 
 
-def hidden_dim(cell):
+def hidden_dim(cell: keras.layers.Layer) -> int:
     """Width of the cell's output."""
     return getattr(cell, "output_size", None) or state_dims(cell)[0]
 
 
-def zero_state(cell, batch_size, dtype):
+def zero_state(cell: keras.layers.Layer, batch_size: Tensor, dtype: str) -> list[Tensor]:
     """The state that the cell begins with, zeros where it does not say: a list of `[B, H]`."""
     if hasattr(cell, "get_initial_state"):
         return keras.tree.flatten(cell.get_initial_state(batch_size=batch_size))
     return [ops.zeros((batch_size, width), dtype) for width in state_dims(cell)]
 
 
-def check_state(cell, state):
+def check_state(cell: keras.layers.Layer, state: Nested) -> None:
     """Refuses a state that is not the cell's.
 
     Args:
@@ -76,7 +78,13 @@ def check_state(cell, state):
         )
 
 
-def step_cell(cell, inputs, state, training=None, masks=None):
+def step_cell(
+    cell: keras.layers.Layer,
+    inputs: Tensor,
+    state: Nested,
+    training: bool | None = None,
+    masks: Nested = None,
+) -> tuple[Tensor, list[Tensor]]:
     """One step of the cell, with hypotheses as rows of its batch.
 
     Args:

@@ -1,7 +1,11 @@
 """A recurrent cell with a path around it (Wu et al. 2016)."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
+
+from keras_attn.typing import Config, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -43,26 +47,26 @@ class ResidualCell(keras.layers.Layer):
     Reference: Wu et al., "Google's Neural Machine Translation System", 2016, section 3.1, equation 6.
     """
 
-    def __init__(self, cell, **kwargs):
+    def __init__(self, cell: keras.layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cell = cell
 
     @property
-    def state_size(self):
+    def state_size(self) -> Nested:
         """That of the cell."""
         return self.cell.state_size
 
     @property
-    def output_size(self):
+    def output_size(self) -> Nested:
         """That of the cell."""
         return getattr(self.cell, "output_size", None) or keras.tree.flatten(self.cell.state_size)[0]
 
     @property
-    def dropout(self):
+    def dropout(self) -> Tensor:
         """That of the cell, for those who ask whether there is any."""
         return getattr(self.cell, "dropout", 0) or getattr(self.cell, "recurrent_dropout", 0)
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Builds the cell."""
         if inputs_shape[-1] != self.output_size:
             raise ValueError(
@@ -74,12 +78,12 @@ class ResidualCell(keras.layers.Layer):
             self.cell.build(inputs_shape)
         self.built = True
 
-    def call(self, inputs, states, training=None):
+    def call(self, inputs: Tensor, states: Nested, training: bool | None = None) -> tuple[Tensor, Nested]:
         """See the class."""
         outputs, states = self.cell(inputs, states, training=training)
         return outputs + ops.cast(inputs, outputs.dtype), states
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: Tensor = None) -> Nested:
         """Those of the cell.
 
         Args:
@@ -90,12 +94,12 @@ class ResidualCell(keras.layers.Layer):
         """
         return self.cell.get_initial_state(batch_size=batch_size)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "cell": keras.saving.serialize_keras_object(self.cell)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Makes the cell from its own configuration first."""
         config = dict(config)
         return cls(keras.saving.deserialize_keras_object(config.pop("cell")), **config)

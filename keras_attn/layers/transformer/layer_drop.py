@@ -1,9 +1,12 @@
 """Whole layers left out while a model trains (Fan et al. 2020)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_attn.layers.output_shape import OutputShape
+from keras_attn.typing import Config, Nested, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -48,7 +51,7 @@ class LayerDrop(OutputShape, keras.layers.Layer):
     section 3.2.
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"`rate` must be in [0, 1). Received: rate={rate}.")
@@ -58,18 +61,18 @@ class LayerDrop(OutputShape, keras.layers.Layer):
         self.supports_masking = True
         self.built = True
 
-    def call(self, inputs, outputs, training=None):
+    def call(self, inputs: Tensor, outputs: Tensor, training: bool | None = None) -> Tensor:
         """See the class."""
         if not training or not self.rate:
             return outputs
         goes_through = keras.random.uniform((), seed=self.generator) >= self.rate
         return ops.where(goes_through, outputs, inputs)
 
-    def compute_mask(self, inputs, previous_mask=None):
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor = None) -> Tensor:
         """That of what came out, which is that of what went in."""
         return previous_mask[0] if isinstance(previous_mask, (list, tuple)) else previous_mask
 
-    def compute_output_spec(self, inputs, outputs, training=None):
+    def compute_output_spec(self, inputs: Tensor, outputs: Tensor, training: bool | None = None) -> Nested:
         """The shape of both."""
         if len(inputs.shape) != len(outputs.shape) or any(
             None not in sizes and sizes[0] != sizes[1]
@@ -82,6 +85,6 @@ class LayerDrop(OutputShape, keras.layers.Layer):
             )
         return keras.KerasTensor(outputs.shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}

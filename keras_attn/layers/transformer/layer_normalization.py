@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attn.typing import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class LayerNormalization(keras.layers.LayerNormalization):
@@ -39,16 +41,16 @@ class LayerNormalization(keras.layers.LayerNormalization):
     Reference: Ba, Kiros, Hinton, "Layer Normalization", 2016, equation 4.
     """
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """See the class."""
         last = self.axis in ([-1], [len(inputs.shape) - 1])
         if not training or not last or self.gamma is None or self.beta is None:
             return super().call(inputs)
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         # Copies, for TensorFlow has no written-out gradient of what takes a variable.
-        weights = (ops.cast(ops.copy(weight), dtype) for weight in (self.gamma, self.beta))
+        gamma, beta = (ops.cast(ops.copy(weight), dtype) for weight in (self.gamma, self.beta))
         rows = ops.reshape(ops.cast(inputs, dtype), (-1, inputs.shape[-1]))  # [N, D]
-        outputs = _normalize(rows, *weights, self.epsilon)
+        outputs = _normalize(rows, gamma, beta, self.epsilon)
         return ops.cast(ops.reshape(outputs, ops.shape(inputs)), self.compute_dtype)
 
 

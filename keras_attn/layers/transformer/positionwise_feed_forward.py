@@ -1,8 +1,11 @@
 """The two dense layers of a Transformer block (Vaswani et al. 2017)."""
 
+from typing import Any
+
 import keras
 
 from keras_attn.layers.output_shape import OutputShape
+from keras_attn.typing import Activation, Config, Initializer, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -45,8 +48,14 @@ class PositionwiseFeedForward(OutputShape, keras.layers.Layer):
     """
 
     def __init__(
-        self, hidden_dim, activation="relu", dropout=0.0, kernel_initializer="glorot_uniform", **kwargs
-    ):
+        self,
+        hidden_dim: int,
+        activation: Activation = "relu",
+        *,
+        dropout: float = 0.0,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(hidden_dim, int) or hidden_dim < 1:
             raise ValueError(
@@ -58,7 +67,7 @@ class PositionwiseFeedForward(OutputShape, keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Makes W_1, b_1, W_2, b_2."""
         self.hidden = self._dense(self.hidden_dim, self.activation, "hidden")
         self.hidden.build(inputs_shape)
@@ -67,16 +76,16 @@ class PositionwiseFeedForward(OutputShape, keras.layers.Layer):
         self.output_projection.build((*inputs_shape[:-1], self.hidden_dim))
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """See the class."""
         hidden = self.hidden_dropout(self.hidden(inputs), training=training)
         return self.output_projection(hidden)
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs: Tensor, training: bool | None = None) -> Nested:
         """The shape of the inputs."""
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),

@@ -1,9 +1,12 @@
 """The path around a sublayer, with its layer normalisation and dropout (Vaswani et al. 2017)."""
 
+from typing import Any, Self
+
 import keras
 
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.transformer.layer_normalization import LayerNormalization
+from keras_attn.typing import Config, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -49,7 +52,15 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
     Xiong et al., "On Layer Normalization in the Transformer Architecture", ICML 2020, section 3.
     """
 
-    def __init__(self, sublayer, norm_first=False, dropout=0.0, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        sublayer: keras.layers.Layer,
+        *,
+        norm_first: bool = False,
+        dropout: float = 0.0,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.sublayer = sublayer
         self.norm_first = norm_first
@@ -57,7 +68,7 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
         self.epsilon = epsilon
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Builds the normalisation, and the sublayer where that is not built yet."""
         if not self.sublayer.built:
             self.sublayer.build(inputs_shape)
@@ -68,11 +79,11 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
         self.output_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """See the class."""
         return self.after(inputs, self.sublayer(self.before(inputs)), training=training)
 
-    def before(self, inputs):
+    def before(self, inputs: Tensor) -> Tensor:
         """What enters the sublayer.
 
         Args:
@@ -83,7 +94,7 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
         """
         return self.normalization(inputs) if self.norm_first else inputs
 
-    def after(self, inputs, outputs, training=None):
+    def after(self, inputs: Tensor, outputs: Tensor, training: bool | None = None) -> Tensor:
         """What leaves the connection.
 
         Args:
@@ -104,11 +115,11 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
         total = inputs + self.output_dropout(outputs, training=training)
         return total if self.norm_first else self.normalization(total)
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs: Tensor, training: bool | None = None) -> Nested:
         """The shape of the inputs."""
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         return {
             **super().get_config(),
@@ -119,7 +130,7 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Makes the sublayer from its own configuration first."""
         sublayer = keras.saving.deserialize_keras_object(config["sublayer"])
         return cls(**{**config, "sublayer": sublayer})

@@ -1,12 +1,15 @@
 """What an encoder's and a decoder's block have in common."""
 
+from typing import Any, Self
+
 import keras
 
 from keras_attn.layers.attention.multi_head_attention import MultiHeadAttention
-from keras_attn.layers.embedding.relative_positions import serialized_positions
+from keras_attn.layers.embedding.relative_positions import RelativePositions, serialized_positions
 from keras_attn.layers.output_shape import OutputShape
 from keras_attn.layers.transformer.positionwise_feed_forward import PositionwiseFeedForward
 from keras_attn.layers.transformer.residual_connection import ResidualConnection
+from keras_attn.typing import Activation, Config
 
 
 class TransformerBlock(OutputShape, keras.layers.Layer):
@@ -14,21 +17,22 @@ class TransformerBlock(OutputShape, keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        hidden_dim,
-        key_dim=None,
-        activation="relu",
-        dropout=0.0,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        norm_first=False,
-        epsilon=1e-5,
-        num_key_value_heads=None,
-        relative_positions=None,
-        implementation="full",
-        window=None,
-        **kwargs,
-    ):
+        num_heads: int,
+        hidden_dim: int,
+        *,
+        key_dim: int | None = None,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        norm_first: bool = False,
+        epsilon: float = 1e-5,
+        num_key_value_heads: int | None = None,
+        relative_positions: RelativePositions | None = None,
+        implementation: str = "full",
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         for name, size in {"num_heads": num_heads, "hidden_dim": hidden_dim, "key_dim": key_dim}.items():
             absent = name == "key_dim" and size is None
@@ -49,7 +53,7 @@ class TransformerBlock(OutputShape, keras.layers.Layer):
         self.window = window
         self.supports_masking = True
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Everything the constructor takes."""
         as_they_are = (
             "num_heads",
@@ -72,7 +76,7 @@ class TransformerBlock(OutputShape, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Makes the relative positions from their own configuration first."""
         relative_positions = keras.saving.deserialize_keras_object(config["relative_positions"])
         return cls(**{**config, "relative_positions": relative_positions})
@@ -105,7 +109,7 @@ class TransformerBlock(OutputShape, keras.layers.Layer):
         feed_forward = PositionwiseFeedForward(
             self.hidden_dim,
             self.activation,
-            self.activation_dropout,
+            dropout=self.activation_dropout,
             dtype=self.dtype_policy,
             name="feed_forward",
         )
@@ -114,9 +118,9 @@ class TransformerBlock(OutputShape, keras.layers.Layer):
     def _residual(self, sublayer, inputs_shape):
         residual = ResidualConnection(
             sublayer,
-            self.norm_first,
-            self.dropout,
-            self.epsilon,
+            norm_first=self.norm_first,
+            dropout=self.dropout,
+            epsilon=self.epsilon,
             dtype=self.dtype_policy,
             name=f"{sublayer.name}_residual",
         )

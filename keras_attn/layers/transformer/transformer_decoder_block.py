@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.transformer.transformer_block import TransformerBlock
+from keras_attn.typing import Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -77,7 +78,7 @@ class TransformerDecoderBlock(TransformerBlock):
     dropout: section 5.4.
     """
 
-    def build(self, inputs_shape, memory_shape):
+    def build(self, inputs_shape: Shape, memory_shape: Shape) -> None:
         """Makes the three sublayers with their connections."""
         self.self_attention = self._self_attention(inputs_shape)
         self.cross_attention = self._attention("cross_attention", inputs_shape, memory_shape)
@@ -86,16 +87,16 @@ class TransformerDecoderBlock(TransformerBlock):
 
     def call(
         self,
-        inputs,
-        memory,
-        inputs_mask=None,
-        memory_mask=None,
-        attention_mask=None,
-        memory_attention_mask=None,
-        use_causal_mask=True,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        memory: Tensor,
+        inputs_mask: Tensor = None,
+        memory_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        memory_attention_mask: Tensor = None,
+        use_causal_mask: bool = True,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """See the class."""
         normed = self.self_attention.before(inputs)
         flags = {"return_attention_scores": return_attention_scores, "training": training}
@@ -123,7 +124,7 @@ class TransformerDecoderBlock(TransformerBlock):
         outputs = self.feed_forward(hidden, training=training)
         return (outputs, *own_weights, *cross_weights) if return_attention_scores else outputs
 
-    def prepare_memory(self, memory):
+    def prepare_memory(self, memory: Tensor) -> dict[str, Tensor]:
         """What every step needs of the memory, computed once.
 
         Args:
@@ -134,7 +135,7 @@ class TransformerDecoderBlock(TransformerBlock):
         """
         return self.cross_attention.sublayer.project_memory(ops.cast(memory, self.compute_dtype))
 
-    def empty_cache(self, batch_size, num_hypotheses=1):
+    def empty_cache(self, batch_size: Tensor, num_hypotheses: int = 1) -> dict[str, Tensor]:
         """What the self-attention remembers before the first step: nothing.
 
         Args:
@@ -146,7 +147,15 @@ class TransformerDecoderBlock(TransformerBlock):
         """
         return self.self_attention.sublayer.empty_cache(batch_size, num_hypotheses)
 
-    def step(self, inputs, position, cache, memory, memory_keep=None, keep=None):
+    def step(
+        self,
+        inputs: Tensor,
+        position: Tensor,
+        cache: dict[str, Tensor],
+        memory: Tensor,
+        memory_keep: Tensor = None,
+        keep: Tensor = None,
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """One decoding step of K hypotheses a row, without dropout.
 
         Args:
@@ -168,7 +177,15 @@ class TransformerDecoderBlock(TransformerBlock):
         outputs, weights = self._after_self_attention(inputs, attended, memory, memory_keep)
         return outputs, cache, weights
 
-    def extend(self, inputs, position, cache, memory, memory_keep=None, keep=None):
+    def extend(
+        self,
+        inputs: Tensor,
+        position: Tensor,
+        cache: dict[str, Tensor],
+        memory: Tensor,
+        memory_keep: Tensor = None,
+        keep: Tensor = None,
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """n steps of K hypotheses a row in one pass, without dropout.
 
         Args:
@@ -188,27 +205,27 @@ class TransformerDecoderBlock(TransformerBlock):
         attended, cache, _ = own.sublayer.extend(own.before(inputs), position, cache, keep)
         shape = ops.shape(inputs)  # to the memory, K n places are as good as K n hypotheses
         places = (shape[0], shape[1] * shape[2], shape[3])
-        rows = (ops.reshape(x, places) for x in (inputs, attended))  # [B, K n, D]
-        outputs, weights = self._after_self_attention(*rows, memory, memory_keep)
+        rows, attended = (ops.reshape(x, places) for x in (inputs, attended))  # [B, K n, D]
+        outputs, weights = self._after_self_attention(rows, attended, memory, memory_keep)
         weights = ops.reshape(weights, (shape[0], self.num_heads, *shape[1:3], ops.shape(weights)[-1]))
         return ops.reshape(outputs, shape), cache, weights
 
-    def rewind(self, cache, num_dropped):
+    def rewind(self, cache: dict[str, Tensor], num_dropped: Tensor) -> dict[str, Tensor]:
         """The cache as it was before its last `num_dropped` places came."""
         return self.self_attention.sublayer.rewind(cache, num_dropped)
 
     def compute_output_spec(
         self,
-        inputs,
-        memory,
-        inputs_mask=None,
-        memory_mask=None,
-        attention_mask=None,
-        memory_attention_mask=None,
-        use_causal_mask=True,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        memory: Tensor,
+        inputs_mask: Tensor = None,
+        memory_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        memory_attention_mask: Tensor = None,
+        use_causal_mask: bool = True,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """Shapes of the outputs and, if asked for, of both kinds of weights."""
         if memory_mask is None and memory_attention_mask is None:
             require_mask(memory, "memory_mask", self)

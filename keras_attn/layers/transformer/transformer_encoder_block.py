@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attn.checks.lost_masks import require_mask
 from keras_attn.layers.transformer.transformer_block import TransformerBlock
+from keras_attn.typing import Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -69,7 +70,7 @@ class TransformerEncoderBlock(TransformerBlock):
     dropout: section 5.4.
     """
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Makes both sublayers with their connections."""
         self.self_attention = self._self_attention(inputs_shape)
         self.feed_forward = self._feed_forward(inputs_shape)
@@ -77,13 +78,13 @@ class TransformerEncoderBlock(TransformerBlock):
 
     def call(
         self,
-        inputs,
-        inputs_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        inputs_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """See the class."""
         normed = self.self_attention.before(inputs)
         attended = self.self_attention.sublayer(
@@ -101,7 +102,7 @@ class TransformerEncoderBlock(TransformerBlock):
         outputs = self.feed_forward(hidden, training=training)
         return (outputs, weights) if return_attention_scores else outputs
 
-    def empty_cache(self, batch_size, num_hypotheses=1):
+    def empty_cache(self, batch_size: Tensor, num_hypotheses: int = 1) -> dict[str, Tensor]:
         """What the self-attention remembers before the first step: nothing.
 
         Args:
@@ -113,7 +114,7 @@ class TransformerEncoderBlock(TransformerBlock):
         """
         return self.self_attention.sublayer.empty_cache(batch_size, num_hypotheses)
 
-    def prefill(self, inputs, inputs_mask=None):
+    def prefill(self, inputs: Tensor, inputs_mask: Tensor = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Runs a whole prompt with a causal mask, without dropout, and remembers it.
 
         Args:
@@ -133,7 +134,9 @@ class TransformerEncoderBlock(TransformerBlock):
         outputs = self(inputs, inputs_mask=inputs_mask, use_causal_mask=True, training=False)
         return outputs, {name: ops.expand_dims(leaf, 1) for name, leaf in cache.items()}
 
-    def step(self, inputs, position, cache, keep=None):
+    def step(
+        self, inputs: Tensor, position: Tensor, cache: dict[str, Tensor], keep: Tensor = None
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """One causal step of K hypotheses a row, without dropout.
 
         Args:
@@ -152,7 +155,9 @@ class TransformerEncoderBlock(TransformerBlock):
         hidden = own.after(inputs, attended)
         return self.feed_forward(hidden), cache, weights
 
-    def extend(self, inputs, position, cache, keep=None):
+    def extend(
+        self, inputs: Tensor, position: Tensor, cache: dict[str, Tensor], keep: Tensor = None
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """n causal steps of K hypotheses a row in one pass, without dropout.
 
         Args:
@@ -172,19 +177,19 @@ class TransformerEncoderBlock(TransformerBlock):
         hidden = own.after(inputs, attended)
         return self.feed_forward(hidden), cache, weights
 
-    def rewind(self, cache, num_dropped):
+    def rewind(self, cache: dict[str, Tensor], num_dropped: Tensor) -> dict[str, Tensor]:
         """The cache as it was before its last `num_dropped` places came."""
         return self.self_attention.sublayer.rewind(cache, num_dropped)
 
     def compute_output_spec(
         self,
-        inputs,
-        inputs_mask=None,
-        attention_mask=None,
-        use_causal_mask=False,
-        return_attention_scores=False,
-        training=None,
-    ):
+        inputs: Tensor,
+        inputs_mask: Tensor = None,
+        attention_mask: Tensor = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Nested:
         """Shapes of the outputs and, if asked for, of the weights."""
         # Padding comes at the end, where a causal mask hides it from all that is not padding.
         if inputs_mask is None and attention_mask is None and not use_causal_mask:

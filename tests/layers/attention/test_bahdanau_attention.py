@@ -125,7 +125,7 @@ def test_normalised_against_numpy(inputs, rng):
 
 
 def test_normalised_survives_a_vector_of_zeros(inputs):
-    layer = BahdanauAttention(UNITS, "zeros", normalize=True)
+    layer = BahdanauAttention(UNITS, kernel_initializer="zeros", normalize=True)
     with tf.GradientTape() as tape:
         context, weights = layer(**inputs, return_attention_scores=True)
         loss = tf.reduce_sum(context)
@@ -161,7 +161,10 @@ def test_project_memory_and_attend_equal_call_against_one_copy_of_the_memory(inp
 
 def test_config_round_trip(inputs):
     layer = BahdanauAttention(
-        UNITS, keras.initializers.RandomNormal(stddev=0.3, seed=5), name="attention", dtype="mixed_bfloat16"
+        UNITS,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.3, seed=5),
+        name="attention",
+        dtype="mixed_bfloat16",
     )
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is BahdanauAttention

@@ -21,7 +21,7 @@ def softmax(logits):
 @pytest.mark.parametrize("cumulative", [False, True])
 def test_against_numpy(inputs, rng, kernel_size, cumulative):
     query, value = inputs
-    layer = LocationSensitiveAttention(UNITS, FILTERS, kernel_size, cumulative)
+    layer = LocationSensitiveAttention(UNITS, FILTERS, kernel_size, cumulative=cumulative)
     layer.build(query.shape, value.shape)
     layer.bias.assign(rng.normal(size=UNITS))
     layer.convolution.kernel.assign(rng.normal(size=(kernel_size, 1, FILTERS)))

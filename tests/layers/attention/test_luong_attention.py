@@ -90,7 +90,7 @@ def test_the_scale_begins_at_one_and_multiplies_the_logits(inputs, rng, score):
         layer.key_projection.kernel.assign(plain.key_projection.kernel)
     np.testing.assert_allclose(layer(**inputs), plain(**inputs), rtol=1e-6)
     layer.gain.assign(0.3)
-    logits = 0.3 * plain.logits(inputs["query"], plain.project_memory(inputs["key"]))
+    logits = 0.3 * plain.logits(inputs["query"], plain.project_memory(inputs["key"]), ())
     check(layer, inputs, np.asarray(logits), rng)
 
 
@@ -120,7 +120,7 @@ def test_concat_equals_keras_attention_when_the_projections_are_identities(rng):
 
 def test_memory_is_projected_once(inputs):
     for score, units, width in (("general", None, Q_DIM), ("concat", UNITS, UNITS)):
-        layer = LuongAttention(score, units)
+        layer = LuongAttention(score, units=units)
         expected = layer(**inputs, return_attention_scores=True)
         memory = layer.project_memory(inputs["key"])
         assert memory.shape == (B, S, width)

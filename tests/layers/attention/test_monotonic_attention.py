@@ -186,7 +186,9 @@ def test_no_noise_is_drawn_where_none_acts(inputs, settings, training):
 def test_noise_acts_in_an_rnn_in_training_alone(inputs, order):
     noisy, quiet = (
         AttentionRNN(
-            keras.layers.GRUCell(D), MonotonicAttention(LuongAttention(), sigmoid_noise=noise, seed=3), order
+            keras.layers.GRUCell(D),
+            MonotonicAttention(LuongAttention(), sigmoid_noise=noise, seed=3),
+            order=order,
         )
         for noise in (1.0, 0.0)
     )

@@ -137,7 +137,7 @@ def test_equals_torch_scaled_dot_product_attention(torch, rng, scheme, causal):
         HEADS,
         KEY_WIDTH,
         VALUE_WIDTH,
-        KEY_HEADS,
+        num_key_value_heads=KEY_HEADS,
         output_shape=OUTPUT_DIM,
         bias_initializer="random_normal",
         relative_positions=None if scheme is None else scheme(),

@@ -34,7 +34,7 @@ ATTENTIONS = {
         UNITS, 19, 7, cumulative=True, normalize=True, **kw
     ),
     "local_p": lambda **kw: LuongLocalAttention(2, **kw),
-    "local_m": lambda **kw: LuongLocalAttention(1, "concat", UNITS, alignment="monotonic", **kw),
+    "local_m": lambda **kw: LuongLocalAttention(1, "concat", units=UNITS, alignment="monotonic", **kw),
     "monotonic": lambda **kw: MonotonicAttention(BahdanauAttention(UNITS, normalize=True, **kw), **kw),
     "recursive": lambda **kw: MonotonicAttention(LuongAttention("general", **kw), "recursive", **kw),
     "hard": lambda **kw: MonotonicAttention(CoverageAttention(UNITS, **kw), "hard", score_bias=0.5, **kw),

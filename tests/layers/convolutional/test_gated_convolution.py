@@ -41,7 +41,7 @@ def oracle(layer, inputs, left):
 
 def test_by_hand():
     """Two places, causal: values x_t + 10 x_{t-1}, gates 0 and so a factor of 1/2."""
-    layer = GatedConvolution(1, 2, "causal")
+    layer = GatedConvolution(1, 2, padding="causal")
     layer.build((1, 2, 1))
     layer.convolution.kernel.assign([[[10.0, 0.0]], [[1.0, 0.0]]])
     outputs = layer(np.array([[[4.0], [6.0]]]))
@@ -51,7 +51,7 @@ def test_by_hand():
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 13])
 @pytest.mark.parametrize("padding", ["same", "causal"])
 def test_against_numpy(inputs, mask, kernel_size, padding):
-    layer = GatedConvolution(F, kernel_size, padding)
+    layer = GatedConvolution(F, kernel_size, padding=padding)
     layer.build(inputs.shape)
     layer.convolution.bias.assign(np.linspace(-1, 1, 2 * F))
     left = kernel_size - 1 if padding == "causal" else (kernel_size - 1) // 2
@@ -75,7 +75,7 @@ def test_against_torch(inputs, kernel_size):
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_step_by_step_equals_the_whole(inputs, kernel_size, policy):
-    layer = GatedConvolution(F, kernel_size, "causal", dtype=policy)
+    layer = GatedConvolution(F, kernel_size, padding="causal", dtype=policy)
     whole = layer(inputs)
     buffer = layer.empty_buffer(B)
     assert tuple(buffer.shape) == (B, 1, kernel_size - 1, C)
@@ -92,7 +92,7 @@ def test_step_by_step_equals_the_whole(inputs, kernel_size, policy):
 def test_a_step_inside_a_loop_that_has_forgotten_the_sizes(inputs):
     import tensorflow as tf
 
-    layer = GatedConvolution(F, 3, "causal")
+    layer = GatedConvolution(F, 3, padding="causal")
     layer(inputs)
     buffer = layer.empty_buffer(B)
     forgetful = tf.TensorSpec([None, None, None, C])
@@ -105,20 +105,20 @@ def test_a_step_inside_a_loop_that_has_forgotten_the_sizes(inputs):
 @pytest.mark.parametrize("padding", ["same", "causal"])
 def test_weight_normalization(inputs, mask, padding):
     """The convolution with W = g v / ‖v‖ written out."""
-    layer = GatedConvolution(F, 3, padding, weight_normalization=True)
+    layer = GatedConvolution(F, 3, padding=padding, weight_normalization=True)
     layer.build(inputs.shape)
     kernel, _, gain = layer.get_weights()
     np.testing.assert_allclose(gain, np.sqrt((kernel**2).sum(axis=(0, 1))), rtol=1e-5)
     gain = np.linspace(0.5, 2, 2 * F)
     layer.convolution.gain.assign(gain)
-    plain = GatedConvolution(F, 3, padding)
+    plain = GatedConvolution(F, 3, padding=padding)
     plain.build(inputs.shape)
     plain.set_weights([kernel * gain / np.sqrt((kernel**2).sum(axis=(0, 1))), np.zeros(2 * F)])
     np.testing.assert_allclose(layer(inputs, mask=mask), plain(inputs, mask=mask), rtol=1e-4, atol=1e-5)
 
 
 def test_hypotheses_have_buffers_of_their_own(inputs, rng):
-    layer = GatedConvolution(F, 3, "causal")
+    layer = GatedConvolution(F, 3, padding="causal")
     layer(inputs)
     steps, buffer = inputs[:, :7], rng.normal(size=(B, 7, 2, C)).astype("float32")
     together = layer.step(steps, buffer)
@@ -129,7 +129,7 @@ def test_hypotheses_have_buffers_of_their_own(inputs, rng):
 
 
 def test_causal_outputs_do_not_see_later_inputs(inputs):
-    layer = GatedConvolution(F, 3, "causal")
+    layer = GatedConvolution(F, 3, padding="causal")
     changed = inputs.copy()
     changed[:, 7:] = 100
     before, after = (ops.convert_to_numpy(layer(x)) for x in (inputs, changed))

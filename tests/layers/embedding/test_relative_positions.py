@@ -113,9 +113,11 @@ def t5_oracle(distance, num_buckets, max_distance, bidirectional):
 @pytest.mark.parametrize(("num_buckets", "max_distance"), [(32, 128), (8, 5), (12, 100), (64, 1000)])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_t5_buckets_against_logarithms(num_buckets, max_distance, bidirectional):
-    scheme = T5Positions(num_buckets, max_distance, bidirectional)
+    scheme = T5Positions(num_buckets, max_distance, bidirectional=bidirectional)
     distance = np.arange(-2 * max_distance, 2 * max_distance)
-    expected = [t5_oracle(d, num_buckets, max_distance, bidirectional) for d in distance.tolist()]
+    expected = [
+        t5_oracle(d, num_buckets, max_distance, bidirectional=bidirectional) for d in distance.tolist()
+    ]
     assert np.asarray(scheme.buckets(distance)).tolist() == expected
 
 
@@ -130,7 +132,7 @@ def test_t5_buckets_by_hand():
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_t5_adds_the_number_of_the_bucket(query, bidirectional):
-    scheme = built(T5Positions(8, 5, bidirectional))
+    scheme = built(T5Positions(8, 5, bidirectional=bidirectional))
     bias = scheme.bias.numpy()
     assert bias.shape == (8, HEADS)
     logits = scheme.logits(query, QUERY_POSITIONS, KEY_POSITIONS)
@@ -219,7 +221,7 @@ def test_one_instance_shared_by_two_layers_has_one_set_of_weights(rng, scheme):
     "make",
     [
         lambda scheme: MultiHeadAttention(HEADS, E, relative_positions=scheme),
-        lambda scheme: TransformerEncoderBlock(HEADS, 7, E, relative_positions=scheme),
+        lambda scheme: TransformerEncoderBlock(HEADS, 7, key_dim=E, relative_positions=scheme),
     ],
 )
 def test_what_is_shared_is_shared_in_a_file_too(rng, tmp_path, scheme, make):

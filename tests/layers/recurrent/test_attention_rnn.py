@@ -237,7 +237,7 @@ WRONG_STATES = {
 
 @pytest.mark.parametrize(("shapes", "message"), WRONG_STATES.values(), ids=WRONG_STATES)
 def test_states_that_are_not_the_cells(inputs, shapes, message):
-    rnn = AttentionRNN(keras.layers.LSTMCell(H), BahdanauAttention(UNITS), "luong", input_feeding=True)
+    rnn = AttentionRNN(keras.layers.LSTMCell(H), BahdanauAttention(UNITS), order="luong", input_feeding=True)
     with pytest.raises(ValueError, match=message):
         rnn(**inputs, initial_state=[np.zeros(shape, "float32") for shape in shapes])
     symbols = {name: keras.KerasTensor(x.shape) for name, x in inputs.items()}

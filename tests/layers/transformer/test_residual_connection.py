@@ -24,14 +24,14 @@ def test_by_hand():
     """x = (0, 2), sublayer 3 x: the paper's gives the norm of (0, 8), pre-norm (0, 2) + 3 (-1, 1)."""
     x = np.array([[[0.0, 2.0]]])
     for norm_first, expected in ((False, [-1, 1]), (True, [-3, 5])):
-        layer = ResidualConnection(keras.layers.Rescaling(3.0), norm_first, epsilon=1e-12)
+        layer = ResidualConnection(keras.layers.Rescaling(3.0), norm_first=norm_first, epsilon=1e-12)
         np.testing.assert_allclose(layer(x)[0, 0], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_against_numpy(inputs, norm_first):
     sublayer = keras.layers.Dense(D, activation="tanh")
-    outputs = ResidualConnection(sublayer, norm_first)(inputs)
+    outputs = ResidualConnection(sublayer, norm_first=norm_first)(inputs)
     kernel, bias = sublayer.get_weights()
     if norm_first:
         expected = inputs + np.tanh(normalized(inputs) @ kernel + bias)
@@ -42,7 +42,7 @@ def test_against_numpy(inputs, norm_first):
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_the_two_halves_equal_the_call(inputs, norm_first):
-    layer = ResidualConnection(PositionwiseFeedForward(7), norm_first)
+    layer = ResidualConnection(PositionwiseFeedForward(7), norm_first=norm_first)
     whole = layer(inputs)
     halves = layer.after(inputs, layer.sublayer(layer.before(inputs)))
     np.testing.assert_allclose(halves, whole, rtol=1e-6)
