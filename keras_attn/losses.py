@@ -169,7 +169,7 @@ def coverage_loss(weights: Tensor, query_mask: Tensor = None) -> Tensor:
     weights = ops.cast(weights, "float32")
     if query_mask is not None:
         weights = ops.where(ops.cast(query_mask, "bool")[:, :, None], weights, 0.0)
-    # Shifted, not subtracted: of what rounding left, the minimum with a weight would make a cost.
+    # Exclusive cumsum by slicing: subtracting `weights` would leave rounding residue that `minimum` counts.
     covered = ops.cumsum(weights, axis=1)[:, :-1]  # [B, T - 1, S]
     return ops.sum(ops.minimum(weights[:, 1:], covered), axis=(1, 2))
 

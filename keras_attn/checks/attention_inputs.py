@@ -1,4 +1,4 @@
-"""What attention is called with: what does not fit is refused before anything is computed."""
+"""Checks of the sequences and masks that attention is called with, before anything is computed."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ def check_attention_inputs(
         query_mask: `[B, T]` or None.
         value_mask: `[B, S]` or None.
         key_mask: `[B, S]` or None.
-        attention_mask: what broadcasts to `[B, T, S]`, with four axes to `[B, H, T, S]`; or None.
+        attention_mask: broadcasts to `[B, T, S]`, with four axes to `[B, H, T, S]`; or None.
         with_heads: whether an `attention_mask` may have four axes.
 
     Raises:
@@ -124,7 +124,7 @@ def _check_axes(name, shape, expected, allowed):
 
 
 def _check_numbers(name, mask):
-    """What is added to the logits has 0 where True stands here, and less where False stands."""
+    """Refuses a mask of numbers below 0, one that is meant to be added to the logits."""
     numbers = _numbers(mask)
     if numbers is not None and np.any(numbers < 0):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Where Keras' implicit masks get lost on their way through a functional model.
+"""Search for the layer at which a functional model loses one of Keras' implicit masks.
 
 A mask travels as an attribute of a tensor. Layers hand it on; most functions of `keras.ops` do not, and
 `embedded * 2.0` is such a function. A symbolic tensor carries its history, which tells where that happened.

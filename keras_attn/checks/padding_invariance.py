@@ -18,7 +18,7 @@ _GROWTH = (7, 11, 13, 17, 19, 23)
 
 @dataclass(frozen=True)
 class PaddingReport:
-    """What `check_padding_invariance` found.
+    """Findings of `check_padding_invariance`.
 
     Attributes:
         passed: whether the outputs stay what they were.

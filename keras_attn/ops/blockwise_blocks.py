@@ -56,11 +56,11 @@ class Blocks:
         return _split(tensor, self.key_blocks, self.columns, self.num_keys)
 
     def join_queries(self, tensor):
-        """What `split_queries` did, undone."""
+        """Undoes `split_queries`."""
         return _join(tensor)[:, :, : self.num_queries]
 
     def join_keys(self, tensor):
-        """What `split_keys` did, undone."""
+        """Undoes `split_keys`."""
         return _join(tensor)[:, :, : self.num_keys]
 
     def split_mask(self, mask):

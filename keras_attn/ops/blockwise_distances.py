@@ -1,4 +1,4 @@
-"""What relative positions bring into one tile of attention, from tables with one row a distance.
+"""Terms of relative positions in one tile of attention, from tables with one row per distance.
 
 Row n of a table belongs to the distance `n - (S - 1)` from query to key; the tables have T + S - 1 rows, so
 that no `[T, S]` tensor is needed to hold what depends on the distance alone.
@@ -53,7 +53,7 @@ class DistanceTerms:
         self.tables = {name: ops.pad(table, self.padding) for name, table in tables.items()}
 
     def logits(self, i, j, query):
-        """What is added to the logits of tile (i, j), float32 that broadcasts to `[B, H, R, C]`; or None."""
+        """Computes the addend of the logits of tile (i, j), float32 `[B, H or 1, R, C]`; or None."""
         total = None
         if "key_vectors" in self.tables:
             total = ops.matmul(query, ops.transpose(self._rows("key_vectors", i, j, query.dtype)))
@@ -64,21 +64,21 @@ class DistanceTerms:
         return None if total is None else ops.cast(skew(total, self.blocks.columns), "float32")
 
     def context(self, i, j, weights):
-        """What is added to the context by the weights `[B, H, R, C]` of tile (i, j); or None."""
+        """Computes the addend of the context from the weights `[B, H, R, C]` of tile (i, j); or None."""
         if "value_vectors" not in self.tables:
             return None
         vectors = self._rows("value_vectors", i, j, weights.dtype)
         return ops.cast(ops.matmul(unskew(weights), vectors), "float32")
 
     def d_weights(self, i, j, upstream):
-        """What the value vectors add to the gradient of the weights of tile (i, j); or None."""
+        """Computes the value vectors' part of the gradient of the weights of tile (i, j); or None."""
         if "value_vectors" not in self.tables:
             return None
         vectors = self._rows("value_vectors", i, j, upstream.dtype)
         return ops.cast(skew(ops.matmul(upstream, ops.transpose(vectors)), self.blocks.columns), "float32")
 
     def d_query(self, i, j, d_logits):
-        """What the key vectors add to the gradient of the queries; or None."""
+        """Computes the key vectors' part of the gradient of the queries; or None."""
         if "key_vectors" not in self.tables:
             return None
         return ops.cast(

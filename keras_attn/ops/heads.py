@@ -52,18 +52,18 @@ def four_axes(mask: Tensor) -> Tensor:
 
 
 def both_masks(mask: Tensor, other: Tensor) -> Tensor:
-    """What both masks keep; None keeps all."""
+    """Joins two masks: the result keeps what both keep. None keeps all."""
     masks = [ops.cast(x, "bool") for x in (mask, other) if x is not None]
     return ops.logical_and(*masks) if len(masks) == 2 else next(iter(masks), None)
 
 
 def aligned_positions(num_queries: Tensor, num_keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Where queries and keys stand in their sequence when both end together."""
+    """Returns the positions of T queries and S keys whose sequences end together."""
     return ops.arange(num_queries) + (num_keys - num_queries), ops.arange(num_keys)
 
 
 def split_heads(tensor: Tensor, num_heads: int) -> Tensor:
-    """`[B, T, H E]` to `[B, H, T, E]`."""
+    """Splits `[B, T, H E]` into heads `[B, H, T, E]`."""
     batch, length, width = ops.shape(tensor)
     return ops.swapaxes(ops.reshape(tensor, (batch, length, num_heads, width // num_heads)), 1, 2)
 

@@ -14,7 +14,7 @@ _TINY = 1e-37  # about the smallest normal float32
 _SMALLEST_DIVISOR = 1e-10
 
 
-def recursive_alignment(probability: Tensor, previous: Tensor) -> Tensor:
+def recursive_monotonic_alignment(probability: Tensor, previous: Tensor) -> Tensor:
     """The expected alignment, exactly, place by place.
 
     `reach[s] = (1 - p[s-1]) reach[s-1] + previous[s]`, `weights[s] = p[s] reach[s]`.
@@ -41,7 +41,7 @@ def recursive_alignment(probability: Tensor, previous: Tensor) -> Tensor:
     return ops.reshape(weights, shape)
 
 
-def parallel_alignment(probability: Tensor, previous: Tensor) -> Tensor:
+def parallel_monotonic_alignment(probability: Tensor, previous: Tensor) -> Tensor:
     """The expected alignment in closed form, for all places at once.
 
     `weights = p · C · cumsum(previous / C)` with C the exclusive cumulative product of 1 - p. C is not let
@@ -58,7 +58,7 @@ def parallel_alignment(probability: Tensor, previous: Tensor) -> Tensor:
     return probability * passed * ops.cumsum(previous / ops.maximum(passed, _SMALLEST_DIVISOR), axis=-1)
 
 
-def hard_alignment(stops: Tensor, previous: Tensor) -> Tensor:
+def hard_monotonic_alignment(stops: Tensor, previous: Tensor) -> Tensor:
     """The first place, from the previous one on, that stops: a one-hot row, or zeros where none does.
 
     Args:

@@ -26,9 +26,9 @@ def masked_softmax(logits: Tensor, keep: Tensor = None) -> Tensor:
 
 
 def softmax_of_kept(logits: Tensor, keep: Tensor = None) -> Tensor:
-    """`masked_softmax` but for the fully masked rows, whose weights are all 1 / S: one pass over them less.
+    """Like `masked_softmax`, but fully masked rows get uniform weights.
 
-    For who makes what such a row gives zero anyway, behind the sum over S.
+    Saves a pass over the weights for callers that zero the context afterwards.
 
     Args:
         logits: `[..., S]`.

@@ -1,4 +1,4 @@
-"""One step after the other: the loop of everything that goes on from the step before."""
+"""A differentiable loop over time steps that compiles on every backend."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

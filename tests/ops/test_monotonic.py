@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attn.ops.monotonic import hard_alignment, parallel_alignment, recursive_alignment
+from keras_attn.ops.monotonic import (
+    hard_monotonic_alignment,
+    parallel_monotonic_alignment,
+    recursive_monotonic_alignment,
+)
 
-SOFT = [recursive_alignment, parallel_alignment]
+SOFT = [recursive_monotonic_alignment, parallel_monotonic_alignment]
 
 
 def recursion(probability, previous):
@@ -64,8 +68,8 @@ def test_certain_stops_stay_exact_in_the_recursion():
     """Where the closed form loses what lies behind a certain stop."""
     probability, previous = np.float32([[[1.0, 1.0, 0.5, 1.0]]]), np.float32([[[0.0, 0.5, 0.5, 0.0]]])
     expected = [[[0.0, 0.5, 0.25, 0.25]]]
-    np.testing.assert_allclose(recursive_alignment(probability, previous), expected)
-    assert np.isfinite(parallel_alignment(probability, previous)).all()
+    np.testing.assert_allclose(recursive_monotonic_alignment(probability, previous), expected)
+    assert np.isfinite(parallel_monotonic_alignment(probability, previous)).all()
 
 
 @pytest.mark.parametrize("align", SOFT)
@@ -109,7 +113,7 @@ def test_hard_by_brute_force():
     starts = np.vstack([np.eye(5), np.zeros(5)])  # [6, 5]
     stops = np.repeat(stops[:, None], len(starts), axis=1)
     previous = np.repeat(starts[None], len(stops), axis=0).astype("float32")
-    weights = hard_alignment(stops, previous)
+    weights = hard_monotonic_alignment(stops, previous)
     np.testing.assert_array_equal(weights, walk(stops, previous))
     assert weights.dtype == tf.float32
 
@@ -120,5 +124,5 @@ def test_soft_equals_hard_where_the_probabilities_are_certain(align, rng):
     stops = rng.random((2, 11, 7)) < 0.3
     previous = np.broadcast_to(np.eye(7, dtype="float32")[:1], (2, 11, 7))
     np.testing.assert_allclose(
-        align(stops.astype("float32"), previous), hard_alignment(stops, previous), atol=1e-6
+        align(stops.astype("float32"), previous), hard_monotonic_alignment(stops, previous), atol=1e-6
     )

@@ -95,7 +95,7 @@ class CoverageAttention(BahdanauAttention):
             )
 
     def project_memory(self, key: Tensor) -> Nested:
-        """What does not depend on the query, for a decoder to compute once.
+        """Projects the keys, which depend on no query: a decoder does it once.
 
         Args:
             key: `[B, S, Dk]`.

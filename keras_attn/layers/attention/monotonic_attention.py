@@ -6,7 +6,11 @@ import keras
 from keras import ops
 
 from keras_attn.layers.attention.step_attention import StepAttention
-from keras_attn.ops.monotonic import hard_alignment, parallel_alignment, recursive_alignment
+from keras_attn.ops.monotonic import (
+    hard_monotonic_alignment,
+    parallel_monotonic_alignment,
+    recursive_monotonic_alignment,
+)
 from keras_attn.typing import Config, Nested, Shape, Tensor
 
 MODES = ("parallel", "recursive", "hard")
@@ -107,7 +111,7 @@ class MonotonicAttention(StepAttention):
         self.built = True
 
     def project_memory(self, key: Tensor) -> Nested:
-        """What the attention within makes of the keys."""
+        """Projects the keys by the attention within."""
         return self.attention.project_memory(key)
 
     def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
@@ -142,11 +146,11 @@ class MonotonicAttention(StepAttention):
         keep = ops.ones_like(logits, dtype="bool") if keep is None else keep
         mode = self.mode if training else (self.inference_mode or self.mode)
         if mode == "hard":
-            return hard_alignment(ops.logical_and(logits > 0, keep), state[0])
+            return hard_monotonic_alignment(ops.logical_and(logits > 0, keep), state[0])
         if noise is not None:
             logits = logits + noise
         probability = ops.where(keep, ops.sigmoid(logits), 0.0)
-        alignment = parallel_alignment if mode == "parallel" else recursive_alignment
+        alignment = parallel_monotonic_alignment if mode == "parallel" else recursive_monotonic_alignment
         return alignment(probability, state[0])
 
     def next_state(self, state: Nested, weights: Tensor) -> tuple[Tensor, ...]:

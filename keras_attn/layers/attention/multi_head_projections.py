@@ -110,7 +110,7 @@ class AttentionHeads(OutputShape, keras.layers.Layer):
         self.built = True
 
     def project_memory(self, value: Tensor, key: Tensor = None) -> Nested:
-        """Keys and values of every head: what does not depend on the query, for a decoder to compute once.
+        """Projects keys and values into heads, which depend on no query: a decoder does it once.
 
         Args:
             value: `[B, S, Dv]`.

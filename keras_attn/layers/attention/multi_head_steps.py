@@ -10,7 +10,7 @@ from keras_attn.typing import Tensor
 
 
 class CachedAttention(AttentionHeads):
-    """What `MultiHeadAttention` does in a decoder: one step after the other, or several places at once.
+    """Steps of `MultiHeadAttention` in a decoder, one position at a time or several at once.
 
     ```
     empty_cache -> cache;   step, extend: inputs, cache -> outputs, longer cache;   rewind: shorter cache

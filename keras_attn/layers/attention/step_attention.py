@@ -1,4 +1,4 @@
-"""What every attention that can run step by step has in common."""
+"""Base class of the attentions that can run step by step."""
 
 from typing import Any
 
@@ -119,7 +119,7 @@ class StepAttention(OutputShape, keras.layers.Layer):
         return (context, weights) if return_attention_scores else context
 
     def project_memory(self, key: Tensor) -> Nested:
-        """What does not depend on the query, for a decoder to compute once.
+        """Projects the keys, which depend on no query: a decoder does it once.
 
         Args:
             key: `[B, S, Dk]`.
@@ -156,11 +156,11 @@ class StepAttention(OutputShape, keras.layers.Layer):
         return ()
 
     def draw_noise(self, query: Tensor, value: Tensor, training: bool | None = None) -> Tensor:
-        """What chance adds to each query, drawn for all of a sequence before the loop over it.
+        """Draws the random numbers of each query, for a whole sequence before the loop over it.
 
         Args:
-            query: `[B, T, ...]`, for its shape alone.
-            value: `[B, S, ...]`, likewise.
+            query: `[B, T, ...]`, for its shape.
+            value: `[B, S, ...]`, for its shape.
             training: for noise in training alone.
 
         Returns:

@@ -1,4 +1,4 @@
-"""What schemes of relative positions have in common."""
+"""Base class of the schemes of relative positions."""
 
 import keras
 from keras import ops
@@ -7,7 +7,7 @@ from keras_attn.typing import Config, Shape, Tensor
 
 
 class RelativePositions(keras.layers.Layer):
-    """What every scheme can do; each of the four overrides what it needs.
+    """Base of the schemes of relative positions; each overrides the methods that it needs.
 
     `MultiHeadAttention` calls, with positions `[T]` of the queries and `[S]` of the keys:
 
@@ -31,11 +31,11 @@ class RelativePositions(keras.layers.Layer):
         return tensor
 
     def logits(self, query: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:
-        """What is added to the logits, broadcasts to `[B, H, T, S]`; None for nothing."""
+        """Computes the addend of the logits, which broadcasts to `[B, H, T, S]`; None for nothing."""
         return  # AutoGraph cannot read a function that is a docstring alone
 
     def context(self, weights: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:
-        """What is added to the context `[B, H, T, Ev]`; None for nothing."""
+        """Computes the addend of the context `[B, H, T, Ev]`; None for nothing."""
         return
 
     def tables(self, distance: Tensor) -> dict[str, Tensor]:

@@ -104,8 +104,8 @@ class AttentionCell(keras.layers.Layer):
         order: str = "bahdanau",
         input_feeding: bool = False,
         attention_units: int | None = None,
-        attention_activation: Activation = "tanh",
-        output: keras.layers.Layer | None = None,
+        attention_activation: Activation | None = "tanh",
+        output: str | None = None,
         cell_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -125,9 +125,8 @@ class AttentionCell(keras.layers.Layer):
         self.cell_dropout = cell_dropout
         self.between_cells = None
         if cell_dropout:
-            self.between_cells = keras.layers.Dropout(
-                cell_dropout, dtype=self.dtype_policy, name="between_cells"
-            )
+            options = {"dtype": self.dtype_policy, "name": "between_cells"}
+            self.between_cells = keras.layers.Dropout(cell_dropout, **options)
         self.attention_projection = None
         if attention_units is not None:
             self.attention_projection = keras.layers.Dense(
@@ -176,7 +175,7 @@ class AttentionCell(keras.layers.Layer):
         return outputs, state, weights
 
     def prepare_memory(self, memory: Tensor, memory_mask: Tensor = None) -> Nested:
-        """What every step needs of the memory, computed once.
+        """Prepares the memory for all steps, once.
 
         Args:
             memory: `[B, S, M]`.

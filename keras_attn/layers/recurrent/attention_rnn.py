@@ -90,8 +90,8 @@ class AttentionRNN(OutputShape, AttentionCell):
         order: str = "bahdanau",
         input_feeding: bool = False,
         attention_units: int | None = None,
-        attention_activation: Activation = "tanh",
-        output: keras.layers.Layer | None = None,
+        attention_activation: Activation | None = "tanh",
+        output: str | None = None,
         cell_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:

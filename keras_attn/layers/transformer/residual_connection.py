@@ -84,7 +84,7 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
         return self.after(inputs, self.sublayer(self.before(inputs)), training=training)
 
     def before(self, inputs: Tensor) -> Tensor:
-        """What enters the sublayer.
+        """Computes the input of the sublayer.
 
         Args:
             inputs: `[..., D]`.
@@ -95,7 +95,7 @@ class ResidualConnection(OutputShape, keras.layers.Layer):
         return self.normalization(inputs) if self.norm_first else inputs
 
     def after(self, inputs: Tensor, outputs: Tensor, training: bool | None = None) -> Tensor:
-        """What leaves the connection.
+        """Adds the output of the sublayer to the inputs.
 
         Args:
             inputs: `[..., D]`, as they were before `before`.

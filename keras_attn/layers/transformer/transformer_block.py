@@ -1,4 +1,4 @@
-"""What an encoder's and a decoder's block have in common."""
+"""Base class of the blocks of encoder and decoder."""
 
 from typing import Any, Self
 

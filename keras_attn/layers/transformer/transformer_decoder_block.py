@@ -125,7 +125,7 @@ class TransformerDecoderBlock(TransformerBlock):
         return (outputs, *own_weights, *cross_weights) if return_attention_scores else outputs
 
     def prepare_memory(self, memory: Tensor) -> dict[str, Tensor]:
-        """What every step needs of the memory, computed once.
+        """Prepares the memory for all steps, once.
 
         Args:
             memory: `[B, S, M]`.
@@ -136,7 +136,7 @@ class TransformerDecoderBlock(TransformerBlock):
         return self.cross_attention.sublayer.project_memory(ops.cast(memory, self.compute_dtype))
 
     def empty_cache(self, batch_size: Tensor, num_hypotheses: int = 1) -> dict[str, Tensor]:
-        """What the self-attention remembers before the first step: nothing.
+        """Makes the cache of the self-attention before the first step, without any position.
 
         Args:
             batch_size: B, an integer or a scalar tensor.

@@ -103,7 +103,7 @@ class TransformerEncoderBlock(TransformerBlock):
         return (outputs, weights) if return_attention_scores else outputs
 
     def empty_cache(self, batch_size: Tensor, num_hypotheses: int = 1) -> dict[str, Tensor]:
-        """What the self-attention remembers before the first step: nothing.
+        """Makes the cache of the self-attention before the first step, without any position.
 
         Args:
             batch_size: B, an integer or a scalar tensor.
