@@ -52,6 +52,19 @@ def full_attention(query, key, value, key_mask=None, use_causal_mask=False, atte
     return context
 
 
+def in_blocks(query, key, value, key_mask, causal, attention_mask, tables, block_size):
+    return blockwise_attention(
+        query,
+        key,
+        value,
+        key_mask=key_mask,
+        use_causal_mask=causal,
+        attention_mask=attention_mask,
+        tables=tables,
+        block_size=block_size,
+    )
+
+
 def value_and_gradients(function, tensors, *arguments):
     with tf.GradientTape() as tape:
         for tensor in tensors:
@@ -98,7 +111,7 @@ def test_equals_the_full_path_in_value_and_gradient(heads, key_mask, rng, block_
 
             return value_and_gradients(attend, [*tensors, *tables.values()])
 
-        expected, received = run(full_attention), run(blockwise_attention, block_size)
+        expected, received = run(full_attention), run(in_blocks, block_size)
         for one, other in zip(received, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
         if masks[0] is not None:
@@ -110,7 +123,7 @@ def test_attention_masks_of_every_shape(heads, rng, shape):
     mask = rng.random(shape) < 0.6
     wide = mask if mask.ndim == 4 else np.broadcast_to(mask, (B, T, S))
     tensors = [tf.constant(x) for x in heads]
-    received = value_and_gradients(blockwise_attention, tensors, None, True, mask, None, 3)
+    received = value_and_gradients(in_blocks, tensors, None, True, mask, None, 3)
     for one, other in zip(
         received, value_and_gradients(full_attention, tensors, None, True, wide), strict=True
     ):
@@ -146,7 +159,7 @@ def test_inside_a_graph(rng, shapes, jit_compile):
 
     @tf.function(input_signature=signature, jit_compile=jit_compile)
     def run(*tensors):
-        return value_and_gradients(blockwise_attention, tensors, None, True, None, None, 3)
+        return value_and_gradients(in_blocks, tensors, None, True, None, None, 3)
 
     expected = value_and_gradients(full_attention, tensors, None, True)
     for one, other in zip(run(*tensors), expected, strict=True):
@@ -193,7 +206,7 @@ def test_gradients_against_finite_differences(heads, key_mask, rng):
 def test_every_dtype_with_rows_that_see_nothing(heads, key_mask, dtype, causal):
     rtol, atol = FLOATS[dtype]
     tensors = [tf.cast(x, dtype) for x in heads]
-    received = value_and_gradients(blockwise_attention, tensors, key_mask, causal, None, None, 3)
+    received = value_and_gradients(in_blocks, tensors, key_mask, causal, None, None, 3)
     assert [x.dtype.name for x in received] == [dtype] * 4
     expected = value_and_gradients(
         full_attention, [tf.cast(x, tf.float32) for x in tensors], key_mask, causal
@@ -208,7 +221,7 @@ def test_every_dtype_with_rows_that_see_nothing(heads, key_mask, dtype, causal):
 @pytest.mark.parametrize("size", [1e4, 1e15, -1e15])
 def test_huge_logits_stay_finite(heads, key_mask, size):
     tensors = [tf.constant(heads[0] * size), *map(tf.constant, heads[1:])]
-    for tensor in value_and_gradients(blockwise_attention, tensors, key_mask, False, None, None, 3):
+    for tensor in value_and_gradients(in_blocks, tensors, key_mask, False, None, None, 3):
         assert np.isfinite(tensor).all()
 
 
@@ -239,9 +252,7 @@ def test_no_tensor_of_the_graph_is_as_large_as_the_weights():
 
     @tf.function
     def run(*tensors):
-        context, *gradients = value_and_gradients(
-            blockwise_attention, tensors, None, True, None, None, block_size
-        )
+        context, *gradients = value_and_gradients(in_blocks, tensors, None, True, None, None, block_size)
         return context, gradients
 
     largest = largest_tensor(run.get_concrete_function(*[tf.TensorSpec(shape)] * 3).graph)
