@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Container, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def _format_error(document: dict, problem: str) -> ServingError:
     return invalid(f"JSON Value: {dump_json(document)} {problem}")
 
 
-def _read_columns(value: object, signature: Signature) -> dict[str, np.ndarray]:
+def _read_columns(value: Any, signature: Signature) -> dict[str, np.ndarray]:
     named = is_named(value)
     infos = _needed(signature, value if named else ())
     if not named and len(infos) > 1:
