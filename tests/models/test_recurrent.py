@@ -107,3 +107,14 @@ def test_wrong_counts(name):
 def test_tied_weights_of_different_widths(settings):
     with pytest.raises(ValueError, match=r"`tie_target_embedding` needs .* Expected 5 \(embedding_dim\)"):
         RecurrentSeq2Seq(19, V, embedding_dim=5, units=7, tie_target_embedding=True, **settings)
+
+
+def test_custom_objects_of_from_config_are_honoured():
+    class Scaled(LuongAttention):
+        """An attention that no registry knows."""
+
+    config = make("recurrent", attention=Scaled("general")).get_config()
+    model = RecurrentSeq2Seq.from_config(config, custom_objects={"Scaled": Scaled})
+    assert type(model.get_layer("decoder").attention) is Scaled
+    with pytest.raises((TypeError, ValueError), match="Scaled"):
+        RecurrentSeq2Seq.from_config(config)

@@ -1,4 +1,4 @@
-"""Arguments that no constructor reads are refused instead of ignored."""
+"""Arguments that no constructor reads, or whose values its annotations exclude, are refused."""
 
 import pytest
 
@@ -30,3 +30,11 @@ def test_one_that_resembles_none_is_told_what_there_is():
 def test_the_name_of_a_model_is_keras_own():
     model = models.RecurrentSeq2Seq(11, 13, embedding_dim=3, units=5, attention_units=2, name="of_mine")
     assert model.name == "of_mine"
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, "0.1", True])
+def test_numbers_keep_to_the_limits_of_their_annotation(dropout):
+    with pytest.raises(
+        ValueError, match=r"`dropout` must be a number of at least 0 and less than 1. Received: dropout="
+    ):
+        models.RecurrentSeq2Seq(11, 13, dropout=dropout)
