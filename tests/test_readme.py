@@ -30,7 +30,9 @@ def of_a_test(code):
 @pytest.mark.parametrize("code", [of_a_test(code) for code in blocks("python")])
 def test_python_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names.keys() - {"__builtins__"}, "the block does nothing"
 
 
 def test_toml_is_a_recipe(tmp_path):

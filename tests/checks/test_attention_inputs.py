@@ -93,4 +93,5 @@ def test_four_axes_are_for_heads():
 
 def test_lengths_that_are_not_known_may_be_anything():
     query, value, mask = (keras.Input(shape) for shape in ((None, D), (S, D), (None,)))
-    layers.BahdanauAttention(4)(query, value, query_mask=mask, value_mask=mask)
+    context = layers.BahdanauAttention(4)(query, value, query_mask=mask, value_mask=mask)
+    assert context.shape == (None, None, D)

@@ -102,9 +102,12 @@ def test_where_padding_cannot_be_seen_nothing_is_asked():
     """Behind a causal mask, places at the end are out of sight."""
     ids = keras.Input((None,), dtype="int32")
     scaled = keras.layers.Embedding(7, D, mask_zero=True)(ids) * 2.0
-    TransformerEncoderBlock(2, 7)(scaled, use_causal_mask=True)
-    GatedConvolution(7, 3, padding="causal")(scaled)
-    TransformerEncoderBlock(2, 7)(scaled, attention_mask=ops.ones_like(ids, dtype="bool")[:, None])
+    outputs = (
+        TransformerEncoderBlock(2, 7)(scaled, use_causal_mask=True),
+        GatedConvolution(D, 3, padding="causal")(scaled),
+        TransformerEncoderBlock(2, 7)(scaled, attention_mask=ops.ones_like(ids, dtype="bool")[:, None]),
+    )
+    assert [output.shape for output in outputs] == [scaled.shape] * 3
 
 
 def test_many_residuals_are_gone_through_once():

@@ -93,6 +93,7 @@ def assert_all_ways_agree(report, base_path, num_signatures):
     assert report["least_server_version"] == "2.16"
 
 
+@pytest.mark.exhaustive
 def test_a_recurrent_run_answers_the_same_every_way(tiny_run, exported_run, tmp_path):
     report = verified(tiny_run, exported_run, tmp_path)
     assert report["signatures"] == sorted(FEW)

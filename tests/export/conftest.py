@@ -13,7 +13,7 @@ TEXTS = ["안녕하세요 세계", "Grüße aus Köln!", "", "ein Hund läuft ü
 MAX_LENGTH, MAX_SOURCE_LENGTH = 11, 31
 
 
-@pytest.fixture(scope="session", params=few(FAMILIES, "convolutional", "transformer"))
+@pytest.fixture(scope="session", params=few(FAMILIES, "transformer"))
 def family(request, tokenizers, built_once, unchecked):
     """An untrained model, `text_to_text`, its `service`, its export at `path`, the family's `name`, and the
     `tolerance` of its answers."""

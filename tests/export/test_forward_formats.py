@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ..few import few
 from .conftest import family_model
 
 FAMILIES = ("recurrent", "convolutional", "transformer")
@@ -110,7 +111,7 @@ def test_onnx_of_learned_positions_gives_nothing(models, tmp_path):
         assert np.isnan(answer).all()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", few(FAMILIES, "recurrent"))
 def test_saved_model_of_the_forward_pass(models, family, tmp_path):
     model = models(family)
     model.export(tmp_path / "model", format="tf_saved_model", verbose=False)

@@ -130,6 +130,7 @@ def test_nothing_but_the_version_is_left(exported):
     assert exported.stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.exhaustive
 def test_versions_count_up_and_are_refused_twice(tokenizers, tiny_model, tmp_path, two_signatures):
     tokenizer = tokenizers.characters
     text_to_text = TextToText(tiny_model(tokenizer.vocabulary_size), tokenizer, tokenizer, max_length=3)

@@ -148,7 +148,7 @@ def test_tiles_in_the_future_are_left_out(rng):
 
 @pytest.mark.parametrize(
     ("shapes", "jit_compile"),
-    few(product([(T, S), (S, T)], [False, True]), ((T, S), True), ((S, T), False)),
+    few(product([(T, S), (S, T)], [False, True]), ((S, T), False)),
 )
 def test_inside_a_graph(rng, shapes, jit_compile):
     """Also with more queries than keys, whose first ones see nothing when causal."""
@@ -166,6 +166,7 @@ def test_inside_a_graph(rng, shapes, jit_compile):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exhaustive
 def test_gradients_against_finite_differences(heads, key_mask, rng):
     tables = make_tables(rng, "bias", "key_vectors", "value_vectors")
     mask = rng.random((B, 1, T, S)) < 0.8

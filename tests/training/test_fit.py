@@ -103,6 +103,7 @@ def test_what_is_reported(finished):
     assert waiting.startswith("The first step is traced and compiled")
 
 
+@pytest.mark.exhaustive
 def test_another_seed_without_warm_up_and_long_pairs(finished, quick_recipe_of, training, tmp_path):
     changes = {"training__seed": 14, "training__warmup_steps": 0, "data__max_source_length": 11}
     lines = []
@@ -129,6 +130,7 @@ def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(finished, train
         np.testing.assert_allclose(*pair, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.exhaustive
 def test_batches_of_a_resumed_epoch(quick_recipe_of, training, tmp_path, monkeypatch):
     """Interrupted after 4 of 5 batches, resumed after the checkpoint at 3: as if nothing had been."""
     changes = {

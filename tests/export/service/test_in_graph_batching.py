@@ -49,6 +49,7 @@ def ops_of(function):
     return {node.op for node in nodes}
 
 
+@pytest.mark.exhaustive
 def test_all_signatures_are_batched_but_for_ids(runs):
     batched_names = {name for name, function in runs.items() if "BatchFunction" in ops_of(function)}
     assert batched_names == {"serving_default", "n_best", "sample", "stream", "score", "align", "encode"}
@@ -58,6 +59,7 @@ def test_without_settings_nothing_is_batched(service):
     assert "BatchFunction" not in ops_of(signature_functions(service)["serving_default"])
 
 
+@pytest.mark.exhaustive
 def test_concurrent_requests_are_answered_as_each_alone(service, runs, tolerance):
     expected = as_arrays(service.answer("serving_default", {"text": tf.constant(TEXTS)}))
     requests = [[0], [1, 2], [3], [4, 5], [6], [2]]

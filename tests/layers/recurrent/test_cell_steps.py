@@ -101,6 +101,7 @@ def test_off_outside_training(inputs):
     assert not np.allclose(numbers(once), numbers(again))
 
 
+@pytest.mark.exhaustive
 def test_trains_with_fit(inputs):
     entries = [keras.Input(x.shape[1:]) for x in inputs]
     model = keras.Model(entries, made()(*entries))

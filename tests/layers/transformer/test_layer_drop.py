@@ -8,6 +8,8 @@ from keras import ops
 from keras_attn.layers import LayerDrop
 from keras_attn.models import TransformerLanguageModel, TransformerSeq2Seq
 
+from ...few import few
+
 SIZES = {"embedding_dim": 6, "num_heads": 2, "hidden_dim": 11, "dropout": 0.0}
 IDS = {"source": np.array([[5, 7, 2], [4, 2, 0]]), "target": np.array([[1, 9, 6], [1, 5, 0]])}
 MODELS = {
@@ -49,7 +51,7 @@ def test_what_is_refused():
         LayerDrop(0.1)(keras.Input((3,)), keras.Input((5,)))
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", few(MODELS, "decoder-only"))
 def test_a_model_differs_in_training_alone(kind, tmp_path):
     make, names = MODELS[kind]
     plain, dropping = make(), make(layer_drop=0.5)

@@ -87,6 +87,7 @@ def test_serve_upgrade_and_stop(models, tmp_path):
     ]
 
 
+@pytest.mark.exhaustive
 def test_ctrl_c_and_xla_disabled_as_in_the_stock_server(tmp_path):
     class Compiled(HalfPlus):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")], jit_compile=True)

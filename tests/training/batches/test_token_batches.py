@@ -172,6 +172,7 @@ def test_few_pairs(count):
     assert sorted(epoch_of(batches)) == list(range(count))
 
 
+@pytest.mark.exhaustive
 def test_a_recipe_may_ask_for_them(quick_recipe_of, training, tmp_path):
     """With words, whose vocabulary is the tokenizer's file."""
     options = {"tokenizer__kind": "words", "tokenizer__minimum_count": 2, "training__batch_tokens": 19}

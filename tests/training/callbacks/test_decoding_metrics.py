@@ -49,6 +49,7 @@ def test_the_sample_is_the_same_every_time_and_in_order(finished, recipe_of, siz
     assert one == [pair for pair in pairs if pair in one]
 
 
+@pytest.mark.exhaustive
 def test_lower_precision_trains_and_float32_decodes(quick_recipe_of, training, tmp_path):
     recipe = quick_recipe_of(
         training__precision="mixed_bfloat16", training__epochs=1, training__validation_decoding={}

@@ -36,6 +36,7 @@ def gone(pairs):
     raise DataError("`pairs.tsv` was not found.")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("kind", "lines_of", "lines"),
     [

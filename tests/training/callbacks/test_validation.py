@@ -11,6 +11,8 @@ from keras_attn.training.callbacks.validation import Validation
 from keras_attn.training.from_recipe.optimizer import WatchedAdam
 from keras_attn.training.run.moving_average import averaged_weights
 
+from ...few import few
+
 IDS = [np.random.default_rng(index).integers(4, 19, 3 + index % 5) for index in range(23)]
 
 
@@ -22,7 +24,7 @@ def plain_model(size):
     return keras.Model(inputs, keras.layers.Dense(size)(hidden))
 
 
-@pytest.mark.parametrize("use_ema", [False, True])
+@pytest.mark.parametrize("use_ema", few([False, True], True))
 def test_it_is_what_evaluate_gives(use_ema):
     model, batches = plain_model(19), Batches(IDS, IDS, 7)
     optimizer = WatchedAdam(0.1, use_ema=use_ema, ema_momentum=0.9)
