@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +17,7 @@ meta_graph_pb2 = generated("tensorflow.core.protobuf.meta_graph_pb2")
 _KINDS = (("bool",), ("int", "uint"), ("float", "bfloat"), ("complex",))
 
 
-def only_input(definition: meta_graph_pb2.SignatureDef) -> str:
+def only_input(definition: Any) -> str:
     """Returns the input that a value without a name is for.
 
     Args:
@@ -117,7 +118,7 @@ def _kind(dtype: np.dtype) -> int | None:
     return next((number for number, kinds in enumerate(_KINDS) if dtype.name.startswith(kinds)), None)
 
 
-def _limits(wanted: np.dtype) -> np.finfo | np.iinfo:
+def _limits(wanted: np.dtype) -> Any:
     is_whole = wanted.name.startswith(_KINDS[1])
     return ml_dtypes.iinfo(wanted) if is_whole else ml_dtypes.finfo(wanted)
 

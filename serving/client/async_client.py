@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from keras_attn.serving.client.connect import connect
 from keras_attn.serving.client.stream import StreamEvent
@@ -42,13 +43,13 @@ class AsyncClient:
         self._client = connect(url, model_name, timeout_s=timeout_s, retries=retries)
         self._executor = ThreadPoolExecutor(max_calls, thread_name_prefix="client")
 
-    async def predict(self, inputs: object = None, **more: object) -> object:
+    async def predict(self, inputs: object = None, **more: object) -> Any:
         """Runs the model; arguments, result and errors as those of `Client.predict`."""
         return await self._call("predict", inputs, **more)
 
-    async def stream(self, inputs: object = None, **more: object) -> AsyncIterator[StreamEvent]:
+    async def stream(self, inputs: object = None, **more: Any) -> AsyncIterator[StreamEvent]:
         """Iterates over the text as it comes; arguments, events and errors as those of `Client.stream`."""
-        events = self._client.stream(inputs, **more)
+        events: Any = self._client.stream(inputs, **more)
         loop = asyncio.get_running_loop()
         asked = None
         try:
@@ -96,7 +97,7 @@ class AsyncClient:
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
-    async def _call(self, method: str, *arguments: object, **more: object) -> object:
+    async def _call(self, method: str, *arguments: object, **more: object) -> Any:
         loop = asyncio.get_running_loop()
         run = getattr(self._client, method)
         return await loop.run_in_executor(self._executor, lambda: run(*arguments, **more))

@@ -37,7 +37,9 @@ def connect(url: str, model_name: str = "default", *, timeout_s: float = 60.0, r
             f" Received: {url!r}"
         )
     if is_grpc:
-        from keras_attn.serving.client.grpc_client import GrpcClient as Kind
-    else:
-        from keras_attn.serving.client.rest_client import RestClient as Kind
-    return Kind(address, model_name, timeout_s=timeout_s, retries=retries)
+        from keras_attn.serving.client.grpc_client import GrpcClient
+
+        return GrpcClient(address, model_name, timeout_s=timeout_s, retries=retries)
+    from keras_attn.serving.client.rest_client import RestClient
+
+    return RestClient(address, model_name, timeout_s=timeout_s, retries=retries)

@@ -158,12 +158,13 @@ def _parts(response: BaseHTTPResponse) -> Iterator[bytes]:
 
 def _raise_os_error(error: errors.HTTPError) -> NoReturn:
     """Raises the `OSError` that an error of urllib3 is about."""
+    reason: Exception = error
     if isinstance(error, errors.MaxRetryError) and error.reason:
-        error = error.reason
-    causes = (error.__cause__, *error.args)
+        reason = error.reason
+    causes = (reason.__cause__, *reason.args)
     if found := next((cause for cause in causes if isinstance(cause, OSError)), None):
         raise found
-    if isinstance(error, errors.TimeoutError):
-        raise TimeoutError(str(error)) from error
-    found = next((cause for cause in causes if isinstance(cause, HTTPException)), error)
-    raise ConnectionError(f"what answers does not speak HTTP ({found!r})") from error
+    if isinstance(reason, errors.TimeoutError):
+        raise TimeoutError(str(reason)) from reason
+    answer = next((cause for cause in causes if isinstance(cause, HTTPException)), reason)
+    raise ConnectionError(f"what answers does not speak HTTP ({answer!r})") from reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from keras_attn.serving.client.json_values import check_rows
 from keras_attn.serving.client.stream import StreamEvent
 from keras_attn.serving.errors import LONGEST_PAUSE_S
 from keras_attn.serving.grpc.retry_hints import seconds_to_wait
-from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, meta_graph_pb2
+from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE
 from keras_attn.serving.json.examples import read_examples
 from keras_attn.serving.protos.tensors import from_proto, to_proto
 
@@ -58,7 +59,7 @@ class GrpcClient(Client):
         self, address: str, model_name: str = "default", *, timeout_s: float = 60.0, retries: int = 2
     ):
         super().__init__(model_name, timeout_s, retries)
-        self._definitions: dict[Target, meta_graph_pb2.SignatureDef] = {}
+        self._definitions: dict[Target, Any] = {}
         self._channel = grpc.insecure_channel(address, options=_channel_options(retries))
         self._methods = _methods(self._channel)
 
@@ -142,14 +143,14 @@ class GrpcClient(Client):
         response = self._call("Predict", request, target)
         return {name: from_proto(name, proto) for name, proto in response.outputs.items()}
 
-    def _signatures(self, target: Target) -> get_model_metadata_pb2.SignatureDefMap:
+    def _signatures(self, target: Target) -> Any:
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         packed = self._call("GetModelMetadata", request, target).metadata["signature_def"]
         signatures = get_model_metadata_pb2.SignatureDefMap()
         packed.Unpack(signatures)
         return signatures
 
-    def _definition(self, target: Target) -> meta_graph_pb2.SignatureDef | None:
+    def _definition(self, target: Target) -> Any:
         """A signature, for which the server is asked once; None if it does not have it."""
         if target not in self._definitions:
             name = target.signature_name or DEFAULT_SIGNATURE
@@ -163,7 +164,7 @@ class GrpcClient(Client):
         definition = self._definition(target)
         return definition.inputs[name].dtype if definition and name in definition.inputs else None
 
-    def _call(self, method: str, request: object, target: Target, retries: int | None = None) -> object:
+    def _call(self, method: str, request: Any, target: Target, retries: int | None = None) -> Any:
         _fill_spec(request.model_spec, self.model_name, target)
         left = self._retries if retries is None else retries
         while True:
@@ -180,7 +181,7 @@ class GrpcClient(Client):
             left -= 1
 
 
-def _fill_spec(spec: object, model_name: str, target: Target) -> None:
+def _fill_spec(spec: Any, model_name: str, target: Target) -> None:
     spec.name, spec.signature_name = model_name, target.signature_name
     if target.label:
         spec.version_label = target.label

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from keras_attn.serving.errors import Code, ServingError, invalid
 from keras_attn.serving.inference.multi_inference import run_classify, run_regress
 from keras_attn.serving.inference.predict import find_signature, run_predict
 from keras_attn.serving.inference.servable import Servable
 from keras_attn.serving.inference.signatures import DEFAULT_SIGNATURE, Signature
-from keras_attn.serving.inference.stream_reader import Listener
 from keras_attn.serving.json.examples import read_examples
 from keras_attn.serving.json.inputs import signature_name
 from keras_attn.serving.json.parser import encode_text, parse_object
@@ -38,7 +38,7 @@ class Request:
     spec: ModelSpec
     body: bytes
     timeout_ms: int
-    listener: Listener | None = None
+    listener: Any = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _regress(request: Request) -> bytes:
     return write_regressions(_on_examples(run_regress, request))
 
 
-def _on_examples(run: Callable, request: Request) -> object:
+def _on_examples(run: Callable, request: Request) -> Any:
     document = parse_object(request.body)
     asked = signature_name(document)
     examples = read_examples(document)

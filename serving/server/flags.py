@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from math import inf
+from typing import Any
 
 from keras_attn.errors import UserError
 from keras_attn.serving.errors import Code, ServingError, invalid
@@ -29,7 +30,7 @@ def parse_flags(argv: list[str]) -> tuple[Options, list[str]]:
     Raises:
         FlagError: a known flag has no value or one of the wrong type.
     """
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     unknown = []
     rest = list(argv)
     while rest:
@@ -52,14 +53,19 @@ def parse_flags(argv: list[str]) -> tuple[Options, list[str]]:
 
 
 def _value(option: dataclasses.Field, text: str) -> object:
+    kind = str(option.type)
     if option.type == "str":
         return text
     expected, example = {
         "int": ("a whole number", "1"),
         "float": ("a number", "0.5"),
         "bool": ("true or false", "true"),
-    }[option.type]
-    read = {"int": int, "float": float, "bool": lambda word: _BOOLEANS[word.lower()]}[option.type]
+    }[kind]
+    read: Any = {
+        "int": int,
+        "float": float,
+        "bool": lambda word: _BOOLEANS[word.lower()],
+    }[kind]
     try:
         return read(text)
     except (ValueError, KeyError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Any
 from urllib.parse import quote
 
 from keras_attn.errors import UserError
@@ -92,7 +93,7 @@ def _has_rest(options: Options) -> bool:
     return options.rest_api_port != 0
 
 
-def _announce(server: object) -> None:
+def _announce(server: Any) -> None:
     """Tells users, and programs that wait for the line, where the models are served."""
     for model in server.registry.models:
         versions = [status.version for status in model.statuses() if status.state.name == "AVAILABLE"]

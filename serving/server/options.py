@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, fields
 from math import inf
+from typing import Any
 
 NO_EFFECT = "no effect here"
 
@@ -12,21 +13,21 @@ NO_EFFECT = "no effect here"
 _PORTS = (0, 65535)
 
 
-def _threads(text: str) -> object:
+def _threads(text: str) -> Any:
     return field(
         default_factory=lambda: 4 * (os.cpu_count() or 1), metadata={"help": text, "range": (1, inf)}
     )
 
 
-def _setting(default: object, text: str) -> object:
+def _setting(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
-def _number(default: float, text: str, bounds: tuple[float, float] = (0, inf)) -> object:
+def _number(default: float, text: str, bounds: tuple[float, float] = (0, inf)) -> Any:
     return field(default=default, metadata={"help": text, "range": bounds})
 
 
-def _ignored(default: object, why: str) -> object:
+def _ignored(default: Any, why: str) -> Any:
     return field(default=default, metadata={"help": f"{NO_EFFECT}: {why}", "ignored": why})
 
 
