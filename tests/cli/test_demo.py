@@ -29,7 +29,8 @@ from keras_attn.cli import demo
 from keras_attn.cli.main import main
 from keras_attn.quiet import import_tensorflow
 import_tensorflow()
-from keras_attn.export import signatures, warmup
+from keras_attn.export import warmup
+from keras_attn.export.service import signatures
 for module in (signatures, warmup):
     module.signature_names = lambda service: ("serving_default", "score")
 demo._compare = lambda *arguments: time.sleep(600)
