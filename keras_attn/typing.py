@@ -25,5 +25,6 @@ StrPath: TypeAlias = str | os.PathLike[str]
 # Arguments of models: recipes and constructors check the limits.
 Count: TypeAlias = Annotated[int, ("minimum", 1)]
 Rate: TypeAlias = Annotated[float, ("minimum", 0), ("below", 1)]
+LuongScore: TypeAlias = Literal["dot", "general", "concat"]
 Positions: TypeAlias = Literal["sinusoidal", "learned", "shaw", "t5", "alibi", "rotary"]
 SelfAttentionImplementation: TypeAlias = Literal["full", "blockwise", "windowed"]

@@ -17,6 +17,7 @@ import click
 def command(run, part, checkpoint, **decoding):
     """Translate the held-out pairs of RUN, a run folder, and score them with sacreBLEU."""
     from keras_attn.training import RunFolder, evaluate_run
+    from keras_attn.training.recipe.monitors import SCORES
 
     run = RunFolder(run)
     beam_size = decoding["beam_size"] or run.recipe().decoding.beam_size
@@ -24,19 +25,21 @@ def command(run, part, checkpoint, **decoding):
         raise click.UsageError("--length-penalty is of a beam: give --beam-size too, of at least 2.")
     report = partial(click.echo, err=True)
     scores = evaluate_run(run, part=part, checkpoint=checkpoint, report=report, **decoding)
-    click.echo(f"BLEU        {scores['bleu']:.2f}   {scores['bleu_signature']}")
-    click.echo(f"chrF        {scores['chrf']:.2f}   {scores['chrf_signature']}")
-    click.echo(f"exact match {scores['exact_match']:.2%}")
-    click.echo(_table(scores["by_length"]))
+    for name, (heading, form) in SCORES.items():
+        signature = scores.get(f"{name}_signature", "")
+        click.echo(f"{heading:11} {scores[name]:{form}}   {signature}".rstrip())
+    click.echo(_table(scores["by_length"], SCORES))
     click.echo(
         f"{scores['pairs']} pairs in {scores['seconds']:.1f} s. Translations: {run.translations_path(part)}"
     )
 
 
-def _table(rows):
-    lines = [f"{'source length':>13} {'pairs':>6} {'BLEU':>6} {'chrF':>6} {'exact':>7}"]
+def _table(rows, columns):
+    widths = {name: max(len(heading), 6) for name, (heading, _) in columns.items()}
+    headings = " ".join(f"{heading:>{widths[name]}}" for name, (heading, _) in columns.items())
+    lines = [f"{'source length':>13} {'pairs':>6} {headings}"]
     for row in rows:
         length = f"{row['from']} to {row['to']}"
-        scores = f"{row['bleu']:>6.2f} {row['chrf']:>6.2f} {row['exact_match']:>7.1%}"
+        scores = " ".join(f"{row[name]:>{widths[name]}{form}}" for name, (_, form) in columns.items())
         lines.append(f"{length:>13} {row['pairs']:>6} {scores}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from keras_attn.layers import StepAttention
 from keras_attn.models.recurrent_parts import check_width_before_logits, encode, make_parts
 from keras_attn.models.seq2seq import Seq2SeqModel
 from keras_attn.protocols import Step
-from keras_attn.typing import Count, Nested, Rate, Tensor
+from keras_attn.typing import Count, LuongScore, Nested, Rate, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -112,7 +112,7 @@ class RecurrentSeq2Seq(Seq2SeqModel):
         residual: bool = False,
         bridge: Literal["dense", "copy", "zero"] = "dense",
         attention: Literal["bahdanau", "luong", "luong_local"] | StepAttention | None = "bahdanau",
-        score: Literal["dot", "general", "concat"] = "general",
+        score: LuongScore = "general",
         window: Count = 10,
         normalize: bool = False,
         order: Literal["bahdanau", "luong"] | None = None,

@@ -2,16 +2,20 @@
 
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
 
 import pytest
 
+from keras_attn.training import RunFolder
+
 
 def test_train_writes_a_run_folder_that_says_it_all(tiny_run):
     names = {path.name for path in tiny_run.iterdir()}
     assert {"recipe.toml", "tokenizer", "checkpoints", "best.keras", "history.json"} <= names
+    assert names <= set(re.findall(r"^    ([\w.]+)/?  ", RunFolder.__doc__, re.MULTILINE))
     (entry,) = json.loads((tiny_run / "history.json").read_text())
     assert entry["epoch"] == 1
     assert entry["val_loss"] > 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from keras_attn.cli import main
 from keras_attn.serving.protos.generated_messages import generated
 
 RELEASED = Path(__file__).parents[1] / "data" / "released"
@@ -216,6 +217,13 @@ def test_no_tensorflow(command, arguments, code, words, allowed, places, taken, 
     assert words in "".join(lines) + ran.stderr
     assert ended == code
     assert set(heavy) <= set(allowed)
+
+
+def test_every_command_is_in_both_tables():
+    files = Path(main.__file__).parent.glob("*.py")
+    written = {file.stem for file in files if "\ndef command(" in file.read_text(encoding="utf-8")}
+    assert written == set(main._COMMANDS)
+    assert set(main._COMMANDS) <= {row[0] for row in TABLE}
 
 
 def test_a_command_with_a_model_does_import_it(places):

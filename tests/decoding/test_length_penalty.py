@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_attn import decoding
 from keras_attn.decoding import GNMTLengthPenalty, PowerLengthPenalty
+
+KINDS = [getattr(decoding, name) for name in decoding.__all__ if name.endswith("LengthPenalty")]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,15 @@ def test_the_default_is_that_of_the_paper():
     assert float(GNMTLengthPenalty()(7.0)) == pytest.approx(2**0.6)
 
 
-@pytest.mark.parametrize("kind", [GNMTLengthPenalty, PowerLengthPenalty])
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_strength(kind):
+    penalty = kind().with_strength(0.3)
+    assert type(penalty) is kind
+    assert penalty.strength == 0.3
+    assert float(penalty(5.0)) == float(kind(0.3)(5.0)) != float(kind()(5.0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_exponent_for_every_row(kind):
     exponents = [0.5, 2.0, -1.0]
     together = kind(tf.constant(exponents))(tf.constant(5.0))

@@ -1,4 +1,4 @@
-"""BLEU, chrF and exact match while training, through the decoding that will be served."""
+"""Scores of translations while training, through the decoding that will be served."""
 
 import time
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from keras_attn.training.data.pairs import Pair
 from keras_attn.training.evaluation.evaluate import corpus_scores
 from keras_attn.training.evaluation.translation import translate_all
 from keras_attn.training.evaluation.translator import copy_weights, in_float32, make_translator
+from keras_attn.training.recipe.monitors import SCORES
 from keras_attn.training.recipe.recipe import Recipe, ValidationDecoding
 from keras_attn.training.run.moving_average import averaged_weights
 
@@ -19,8 +20,8 @@ from keras_attn.training.run.moving_average import averaged_weights
 class DecodingMetrics(keras.callbacks.Callback):
     """Translates a sample of the validation pairs after an epoch and adds the scores to its logs.
 
-    They are `val_bleu`, `val_chrf` (0 to 100), `val_exact_match` (0 to 1) and `val_decoding_seconds`. The
-    sample is the same one in every epoch. A model that trains in lower precision is decoded in float32, and
+    They are the `DECODED` of `recipe.monitors`, e.g. `val_bleu`, and `val_decoding_seconds`. The sample is
+    the same one in every epoch. A model that trains in lower precision is decoded in float32, and
     where a moving average of the weights is kept, with the average.
 
     It must stand before the callbacks that read the logs.
@@ -55,7 +56,7 @@ class DecodingMetrics(keras.callbacks.Callback):
                 copy_weights(self.model, self._twin)
             translations = translate_all(self._translator, [source for source, _ in self._pairs])
         scores = corpus_scores(translations, [reference for _, reference in self._pairs], self._tokenize)
-        logs.update({f"val_{name}": scores[name] for name in ("bleu", "chrf", "exact_match")})
+        logs.update({f"val_{name}": scores[name] for name in SCORES})
         logs["val_decoding_seconds"] = round(time.monotonic() - began, 2)
 
 

@@ -8,6 +8,7 @@ import sacrebleu
 
 from keras_attn.training.data.pairs import Pair
 from keras_attn.training.evaluation.translation import translate_all
+from keras_attn.training.recipe.monitors import SCORES
 
 
 def evaluate(
@@ -43,11 +44,11 @@ def corpus_scores(
 
     Args:
         translations: list of strings.
-        references: likewise, aligned.
+        references: list of strings, aligned.
         tokenize: sacreBLEU's tokenizer.
 
     Returns:
-        A dictionary of `bleu`, `chrf`, `exact_match` and the signatures; see `evaluate`.
+        A dictionary of the `SCORES` and of their signatures, such as `bleu_signature`; see `evaluate`.
     """
     bleu, chrf = bleu_metric(tokenize), sacrebleu.CHRF()
     pairs = zip(translations, references, strict=True)
@@ -83,7 +84,7 @@ def scores_by_length(
 
     Returns:
         A list of dictionaries, shortest sources first, empty buckets left out: `from` and `to` (the least and
-        the largest length), `pairs`, `bleu`, `chrf`, `exact_match`.
+        the largest length), `pairs` and the `SCORES`.
 
     >>> pairs = [("a b", "x"), ("c", "y"), ("d e f", "z")]
     >>> rows = scores_by_length(pairs, ["x", "y", "no"], width=2)
@@ -101,5 +102,5 @@ def scores_by_length(
         references = [pairs[index][1] for index in chosen]
         scores = corpus_scores([translations[index] for index in chosen], references, tokenize)
         limits = {"from": bucket * width + 1, "to": (bucket + 1) * width, "pairs": len(chosen)}
-        rows.append(limits | {name: scores[name] for name in ("bleu", "chrf", "exact_match")})
+        rows.append(limits | {name: scores[name] for name in SCORES})
     return rows

@@ -125,7 +125,7 @@ class Tokenizer(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationDecoding(Section):
-    """The `[training.validation_decoding]` section: BLEU, chrF and exact match while training.
+    """The `[training.validation_decoding]` section: scores of translations while training.
 
     A sample of the validation pairs is translated as `[decoding]` says, as the model will be served.
     """

@@ -1,6 +1,6 @@
 """Multiplicative attention and its relatives (Luong, Pham and Manning 2015)."""
 
-from typing import Any
+from typing import Any, get_args
 
 import keras
 from keras import ops
@@ -8,9 +8,7 @@ from keras import ops
 from keras_attn.layers.attention.step_attention import StepAttention
 from keras_attn.ops.scores import additive_logits, dot_logits
 from keras_attn.ops.step_loop import rowwise
-from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
-
-SCORES = ("dot", "general", "concat")
+from keras_attn.typing import Config, Initializer, LuongScore, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -71,7 +69,7 @@ class LuongAttention(StepAttention):
 
     def __init__(
         self,
-        score: str = "dot",
+        score: LuongScore = "dot",
         *,
         units: int | None = None,
         scale: bool = False,
@@ -145,8 +143,10 @@ class LuongAttention(StepAttention):
 
 
 def _check(score, units, scale):
-    if score not in SCORES:
-        raise ValueError(f"`score` is unknown. Expected one of {SCORES}. Received: score={score!r}.")
+    if score not in get_args(LuongScore):
+        raise ValueError(
+            f"`score` is unknown. Expected one of {get_args(LuongScore)}. Received: score={score!r}."
+        )
     if score == "concat" and (not isinstance(units, int) or units < 1):
         raise ValueError(
             "`units` must be a whole number of at least 1 for score='concat'. "

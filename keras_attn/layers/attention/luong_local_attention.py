@@ -8,7 +8,7 @@ from keras import ops
 from keras_attn.layers.attention.luong_attention import LuongAttention
 from keras_attn.ops.scores import masked_softmax
 from keras_attn.ops.step_loop import rowwise
-from keras_attn.typing import Config, Initializer, Nested, Shape, Tensor
+from keras_attn.typing import Config, Initializer, LuongScore, Nested, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -71,7 +71,7 @@ class LuongLocalAttention(LuongAttention):
     def __init__(
         self,
         window: int,
-        score: str = "general",
+        score: LuongScore = "general",
         *,
         units: int | None = None,
         scale: bool = False,

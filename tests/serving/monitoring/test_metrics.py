@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from keras_attn import serving
+from keras_attn.serving.monitoring import metric_definitions
 from keras_attn.serving.monitoring.metric_definitions import (
     EXAMPLES,
     REQUEST_LATENCY,
     REQUESTS,
     RUNNING,
+    Definition,
     exponential,
 )
 from keras_attn.serving.monitoring.metrics import Metrics, prometheus_name
@@ -12,6 +18,15 @@ from keras_attn.serving.monitoring.metrics import Metrics, prometheus_name
 
 def lines_of(metrics, name):
     return [line for line in metrics.page().splitlines() if name in line]
+
+
+def test_every_metric_is_counted_somewhere():
+    named = {name for name, value in vars(metric_definitions).items() if isinstance(value, Definition)}
+    sources = [path.read_text(encoding="utf-8") for path in Path(serving.__file__).parent.rglob("*.py")]
+    counted = {
+        name for source in sources for name in re.findall(r"(?:increase|observe)\(\s*(?:\w+\.)?(\w+)", source)
+    }
+    assert named - counted == set()
 
 
 def test_counters():

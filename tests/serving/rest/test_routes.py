@@ -4,31 +4,38 @@ import pytest
 
 from keras_attn.serving.errors import ServingError
 from keras_attn.serving.models.registry import ModelSpec
+from keras_attn.serving.rest.calls import CALLS
 from keras_attn.serving.rest.routes import VersionTooLarge, find_route, is_api_path
 
 LARGEST = 2**63 - 1
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "route"),
-    [
-        ("POST", "/v1/models/m:predict", (":predict", ModelSpec("m"))),
-        ("POST", "/v1/models/m:classify", (":classify", ModelSpec("m"))),
-        ("POST", "/V1/MODELS/M/VERSIONS/007:regress", (":regress", ModelSpec("M", 7))),
-        (
-            "POST",
-            "/v1/models/a%20b%2Fc/labels/d%3Ae:predict",
-            (":predict", ModelSpec("a b/c", None, "d:e")),
-        ),
-        ("POST", f"/v1/models/m/versions/{LARGEST}:predict", (":predict", ModelSpec("m", LARGEST))),
-        ("GET", "/v1/models/m", ("", ModelSpec("m"))),
-        ("GET", "/v1/models/m/versions/3", ("", ModelSpec("m", 3))),
-        ("GET", "/v1/models/m/labels/l", ("", ModelSpec("m", None, "l"))),
-        ("GET", "/v1/models/m/metadata", ("/metadata", ModelSpec("m"))),
-        ("GET", "/v1/models/m/versions/3/METADATA", ("/metadata", ModelSpec("m", 3))),
-        ("GET", "/v1/models/m?a=b", ("", ModelSpec("m?a=b"))),
-    ],
-)
+PATHS = [
+    ("POST", "/v1/models/m:predict", (":predict", ModelSpec("m"))),
+    ("POST", "/v1/models/m:classify", (":classify", ModelSpec("m"))),
+    ("POST", "/V1/MODELS/M/VERSIONS/007:regress", (":regress", ModelSpec("M", 7))),
+    (
+        "POST",
+        "/v1/models/a%20b%2Fc/labels/d%3Ae:predict",
+        (":predict", ModelSpec("a b/c", None, "d:e")),
+    ),
+    ("POST", f"/v1/models/m/versions/{LARGEST}:predict", (":predict", ModelSpec("m", LARGEST))),
+    ("GET", "/v1/models/m", ("", ModelSpec("m"))),
+    ("GET", "/v1/models/m/versions/3", ("", ModelSpec("m", 3))),
+    ("GET", "/v1/models/m/labels/l", ("", ModelSpec("m", None, "l"))),
+    ("GET", "/v1/models/m/metadata", ("/metadata", ModelSpec("m"))),
+    ("GET", "/v1/models/m/versions/3/METADATA", ("/metadata", ModelSpec("m", 3))),
+    ("GET", "/v1/models/m?a=b", ("", ModelSpec("m?a=b"))),
+]
+
+
+def test_every_call_has_a_path():
+    assert {(method, suffix) for method, _, (suffix, _) in PATHS} == {
+        (call.method, call.suffix) for call in CALLS if not call.prefix
+    }
+
+
+@pytest.mark.parametrize(("method", "path", "route"), PATHS)
 def test_calls(method, path, route):
     found = find_route(method, path)
     assert (found.call.method, found.call.suffix, found.spec) == (method, *route)

@@ -6,6 +6,7 @@ import sacrebleu
 
 from keras_attn.training.evaluation.evaluate import corpus_scores, evaluate
 from keras_attn.training.evaluation.translation import translate_all
+from keras_attn.training.recipe.monitors import SCORES
 
 PAIRS = [
     ("the first one", "das erste"),
@@ -70,6 +71,11 @@ def test_scores_are_those_of_sacrebleu(tokenize):
     assert scores["chrf"] == pytest.approx(chrf, abs=0.005)
     assert f"tok:{tokenize}" in scores["bleu_signature"]
     assert "chrF2" in scores["chrf_signature"] or "nc:6" in scores["chrf_signature"]
+
+
+def test_the_table_names_all_scores():
+    scores = corpus_scores(["a b"], ["a c"])
+    assert [name for name in scores if not name.endswith("_signature")] == list(SCORES)
 
 
 def test_exact_match_and_counts():

@@ -1,5 +1,6 @@
 """Recipes: defaults, and what a wrong recipe is told."""
 
+import ast
 import dataclasses
 import tomllib
 
@@ -7,6 +8,7 @@ import pytest
 
 from keras_attn.training.recipe.model_sections import ModelSection, model_section
 from keras_attn.training.recipe.recipe import (
+    Cleaning,
     Data,
     Decoding,
     Evaluation,
@@ -14,14 +16,26 @@ from keras_attn.training.recipe.recipe import (
     Recipe,
     Tokenizer,
     Training,
+    ValidationDecoding,
 )
 from keras_attn.training.recipe.section import RecipeError
+
+from ...contracts.test_imports import TREES, within
 
 MINIMAL = '[data.train]\npath = "train.tsv"\n'
 
 
 def from_toml(text: str) -> Recipe:
     return Recipe.from_dict(tomllib.loads(text))
+
+
+def test_every_key_is_read():
+    """All but those of `[model]` and `[tokenizer]`, which constructors and `train` take by name."""
+    package, room = "keras_attn.training", "keras_attn.training.recipe"
+    trees = [tree for module, tree in TREES.items() if within(module, package) and not within(module, room)]
+    read = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for section in (PairsSpec, Cleaning, Data, ValidationDecoding, Training, Decoding, Evaluation):
+        assert {field.name for field in dataclasses.fields(section)} - read == set()
 
 
 def test_defaults():
