@@ -73,7 +73,7 @@ def test_files_that_are_no_tokenizer(tmp_path, name, content, received):
     (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(
         ValueError,
-        match=rf"is not a tokenizer. Expected .*characters, words, bytes. Received: kind {received}",
+        match=rf"is not a tokenizer. Expected .*{', '.join(tokenizer_kinds())}. Received: kind {received}",
     ):
         load_tokenizer(tmp_path / name)
 

@@ -23,6 +23,10 @@ from keras_attn.typing import Model, StrPath
 if TYPE_CHECKING:  # it imports TensorFlow
     from keras_attn.text_to_text import TextToText
 
+# Files with which another process goes on training.
+NEEDED_TO_GO_ON = ("recipe.toml", "tokenizer", "checkpoints", "history.json", "averaged.keras")
+# Files made of the recipe and the pairs before the first epoch; `forget` removes them.
+_MADE_BEFORE = ("tokenizer", "vocabulary.json", "pairs.json")
 _NAMED = ("best", "last", "averaged")
 
 
@@ -123,9 +127,11 @@ class RunFolder:
 
     def forget(self) -> None:
         """Removes what was made of the recipe and the pairs before anything was trained."""
-        shutil.rmtree(self.path / "tokenizer", ignore_errors=True)
-        for name in ("vocabulary.json", "pairs.json"):
-            (self.path / name).unlink(missing_ok=True)
+        for path in (self.path / name for name in _MADE_BEFORE):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def recipe(self) -> Recipe:
         """The recipe of the run.

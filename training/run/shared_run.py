@@ -10,19 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from keras_attn.training.distribution.processes import Processes
-from keras_attn.training.run.run_folder import RunFolder
+from keras_attn.training.run.run_folder import NEEDED_TO_GO_ON, RunFolder
 
-_NEEDED_TO_GO_ON = ("recipe.toml", "tokenizer", "checkpoints", "history.json", "averaged.keras")
 _PIECE = 1 << 24  # bytes that are sent at once
 
 
 @contextmanager
 def shared_run(processes: Processes, run: RunFolder, prepare: Callable[[], object]) -> Iterator[RunFolder]:
-    """A run folder for every process, that all begin with what is in the first one's.
+    """Gives every process a run folder that begins with the files of the first one's.
 
-    All processes do all that touches the weights, saving them too: a value of all of them has to be asked for
-    by all of them. Only what the first writes is kept; the others write into a temporary folder. No disk need
-    be shared.
+    Every process runs every operation on the weights, saving included: gathering a sharded value is a
+    collective call. Only the files of the first process are kept; the others write into a temporary folder.
+    No disk need be shared.
 
     Args:
         processes: `Processes`.
@@ -41,7 +40,7 @@ def shared_run(processes: Processes, run: RunFolder, prepare: Callable[[], objec
         packed, own = Path(folder, "run.tar"), Path(folder, "run")
         if processes.index == 0:
             with tarfile.open(packed, "w") as archive:
-                for name in _NEEDED_TO_GO_ON:
+                for name in NEEDED_TO_GO_ON:
                     if (run.path / name).exists():
                         archive.add(run.path / name, name)
         _send(packed, processes)
