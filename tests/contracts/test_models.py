@@ -44,13 +44,19 @@ KEPT = (
 )
 
 
+def some_of_every_family(names):
+    """The names, and the plain row of each family that none of them is of."""
+    return [*names, *(family for family in FAMILIES if family not in map(family_of, names))]
+
+
 def rows(*names):
-    return pytest.mark.parametrize("name", names)
+    """Runs a test with the rows that are named, and with every family."""
+    return pytest.mark.parametrize("name", some_of_every_family(names))
 
 
 def every_row(*kept):
-    """Runs a test with the rows that are kept; with all tests, on TensorFlow, with the others too."""
-    values = few(ROWS, *kept)
+    """Runs a test with the rows that are kept and every family; with all tests, on TensorFlow, with the rest."""
+    values = few(ROWS, *some_of_every_family(kept))
     return pytest.mark.parametrize("name", values if ON_TENSORFLOW else [x for x in values if not x.marks])
 
 
@@ -183,7 +189,7 @@ def test_every_source_token_matters_to_its_row_alone(models, logits, name):
         assert not np.allclose(call(models[name], SOURCE[:, ::-1])[0], logits[name][0])
 
 
-@rows("transformer", "language_model")
+@pytest.mark.parametrize("name", ["transformer", "language_model"])
 def test_several_tokens_in_one_pass_and_on_from_a_part_of_them(models, logits, name):
     model = models[name]
     state, memory = model.start(SOURCE)
@@ -254,7 +260,7 @@ def test_a_file_holds_each_weight_once_and_which_layers_are_frozen(name, tmp_pat
     assert len(loaded.trainable_weights) == len(model.trainable_weights)
 
 
-@rows(*FAMILIES)
+@rows()
 def test_dropout_acts_in_training_alone(name):
     model = make(name, dropout=0.5)
     np.testing.assert_array_equal(numbers(model(INPUTS)), numbers(model(INPUTS)))
@@ -283,7 +289,7 @@ def test_mixed_precision(models, logits, name, policy):
 
 
 @TENSORFLOW_ONLY
-@rows("convolutional", "transformer/t5", "language_model")
+@pytest.mark.parametrize("name", ["convolutional", "transformer/t5", "language_model"])
 def test_compiled_by_xla(models, logits, name):
     import tensorflow as tf
 
