@@ -55,7 +55,7 @@ def rows(*names):
 
 
 def every_row(*kept):
-    """Runs a test with the rows that are kept and every family; with all tests, on TensorFlow, with the rest."""
+    """Runs a test with the kept rows and every family; with all tests, on TensorFlow, with the rest."""
     values = few(ROWS, *some_of_every_family(kept))
     return pytest.mark.parametrize("name", values if ON_TENSORFLOW else [x for x in values if not x.marks])
 
