@@ -44,7 +44,7 @@ class MultiHeadAttention(CachedAttention):
         dropout: rate on the weights.
         use_bias: whether the projections have biases.
         output_shape: width of the output; that of the query when None.
-        relative_positions: one of the schemes of `keras_attn.relative_positions`, or None. Query t stands at
+        relative_positions: one of the schemes of `keras_attn.layers`, or None. Query t stands at
             position t + S - T, key s at position s.
         implementation: `"full"`; `"blockwise"`: the same numbers in memory that grows with T + S (but for an
             `attention_mask`, which is as large as it is), and in less time where the mask is causal, without

@@ -202,6 +202,6 @@ class AttentionHeads(OutputShape, keras.layers.Layer):
         positions = self.relative_positions
         if not (positions is None or isinstance(positions, RelativePositions)):
             raise ValueError(
-                "`relative_positions` must be None or a scheme of keras_attn.relative_positions, e.g. "
+                "`relative_positions` must be None or a scheme of keras_attn.layers, e.g. "
                 f"RotaryPositions(). Received: relative_positions={positions!r}."
             )

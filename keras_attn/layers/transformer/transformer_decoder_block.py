@@ -41,7 +41,7 @@ class TransformerDecoderBlock(TransformerBlock):
         norm_first: pre-norm instead of the paper's post-norm.
         epsilon: of the normalisations. Default 1e-5.
         num_key_value_heads: see `MultiHeadAttention`; of both attentions.
-        relative_positions: of `keras_attn.relative_positions`, or None; of the self-attention.
+        relative_positions: of `keras_attn.layers`, or None; of the self-attention.
         implementation: of the self-attention: `"full"`, `"blockwise"` or `"windowed"`.
         window: for `"windowed"`.
         **kwargs: of `keras.layers.Layer`.

@@ -39,7 +39,7 @@ class TransformerEncoderBlock(TransformerBlock):
         norm_first: pre-norm instead of the paper's post-norm.
         epsilon: of the normalisations. Default 1e-5.
         num_key_value_heads: see `MultiHeadAttention`.
-        relative_positions: of `keras_attn.relative_positions`, or None.
+        relative_positions: of `keras_attn.layers`, or None.
         implementation: of the attention: `"full"`, `"blockwise"` or `"windowed"`.
         window: for `"windowed"`.
         **kwargs: of `keras.layers.Layer`.
