@@ -39,7 +39,7 @@ def test_evaluate_prints_a_table_by_length(keras_attn, tiny_run, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run")
     ran = keras_attn("evaluate", tmp_path / "run")
     assert ran.code == 0
-    assert "source length  pairs   BLEU   chrF   exact" in ran.out
+    assert "source length  pairs   BLEU   chrF exact match" in ran.out
     assert "1 to 10      5" in ran.out
 
 
