@@ -1,5 +1,6 @@
 """The signatures of every family: their shapes, their defaults, and answers that no batching changes."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_attn import TextToText
+from keras_attn.export import export_saved_model
 from keras_attn.export.service.service import Service
 from keras_attn.export.service.signatures import INPUTS, signature_defaults, signature_names
 from keras_attn.export.verification.comparison import as_arrays, differences, rows_of
@@ -44,6 +46,12 @@ def test_every_family_has_all_signatures_with_the_batch_first(signature_defs):
             assert info.tensor_shape.dim[0].size == -1
             assert info.WhichOneof("encoding") == "name"
             assert tf.dtypes.as_dtype(info.dtype).name in REST_CARRIES
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_docstring_of_the_export_has_inputs_and_outputs(name):
+    inputs, outputs = ", ".join(INPUTS[name]), ", ".join(OUTPUTS[name])
+    assert re.search(rf"\n    {name} +{inputs}\s+-> {outputs}\b", export_saved_model.__doc__)
 
 
 def test_defaults_are_one_value_for_all_rows(family, signature_defs):
