@@ -55,7 +55,7 @@ class RecurrentSeq2Seq(Seq2SeqModel):
             again; of two directions the backward one's.
         attention: `"bahdanau"`, `"luong"`, `"luong_local"` (local-p), None, or any
             `keras_attn.layers.StepAttention`, of which the model makes a copy.
-        score: of Luong's attention: `"dot"`, `"general"` or `"concat"`.
+        score: of Luong's attention, as in `keras_attn.layers.LuongAttention`.
         window: of `"luong_local"`.
         normalize: normalised Bahdanau attention, or Luong's with one learned scale.
         order: `"bahdanau"`: the previous state asks, the context enters the cell; `"luong"`: the new state
