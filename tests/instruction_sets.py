@@ -19,7 +19,7 @@ SENSITIVE = (
     "ops/test_masks.py",
     "ops/test_monotonic.py",
     "ops/test_blockwise.py",
-    "test_losses.py",
+    "losses/test_sequence_crossentropy.py",
     "layers/attention/test_multi_head_attention_steps.py",
     "layers/attention/test_step_attention.py",
     "layers/recurrent/test_steps_compiled.py",
