@@ -253,7 +253,8 @@ def symmetric_divergence(logits: Tensor) -> Tensor:
     for z the logits: their normalizers cancel. The gradient is written out for the same reason as that of
     `smoothed_nll`; automatic differentiation takes about four times as long.
     """
-    pairs = ops.reshape(logits, (-1, 2, *ops.shape(logits)[1:]))  # [B, 2, T, V]
+    num_rows, *rest = ops.shape(logits)
+    pairs = ops.reshape(logits, (num_rows // 2, 2, *rest))  # [B, 2, T, V]
 
     @ops.custom_gradient
     def divergence(pairs):

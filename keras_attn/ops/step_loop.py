@@ -45,7 +45,7 @@ def run_steps(
         for sequence, width in zip(sequences, widths, strict=True):
             part = ops.cast(row[:, start : start + width], sequence.dtype)
             # A part of a row of unknown width has no known width.
-            rows.append(ops.reshape(part, (-1, width)))  # [N, X]
+            rows.append(ops.reshape(part, (ops.shape(row)[0], width)))  # [N, X]
             start += width
         state, outputs = advance(list(state), rows)
         return list(outputs), list(state)

@@ -132,7 +132,7 @@ class LocationSensitiveAttention(BahdanauAttention):
     def logits(self, query: Tensor, projected_key: Nested, state: Nested) -> Tensor:
         """Scores queries `[B, K, Dq]` with the previous weights `[B, K, S]` of each: `[B, K, S]`."""
         batch, beams, places = ops.shape(state[0])
-        rows = ops.cast(ops.reshape(state[0], (-1, places, 1)), self.compute_dtype)  # [B K, S, 1]
+        rows = ops.cast(ops.reshape(state[0], (batch * beams, places, 1)), self.compute_dtype)  # [B K, S, 1]
         features = ops.reshape(self.convolution(rows), (batch, beams, places, self.filters))
         term = rowwise(self.location_projection, features)  # [B, K, S, U]
         if not self.normalize:
