@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_attn.typing import StrPath
-
 # Keras finds a class in a file only where its module has been imported.
+from keras_attn import layers, losses, metrics, models  # noqa: F401
+from keras_attn.typing import StrPath
 
 
 def load_model(path: StrPath, **options: Any) -> keras.Model:

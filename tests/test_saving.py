@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 
 import keras_attn
 from keras_attn.models import RecurrentSeq2Seq
@@ -18,7 +17,6 @@ print(*model(inputs).numpy().reshape(-1).tolist())
 """
 
 
-@pytest.mark.exhaustive
 def test_in_a_process_that_has_imported_nothing_else(run_python, tmp_path):
     model = RecurrentSeq2Seq(11, 13, embedding_dim=5, units=7)
     metrics = [keras_attn.TokenAccuracy()]

@@ -29,7 +29,8 @@ def at_least(tensor: Tensor, least: Mapping[int, int]) -> Tensor:
 def convolved(convolve: Callable[[Tensor], Tensor], inputs: Tensor, kernel_size: int) -> Tensor:
     """`convolve(inputs)` without padding, also for no rows and for fewer positions than the kernel has.
 
-    The kernels of TensorFlow give such inputs back as they are.
+    The kernels of TensorFlow give such inputs back as they are, and so does this in a graph of unknown sizes:
+    LiteRT does not know the operations of a padding that depends on sizes.
 
     Args:
         convolve: a function of `[B, T, C]`.
@@ -40,6 +41,8 @@ def convolved(convolve: Callable[[Tensor], Tensor], inputs: Tensor, kernel_size:
         `[B, max(0, T - kernel_size + 1), F]`.
     """
     num_rows, num_positions = ops.shape(inputs)[:2]
+    if not (isinstance(num_rows, int) and isinstance(num_positions, int)):
+        return convolve(inputs)
     filled = at_least(inputs, {0: 1, 1: kernel_size})
     outputs = convolve(filled)
     if filled is inputs:

@@ -1,6 +1,7 @@
 """Training with R-Drop: every pair twice, in a batch and in a whole run."""
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 
 import keras
@@ -95,15 +96,17 @@ def test_dropout_is_what_the_two_passes_differ_in(tiny_model, rng):
 def test_it_begins_after_the_epochs_without(quick_recipe_of, training, finished, tmp_path, monkeypatch):
     """Those are the epochs of a run that knows nothing of it; resumed inside an epoch, it is the same run."""
     recipe = quick_recipe_of(training__checkpoint_steps=2, training__r_drop=4.0, training__r_drop_after=2)
-    publish = Checkpoints.publish
+    saving = Checkpoints.saving
 
-    def publish_and_copy(self, temporary, epoch, step=0, state=None):
-        publish(self, temporary, epoch, step, state)
+    @contextmanager
+    def saving_and_copying(self, model, epoch, step=0, state=None):
+        with saving(self, model, epoch, step, state) as path:
+            yield path
         if (epoch, step) == (2, 2):
             shutil.copytree(self.folder.parent, tmp_path / "resumed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "publish", publish_and_copy)
+        patch.setattr(Checkpoints, "saving", saving_and_copying)
         run, history = training(recipe, tmp_path / "late")
     losses, plain = ([epoch["val_loss"] for epoch in epochs] for epochs in (history, finished.history))
     assert losses[:2] == plain[:2]

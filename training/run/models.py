@@ -5,7 +5,9 @@ import zipfile
 
 import keras
 
-# A saved model finds its classes only where these have been imported.
+from keras_attn.saving import load_model
+
+# A saved model finds its optimizer only where this has been imported.
 from keras_attn.training.evaluation.translator import in_float32
 from keras_attn.training.from_recipe import optimizer  # noqa: F401
 from keras_attn.typing import Model, StrPath
@@ -18,7 +20,7 @@ def load_last(path: StrPath, is_to_decode: bool = False) -> Model:
         path: of the `.keras` file.
         is_to_decode: whether it is to be in float32.
     """
-    model = keras.models.load_model(path)
+    model = load_model(path)
     for variable, average in getattr(model.optimizer, "averages", list)():
         variable.assign(average)
     return in_float32(model) if is_to_decode else model
@@ -30,7 +32,7 @@ def load_to_decode(path: StrPath) -> Model:
         described = json.loads(archive.read("config.json"))
     described.pop("compile_config", None)
     if described["config"].get("dtype", "float32") == "float32":
-        return keras.models.load_model(path, compile=False)
+        return load_model(path, compile=False)
     model = keras.saving.deserialize_keras_object(
         {**described, "config": {**described["config"], "dtype": "float32"}}
     )
